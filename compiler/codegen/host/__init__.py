@@ -1,0 +1,20 @@
+"""What every generated Numba module stands on: the matrix tile, kernels by address, threads, vector mathematics.
+
+| file                  | what a generated module takes from it                                             |
+|-----------------------|-----------------------------------------------------------------------------------|
+| `machine.py`          | `Host`: the vector width and tile sizes of this CPU                               |
+| `address.py`          | typed access, calls and atomic operations on plain integer addresses              |
+| `tile.py`             | `matmul_panel`, `transpose`: LLVM vector code behind every matrix product         |
+| `plain.py`            | the same two in scalar loops: the meaning of `tile.py`, on any CPU                |
+| `kernels.py`          | `@kernel`, `@program`: compiled once, kept on disk, called by symbol              |
+| `pool.py`             | `Pool`, `launch`: the units of a kernel shared out among threads                  |
+| `formulas.py`         | exp, log, tanh, erf ... and random numbers, written once over abstract arithmetic |
+| `mathfn.py`           | those formulas as LLVM code, which the vectoriser takes                           |
+| `random_reference.py` | the random formulas in NumPy: the same bits without Numba                         |
+
+The files import nothing of dlc but each other, so that a standalone module can carry them along.
+
+Conventions. An address is an int64 that counts bytes. A matrix is rows of contiguous elements; its row length (leading
+dimension) counts elements and is at least the number of columns rounded up to 16. What lies in that padding is never
+read for a result.
+"""

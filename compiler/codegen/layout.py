@@ -1,0 +1,142 @@
+"""Where the elements of a tensor lie: the physical layout of every type.
+
+One axis of a tensor runs over *rows*; each row holds the other axes, contiguous and padded to a multiple of 16
+elements. The row axis is the axis of examples `m` where there is one. A matrix without `m` is stored by columns (the
+last axis runs over rows), so that a weight `W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile
+wants it. A vector is contiguous. What lies in the padding is never read for a result.
+
+Sizes that depend on `m` are written as `fixed + per_example * M`, where M is `m` rounded up to 16: rows past the last
+example exist, so that a tile may overhang.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.ir import Node
+
+LANES = 16
+"""Rows are padded to this many elements: one AVX-512 vector of float32."""
+
+ROW_BLOCK = 4
+"""Static matrices have their number of rows rounded up to this: a tile may read that far."""
+
+
+class NotSupported(Exception):
+    """The graph needs a form that code generation does not have; `node` is where."""
+
+    def __init__(self, message: str, node: Node | None = None) -> None:
+        super().__init__(message)
+        self.message, self.node = message, node
+
+
+def round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A count `fixed + per_example * M`."""
+
+    fixed: int = 0
+    per_example: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.fixed + other.fixed, self.per_example + other.per_example)
+
+    def times(self, factor: int) -> Size:
+        return Size(self.fixed * factor, self.per_example * factor)
+
+    def covers(self, other: Size) -> bool:
+        """Whether it is at least as large for every M (which is at least 16)."""
+        return self.per_example >= other.per_example and self.at(LANES) >= other.at(LANES)
+
+    def at(self, capacity: int) -> int:
+        return self.fixed + self.per_example * capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`sizes` are the logical sizes (None is `m`), `strides` count elements.
+
+    `row_axis` is the axis that runs over rows (None for a single number), `inner` are the others, in physical order.
+    """
+
+    sizes: tuple[int | None, ...]
+    strides: tuple[int, ...]
+    row_axis: int | None
+    inner: tuple[int, ...]
+    row_length: int
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows; None is `m`."""
+        return 1 if self.row_axis is None else self.sizes[self.row_axis]
+
+    @property
+    def inner_sizes(self) -> tuple[int, ...]:
+        return tuple(size for axis in self.inner if (size := self.sizes[axis]) is not None)
+
+    @property
+    def width(self) -> int:
+        """The number of elements in a row, without padding."""
+        width = 1
+        for size in self.inner_sizes:
+            width *= size
+        return width
+
+    @property
+    def elements(self) -> Size:
+        """The room it takes, padding included."""
+        rows = self.rows
+        if rows is None:
+            return Size(0, self.row_length)
+        return Size(round_up(round_up(rows, ROW_BLOCK) * self.row_length, LANES))
+
+
+def sizes_of(type: TensorType, node: Node | None = None) -> tuple[int | None, ...]:
+    """The sizes as numbers, None where a size is `m`."""
+    return tuple(_size(axis.size, node) for axis in type.axes)
+
+
+def _size(size: Dim, node: Node | None) -> int | None:
+    if size.constant is not None:
+        return int(size.constant)
+    symbols = list(size.symbols)
+    if len(symbols) == 1 and symbols[0].kind == "batch" and size == Dim.symbol(symbols[0]):
+        return None
+    raise NotSupported(f"a size of {size}: only numbers and m itself can be compiled", node)
+
+
+def is_scalar(type: TensorType) -> bool:
+    """One number, whatever its rank."""
+    return all(axis.size.constant == 1 for axis in type.axes)
+
+
+def layout_of(type: TensorType, node: Node | None = None) -> Layout:
+    """The layout of every tensor of that type."""
+    sizes = sizes_of(type, node)
+    row_axis = _row_axis(sizes, node)
+    inner = tuple(axis for axis in range(len(sizes)) if axis != row_axis)
+    strides = [0] * len(sizes)
+    width = 1
+    for axis in reversed(inner):
+        strides[axis] = width
+        width *= sizes[axis] or 1
+    row_length = round_up(width, LANES) if width > 1 else 1
+    if row_axis is not None:
+        strides[row_axis] = row_length
+    return Layout(sizes, tuple(strides), row_axis, inner, row_length)
+
+
+def _row_axis(sizes: tuple[int | None, ...], node: Node | None) -> int | None:
+    batch = [axis for axis, size in enumerate(sizes) if size is None]
+    if len(batch) > 1:
+        raise NotSupported("a tensor with two axes of m examples", node)
+    if batch:
+        return batch[0]
+    longer = [axis for axis, size in enumerate(sizes) if size != 1]
+    if len(sizes) == 2 and len(longer) == 2:
+        return 1
+    return longer[0] if longer else None

@@ -1,0 +1,168 @@
+"""What becomes of each value: where its number comes from, and at which index its operands are read.
+
+Code generation sees five roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
+bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
+read through, not stored. *Computed* values are elementwise operations and draws; *reduced* and *contracted* values need
+a loop of their own.
+
+A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import Enum
+
+from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
+from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ops import OPS, Contraction, Elementwise, Leaf, Movement, Reduction
+
+Point = tuple[str, ...]
+
+DRAWS = {"draw_uniform": "uniform01", "draw_normal": "normal01"}
+"""Leaves that are computed: the host's counter-based random numbers."""
+
+REAL_BOUND = frozenset({"input", "parameter", "state", "gradient"})
+
+
+class Role(Enum):
+    SCALAR = "scalar"
+    MEMORY = "memory"
+    INLINE = "inline"
+    COMPUTED = "computed"
+    REDUCED = "reduced"
+    CONTRACTED = "contracted"
+
+
+def role(node: Node) -> Role:
+    """The part a value plays. Raises `NotSupported` for what cannot be compiled yet."""
+    op = OPS[node.op]
+    if is_scalar(node.type):
+        return Role.SCALAR
+    if node.op in DRAWS or isinstance(op, Elementwise):
+        return Role.COMPUTED
+    if isinstance(op, Leaf):
+        return Role.MEMORY
+    if isinstance(op, Reduction):
+        return Role.REDUCED
+    if isinstance(op, Contraction):
+        return Role.CONTRACTED
+    if isinstance(op, Movement) and node.op in _MOVES:
+        return Role.INLINE
+    raise NotSupported(f"{node.op} cannot be compiled yet", node)
+
+
+def draw_number(name: str) -> int:
+    """The number of a draw among all draws: it depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "little")
+
+
+def operand_points(node: Node, point: Point) -> list[Point]:
+    """Where an elementwise or inline value at `point` reads its operands (for `concat`, see `parts_of`)."""
+    if isinstance(OPS[node.op], Elementwise):
+        return [fitted(value, point) for value in node.inputs]
+    return _MOVES[node.op](node, point)
+
+
+def fitted(operand: Node, point: Point) -> Point:
+    """The point of an operand of an elementwise operation: axes of size 1 broadcast, a scalar has no point."""
+    if not operand.type.rank:
+        return ()
+    sizes = sizes_of(operand.type, operand)
+    return tuple("0" if size == 1 else index for size, index in zip(sizes, point, strict=True))
+
+
+def _same(node: Node, point: Point) -> list[Point]:
+    return [point]
+
+
+def _transposed(node: Node, point: Point) -> list[Point]:
+    return [point[::-1]]
+
+
+def _permuted(node: Node, point: Point) -> list[Point]:
+    order = node.attr("order")
+    return [tuple(point[order.index(axis)] for axis in range(len(order)))]
+
+
+def _broadcast(node: Node, point: Point) -> list[Point]:
+    return [fitted(node.inputs[0], point)]
+
+
+def _dropped(node: Node, point: Point) -> list[Point]:
+    rest = iter(point)
+    axes = node.attr("axes")
+    return [tuple("0" if axis in axes else next(rest) for axis in range(node.inputs[0].type.rank))]
+
+
+def _expanded(node: Node, point: Point) -> list[Point]:
+    axes = node.attr("axes")
+    return [tuple(index for axis, index in enumerate(point) if axis not in axes)]
+
+
+def _reshaped(node: Node, point: Point) -> list[Point]:
+    """Only axes of size 1 come and go."""
+    before, after = sizes_of(node.inputs[0].type, node), sizes_of(node.type, node)
+    if [size for size in before if size != 1] != [size for size in after if size != 1]:
+        raise NotSupported("a rearrangement that merges or divides axes", node)
+    kept = iter(index for size, index in zip(after, point, strict=True) if size != 1)
+    return [tuple("0" if size == 1 else next(kept) for size in before)]
+
+
+def _sliced(node: Node, point: Point) -> list[Point]:
+    axis, start = node.attr("axis"), node.attr("start").constant
+    if start is None:
+        raise NotSupported("a slice that starts at a place known only at run time", node)
+    return [_moved(point, axis, f"({point[axis]} + {start})" if start else point[axis])]
+
+
+def _reversed(node: Node, point: Point) -> list[Point]:
+    axis = node.attr("axis")
+    size = sizes_of(node.type, node)[axis]
+    return [_moved(point, axis, f"({'m' if size is None else size} - 1 - {point[axis]})")]
+
+
+def _shifted(node: Node, point: Point) -> list[Point]:
+    axis = node.attr("axis")
+    return [_moved(point, axis, f"({point[axis]} - 1)")]
+
+
+def _moved(point: Point, axis: int, index: str) -> Point:
+    return (*point[:axis], index, *point[axis + 1 :])
+
+
+def _position(node: Node, point: Point) -> list[Point]:
+    return []
+
+
+def _one_hot(node: Node, point: Point) -> list[Point]:
+    axis = node.attr("axis")
+    return [(*point[:axis], *point[axis + 1 :])]
+
+
+def _gathered(node: Node, point: Point) -> list[Point]:
+    """Only the index's place is known here; the table is read at the value found there."""
+    return [point[node.inputs[0].type.rank - 1 :]]
+
+
+_MOVES = {
+    "rename": _same,
+    "transpose": _transposed,
+    "permute": _permuted,
+    "broadcast": _broadcast,
+    "drop": _dropped,
+    "expand": _expanded,
+    "reshape": _reshaped,
+    "slice": _sliced,
+    "reverse": _reversed,
+    "shift": _shifted,
+    "position": _position,
+    "one_hot": _one_hot,
+    "gather": _gathered,
+}
+
+
+def masks_of_kept_values(graph: Graph) -> dict[Node, Node]:
+    """Comparisons `x > c` whose `max(x, c)` exists: the larger one, which is stored anyway, says the same."""
+    larger = {node.inputs: node for node in graph.nodes if node.op == "max"}
+    return {node: larger[node.inputs] for node in graph.nodes if node.op == "gt" and node.inputs in larger}

@@ -1,0 +1,155 @@
+"""V: values in data files; R: run folders and checkpoints."""
+
+from __future__ import annotations
+
+from dlc.compiler.diagnostics.codes.record import entry
+
+CODES = (
+    entry(
+        "V501",
+        "a cell cannot be read",
+        """
+        The cell does not hold a number (or a class of the column). Numbers are written with a decimal point and
+        without units: 1250.5, not `1.250,5 m`. The message names the file, the row and the column.
+        """,
+        """
+        size,age,price
+        120,30,250000
+        95,new,210000
+        """,
+        """
+        size,age,price
+        120,30,250000
+        95,0,210000
+        """,
+        form="data",
+    ),
+    entry(
+        "V502",
+        "a value is missing",
+        """
+        An empty cell or a NaN has no meaning for arithmetic: one of them makes the loss NaN, and with it every
+        parameter. Fill it in or drop the row. Where missing values are to be expected, declare the input `optional`
+        and ask `known(X)`, which is 0 or 1.
+        """,
+        """
+        size,age,price
+        120,,250000
+        95,12,210000
+        """,
+        """
+        size,age,price
+        120,30,250000
+        95,12,210000
+        """,
+        form="data",
+    ),
+    entry(
+        "V503",
+        "a label is out of range, or an unknown class",
+        """
+        Classes are counted from 0: `target Y : (10, m) one_hot` takes the labels 0 to 9, `index(V)` 0 to V-1. Labels
+        that begin at 1 need one class more, or one subtracted. Words become classes in the training split, and new
+        data may not bring new ones.
+        """,
+        """
+        pixel_0,pixel_1,label
+        0,16,3
+        7,2,10
+        """,
+        """
+        pixel_0,pixel_1,label
+        0,16,3
+        7,2,9
+        """,
+        form="data",
+    ),
+    entry(
+        "V504",
+        "a data file is empty, damaged or of another kind",
+        """
+        The file has no rows, breaks off, or is not what its name says. A CSV file has a header line with the names of
+        its columns and then one line for each example.
+        """,
+        """
+        size,age,price
+        """,
+        """
+        size,age,price
+        120,30,250000
+        """,
+        form="data",
+    ),
+    entry(
+        "V505",
+        "a row has too many or too few cells",
+        """
+        Each row has as many cells as the header has names. Often a text contains the delimiter: put it in quotes.
+        """,
+        """
+        street,size,price
+        Elm St 5, left,120,250000
+        """,
+        """
+        street,size,price
+        "Elm St 5, left",120,250000
+        """,
+        form="data",
+    ),
+    entry(
+        "V506",
+        "an array has the wrong shape",
+        """
+        Arrays have the shape of the declaration: for `input X : (64, m)` that is 64 rows and one column for each
+        example. Most libraries put examples in rows; then it is X.T that fits. All arrays of one call have the same m.
+        """,
+        "model.forward(X=images.reshape(1797, 64))     # input X : (64, m)",
+        "model.forward(X=images.reshape(1797, 64).T)   # input X : (64, m)",
+        form="command",
+    ),
+    entry(
+        "V507",
+        "an array has the wrong type",
+        """
+        Inputs are numbers; `index` and class labels are whole numbers. Texts and objects are not converted silently,
+        and neither is 2.7 to class 2.
+        """,
+        "model.fit(X=x, Y=np.array(['cat', 'dog']))    # target Y : (2, m) one_hot",
+        "model.fit(X=x, Y=np.array([0, 1]))            # target Y : (2, m) one_hot",
+        form="command",
+    ),
+    entry(
+        "R601",
+        "a run folder cannot be read",
+        """
+        A run is a folder that `dlc train` wrote: `spec.dl`, `settings.json`, `last.safetensors`, `best.safetensors`,
+        `metrics.jsonl`. The path names something else, or a file of it is missing.
+        """,
+        "dlc predict runs --data new.csv",
+        "dlc predict runs/digits-20260115-101500 --data new.csv",
+        form="command",
+    ),
+    entry(
+        "R602",
+        "a checkpoint is damaged",
+        """
+        The file's checksum does not match its content: it was cut off or changed after it was written. A checkpoint is
+        written under a temporary name and renamed when it is whole, so the other one of the run (`last` or `best`) is
+        most likely good.
+        """,
+        "dlc train digits.dl --resume runs/digits-20260115-101500     # last.safetensors is cut off",
+        "dlc train digits.dl --resume runs/digits-20260115-091200     # the run before",
+        form="command",
+    ),
+    entry(
+        "R603",
+        "a checkpoint does not belong to this spec",
+        """
+        The names or shapes of the parameters differ: the network was changed after the run, or a hyper has another
+        value. A run keeps the spec it was trained with, `spec.dl` in its folder; go on with that, or train anew.
+        """,
+        "dlc train net.dl --set units=128 --resume runs/net-20260115-101500    # trained with units=64",
+        "dlc train net.dl --set units=64 --resume runs/net-20260115-101500",
+        form="command",
+    ),
+)

@@ -1,0 +1,62 @@
+"""Dimension polynomials, the solver (yes, no, unknown) and tensor types.
+
+Read `poly` (what a dimension is), `terms` (floor, `%`, min, division), `facts` and `solver` (what is known, what
+follows), then `types`.
+"""
+
+from dlc.compiler.dims.facts import Facts, Relation
+from dlc.compiler.dims.poly import ONE, ZERO, Dim, DimLike, Number
+from dlc.compiler.dims.solver import (
+    Truth,
+    counterexample,
+    decide,
+    divides,
+    equal,
+    example,
+    is_integer,
+    less,
+    less_equal,
+    positive,
+    solve,
+    solve_exactly,
+)
+from dlc.compiler.dims.symbol import DimTooLarge, Symbol
+from dlc.compiler.dims.terms import ceildiv, dim_max, dim_min, floordiv, mod, quotient
+from dlc.compiler.dims.types import Axis, Mismatch, TensorType, broadcast, same_sizes, scalar, tensor
+
+__all__ = [
+    "ONE",
+    "ZERO",
+    "Axis",
+    "Dim",
+    "DimLike",
+    "DimTooLarge",
+    "Facts",
+    "Mismatch",
+    "Number",
+    "Relation",
+    "Symbol",
+    "TensorType",
+    "Truth",
+    "broadcast",
+    "ceildiv",
+    "counterexample",
+    "decide",
+    "dim_max",
+    "dim_min",
+    "divides",
+    "equal",
+    "example",
+    "floordiv",
+    "is_integer",
+    "less",
+    "less_equal",
+    "mod",
+    "positive",
+    "quotient",
+    "same_sizes",
+    "scalar",
+    "solve",
+    "solve_exactly",
+    "tensor",
+]

@@ -1,0 +1,133 @@
+"""The pipeline on one page: text in, proved model out; proved model in, programs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.library import Loader, Source, file_scope, library_sources
+from dlc.compiler.elaborate.model import elaborate_model
+from dlc.compiler.elaborate.report import LIBRARY, Findings, Poisoned, Stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.training import Programs, training_programs
+from dlc.compiler.program import CheckedModel
+from dlc.grammar import ast
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found. `checked` is the model asked for (or the only one), None where an error was found;
+    `models` are the names of all models in the file; `sources` the texts that diagnostics point into."""
+
+    diagnostics: list[Diagnostic]
+    models: tuple[str, ...] = ()
+    checked: CheckedModel | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def check(
+    path: Path | str,
+    *,
+    model: str | None = None,
+    hypers: Mapping[str, Any] | None = None,
+    root: Path | None = None,
+    text: str | None = None,
+    dense: frozenset[str] = frozenset(),
+) -> CheckResult:
+    """Parses, resolves and proves a file; never raises on what its text says.
+
+    `hypers` override the model's hypers. `root` widens the folder that imports must stay in. `text` is used in place
+    of the file's content. Without `model`, every model of the file is checked, and `checked` is the only one.
+    """
+    path = Path(path)
+    loader = Loader(root if root is not None else path.parent)
+    source = loader.load(path, path.name if root is None and text is not None else str(path), text)
+    findings = Findings(list(loader.found))
+    if source is None:
+        return CheckResult(findings.found, (), None, loader.sources)
+    models = [item for item in source.file.items if isinstance(item, ast.Definition) and item.kind == "model"]
+    names = tuple(item.name.id for item in models)
+    checked: list[CheckedModel] = []
+    if not findings.failed:
+        scope = _file_names(source, findings)
+        for definition in _chosen(models, model, source, findings):
+            done = elaborate_model(
+                definition,
+                scope,
+                hypers or {},
+                findings,
+                file=str(path),
+                sources=loader.sources,
+                dense=dense,
+                **_blocks(source, definition),
+            )
+            checked += [done] if done is not None else []
+    used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
+    if any(file.startswith(LIBRARY) for file in used):
+        loader.sources.update(library_sources())
+    return CheckResult(findings.found, names, checked[0] if len(checked) == 1 else None, loader.sources)
+
+
+def programs(
+    checked: CheckedModel,
+    optimizer: ast.Expr | None = None,
+    regularize: tuple[ast.Expr, ...] = (),
+    clip: tuple[str, float] | None = None,
+) -> Programs:
+    """The programs that run, after all passes. Raises `DiagnosticError` where the train block is at fault."""
+    return training_programs(checked, optimizer, regularize, clip)
+
+
+def _file_names(source: Source, findings: Findings) -> Scope:
+    """The file's scope, with its top-level constants."""
+    scope = file_scope(source)
+    e = Context("evaluation", findings)
+    for item in source.file.items:
+        if not isinstance(item, ast.Equation):
+            continue
+        try:
+            value = evaluate(e, item.value, scope)
+            for target in item.targets:
+                if isinstance(target, ast.Name):
+                    scope.names[target.id] = value
+                    scope.places[target.id] = target.span
+        except Stop as mistake:
+            findings.add(mistake.diagnostic)
+        except Poisoned:
+            continue
+    return scope
+
+
+def _chosen(
+    models: list[ast.Definition], wanted: str | None, source: Source, findings: Findings
+) -> list[ast.Definition]:
+    if wanted is None:
+        return models
+    chosen = [item for item in models if item.name.id == wanted]
+    if not chosen:
+        names = [item.name.id for item in models]
+        near = did_you_mean(wanted, names)
+        help_text = f"did you mean {near}?" if near else f"its models are: {', '.join(names)}" if names else None
+        findings.add(Diagnostic("N212", f"the file has no model called {wanted}", source.file.span, help=help_text))
+    return chosen
+
+
+def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block | None]:
+    """The `data:` and `train:` blocks that belong to a model: those below it, before the next model."""
+    found: dict[str, ast.Block | None] = {"data": None, "train": None}
+    inside = False
+    for item in source.file.items:
+        if isinstance(item, ast.Definition) and item.kind == "model":
+            inside = item is definition
+        elif isinstance(item, ast.Block) and inside:
+            found[item.kind] = item
+    return found
+
+
+__all__ = ["CheckResult", "Programs", "check", "programs"]

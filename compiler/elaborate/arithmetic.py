@@ -1,0 +1,209 @@
+"""Operators: exact on compile-time numbers, IR nodes on tensors."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from dlc.compiler.dims import Dim, Facts, Relation, Truth, ceildiv, decide, floordiv, is_integer, mod, quotient
+from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.report import stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.values import Tensor, describe
+from dlc.grammar import ast
+from dlc.grammar.span import Span
+
+TENSOR_OPS = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "%": "mod",
+    "^": "pow",
+    "@": "matmul",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+    "==": "eq",
+    "!=": "ne",
+    "and": "and",
+    "or": "or",
+}
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+LARGEST = 10**30
+"""Compile-time integers beyond this are a mistake, not a size."""
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, Fraction, Dim)) and not isinstance(value, bool)
+
+
+def to_dim(value: Any, span: Span) -> Dim:
+    """A compile-time number as a dimension; it must be a whole number (or may still turn out to be one)."""
+    if isinstance(value, Dim):
+        return value
+    if isinstance(value, bool) or not is_number(value):
+        raise stop("N208", f"a size is a whole number known before anything runs, not {describe(value)}", span)
+    exact = Fraction(value) if not isinstance(value, float) else None
+    if exact is None or exact.denominator != 1:
+        raise stop("D117", f"a size must be a whole number, and this is {value}", span)
+    return Dim.of(int(exact))
+
+
+def to_int(value: Any, span: Span, what: str = "this") -> int:
+    """A compile-time whole number."""
+    if isinstance(value, Dim) and value.constant is not None:
+        value = value.constant
+    if isinstance(value, bool) or not isinstance(value, (int, Fraction)) or Fraction(value).denominator != 1:
+        raise stop("N208", f"{what} must be a whole number known before anything runs, not {describe(value)}", span)
+    return int(value)
+
+
+def simplest(value: Any) -> Any:
+    """A number in its plainest form: a `Dim` without unknowns is an int or a Fraction, a whole Fraction an int."""
+    if isinstance(value, Dim) and value.constant is not None:
+        value = value.constant
+    if isinstance(value, Fraction) and value.denominator == 1:
+        return int(value)
+    return value
+
+
+def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) -> Any:
+    """`left op right`."""
+    if isinstance(left, Tensor) or isinstance(right, Tensor):
+        return tensor_binary(e, expr, left, right, scope)
+    if expr.op in ("==", "!=") and not (is_number(left) and is_number(right)):
+        return (left == right) == (expr.op == "==")
+    if isinstance(left, list) and isinstance(right, list) and expr.op == "+":
+        return left + right
+    if isinstance(left, bool) and isinstance(right, bool) and expr.op in ("and", "or"):
+        return (left and right) if expr.op == "and" else (left or right)
+    for value, side in ((left, expr.left), (right, expr.right)):
+        if not is_number(value):
+            raise stop("N214", f"`{expr.op}` needs numbers or tensors, not {describe(value)}", side.span)
+    if expr.op in COMPARISONS:
+        return compare(e, expr.op, left, right, expr.span)
+    if expr.op == "@":
+        raise stop("N214", "`@` multiplies matrices; for numbers write `*`", expr.span)
+    return numbers(expr.op, left, right, expr.span)
+
+
+def tensor_binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) -> Tensor:
+    if expr.op == "//":
+        whole = tensor_binary(e, ast.Binary(op="/", left=expr.left, right=expr.right, span=expr.span), left, right, scope)
+        return e.op("floor", [whole], [expr], expr.span, scope)
+    if expr.op not in TENSOR_OPS:
+        raise stop("N208", f"`{expr.op}` needs numbers known before anything runs", expr.span)
+    operands = []
+    for value, side in ((left, expr.left), (right, expr.right)):
+        if expr.op in ("and", "or", "==", "!="):
+            operands.append(Tensor(e.node(value, side.span), getattr(value, "declared", None)))
+        else:
+            operands.append(e.real(value, side.span))
+    if expr.op in ("==", "!=") and len({t.type.kind for t in operands}) > 1:
+        operands = [e.real(t, expr.span) for t in operands]
+    return e.op(TENSOR_OPS[expr.op], operands, [expr.left, expr.right], expr.span, scope)
+
+
+def numbers(op: str, left: Any, right: Any, span: Span) -> Any:
+    """Arithmetic on compile-time numbers; between integers `/` is an exact rational."""
+    symbolic = isinstance(left, Dim) or isinstance(right, Dim)
+    if op in ("/", "//", "%") and right == 0:
+        raise stop("D117", "this divides by zero", span)
+    if symbolic and not isinstance(left, float) and not isinstance(right, float):
+        return simplest(_dims(op, Dim.of(left), Dim.of(right), span))
+    if op == "/":
+        exact = isinstance(left, (int, Fraction)) and isinstance(right, (int, Fraction))
+        return simplest(Fraction(left) / Fraction(right)) if exact else float(left) / float(right)
+    if op == "^":
+        return power(left, right, span)
+    act = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod}[op]
+    return within(act(left, right), span)
+
+
+def _dims(op: str, left: Dim, right: Dim, span: Span) -> Dim:
+    match op:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case "/":
+            return quotient(left, right)
+        case "//":
+            return floordiv(left, right)
+        case "%":
+            return mod(left, right)
+        case _:
+            exponent = right.constant
+            if isinstance(exponent, int) and 0 <= exponent <= 16:
+                return left**exponent
+            raise stop("N208", f"a size to the power of {right} is not known before anything runs", span)
+
+
+def power(left: Any, right: Any, span: Span) -> Any:
+    """`left ^ right`, exact for whole exponents."""
+    if isinstance(left, (int, Fraction)) and isinstance(right, int):
+        if abs(right) > 200 or (left not in (0, 1, -1) and abs(right) * math.log10(max(abs(left), 2)) > 60):
+            raise stop("D118", "this number is too large", span)
+        if left == 0 and right < 0:
+            raise stop("D117", "this divides by zero", span)
+        return simplest(Fraction(left) ** right)
+    try:
+        result = float(left) ** float(right)
+    except OverflowError:
+        raise stop("D118", "this number is too large", span) from None
+    if isinstance(result, complex):
+        raise stop("N214", "a root of a negative number is not real", span)
+    return result
+
+
+def within(value: Any, span: Span) -> Any:
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise stop("D118", "this number is too large to be a size", span)
+    return simplest(value)
+
+
+def compare(e: Context, op: str, left: Any, right: Any, span: Span) -> bool:
+    """A comparison that must be decided before anything runs."""
+    if not isinstance(left, Dim) and not isinstance(right, Dim):
+        return COMPARISONS[op](left, right)
+    truth = decide(Relation(op, Dim.of(left), Dim.of(right)), e.b.facts)
+    if truth is Truth.UNKNOWN:
+        raise stop("N208", f"whether {left} {op} {right} is known only when data arrives", span)
+    return truth is Truth.YES
+
+
+def whole(e: Context, value: Dim, expr: ast.Expr, scope: Scope) -> None:
+    """A bare `/` in a shape must divide exactly: raises D107, and names the neighbours that would do."""
+    if is_integer(value, e.b.facts) is not Truth.NO:
+        return
+    text = written(expr, scope)
+    help_text = None
+    if isinstance(expr, ast.Binary) and expr.op == "/":
+        help_text = f"write floor({written(expr.left, scope)} / {written(expr.right, scope)}) if the rest is to be dropped"
+    raise stop("D107", f"{text} is {value}, which is not a whole number", expr.span, help=help_text)
+
+
+def round_number(kind: str, value: Any, span: Span) -> Any:
+    """`floor(a / b)` and `ceil(a / b)` of compile-time numbers."""
+    if isinstance(value, Dim):
+        return simplest(floordiv(value, Dim.of(1)) if kind == "floor" else ceildiv(value, Dim.of(1)))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise stop("D117", f"{kind}({value}) is not a number", span)
+    return math.floor(value) if kind == "floor" else math.ceil(value)
+
+
+__all__ = ["Facts", "binary", "compare", "is_number", "numbers", "power", "round_number", "simplest", "to_dim", "to_int", "whole"]

@@ -1,0 +1,340 @@
+"""Calls: functions, primitives, layers made into instances, and instances applied to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.over import WORDS, read_over
+from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
+from dlc.compiler.elaborate.report import Stop, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.shapes import Evaluate, bind_pattern
+from dlc.compiler.elaborate.values import Function, Instance, Layer, Over, Primitive, Tensor, Tuple, describe
+from dlc.grammar import ast
+from dlc.grammar.span import Span
+
+DEEPEST = 60
+Eval = Callable[[Context, ast.Expr, Scope], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One evaluated argument and its expression."""
+
+    value: Any
+    expr: ast.Expr
+
+
+def call(e: Context, expr: ast.Call, scope: Scope, evaluate: Eval, value: Any = None) -> Any:
+    """`f(a, b, name = c)`."""
+    callee = evaluate(e, expr.function, scope) if value is None else value
+    match callee:
+        case Primitive():
+            return call_primitive(e, callee, expr, [], scope, evaluate)
+        case Function():
+            return call_function(e, callee, expr, [], scope, evaluate)
+        case Layer():
+            return make_instance(e, callee, expr, scope, evaluate)
+        case Instance():
+            inputs = []
+            for argument in expr.arguments:
+                if argument.name is not None:
+                    raise stop("N203", "a layer's inputs are given by their order", argument.name.span)
+                inputs.append(Given(evaluate(e, argument.value, scope), argument.value))
+            return apply_instance(e, callee, inputs, expr.span, scope, evaluate)
+    raise stop("N206", f"{written(expr.function, scope)} is {describe(callee)}: it cannot be called", expr.span)
+
+
+def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> Any:
+    """`x -> f as name`: a chain carries the first of several outputs."""
+    value = evaluate(e, expr.value, scope)
+    if isinstance(value, Tuple):
+        value = value.items[0]
+    target = evaluate(e, expr.target, scope)
+    given = Given(value, expr.value)
+    name_span = expr.target.span
+    if isinstance(target, Instance):
+        if expr.name is not None:
+            place_instance(target, expr.name.id, scope, named=True)
+            define_instance(e, expr.name, target, scope)
+        return apply_instance(e, target, [given], name_span, scope, evaluate)
+    if expr.name is not None:
+        raise stop("N214", f"`as` names an instance of a layer, and this is {describe(target)}", expr.name.span)
+    bare = ast.Call(function=expr.target, arguments=(), span=name_span)
+    if isinstance(target, Function):
+        return call_function(e, target, bare, [given], scope, evaluate)
+    if isinstance(target, Primitive):
+        return call_primitive(e, target, bare, [given], scope, evaluate)
+    if isinstance(target, Layer):
+        kind = target.definition.name.id
+        raise stop("N206", f"{kind} is a layer: make an instance of it first", name_span, help=f"write {kind}(…)")
+    raise stop("N206", f"{written(expr.target, scope)} is {describe(target)}: nothing can be applied to it", name_span)
+
+
+def define_instance(e: Context, name: ast.Name, instance: Instance, scope: Scope) -> None:
+    if name.id in scope.names:
+        raise stop("N202", f"{name.id} is defined twice", name.span, related=_place(scope, name.id))
+    scope.names[name.id] = instance
+    scope.places[name.id] = name.span
+
+
+def _place(scope: Scope, name: str) -> list[tuple[str, Span]]:
+    place = scope.place(name)
+    return [("first here", place)] if place is not None else []
+
+
+# --- primitives ------------------------------------------------------------------------------------------------
+
+
+def call_primitive(e: Context, callee: Primitive, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval) -> Any:
+    signature = PRIMITIVES[callee.name]
+    names = [name for name, _ in signature.parameters]
+    given: dict[str, Any] = dict(callee.given)
+    exprs: dict[str, ast.Expr] = {}
+    for index, item in enumerate(piped):
+        given[names[index]], exprs[names[index]] = item.value, item.expr
+    free = [name for name in names if name not in given]
+    if piped or _first_is_left_out(expr, signature.parameters, given):
+        skip = free if piped else free[1:]
+    else:
+        skip = free
+    _read_arguments(e, callee.name, expr, skip, names, given, exprs, scope, evaluate, signature.variadic)
+    missing = [name for name, default in signature.parameters if default is REQUIRED and name not in given]
+    if missing and missing == names[:1]:
+        return replace(callee, given=tuple(given.items()))
+    if missing:
+        raise stop("N204", f"{callee.name} needs {' and '.join(missing)}", expr.span, rule=_signature(callee.name, signature.parameters))
+    for name, default in signature.parameters:
+        given.setdefault(name, default)
+
+    def evaluate_here(item: ast.Expr, inner: Scope) -> Any:
+        return evaluate(e, item, inner)
+
+    return signature.handler(e, Site(callee.name, given, exprs, expr.span, scope, evaluate_here))
+
+
+def _first_is_left_out(expr: ast.Call, parameters: Sequence[tuple[str, Any]], given: dict[str, Any]) -> bool:
+    """Whether a call gives keywords only, so that its first tensor is still to come."""
+    return bool(parameters) and parameters[0][1] is REQUIRED and not any(a.name is None for a in expr.arguments)
+
+
+def _signature(name: str, parameters: Sequence[tuple[str, Any]]) -> str:
+    return f"{name}({', '.join(p if d is REQUIRED else f'{p} = …' for p, d in parameters)})"
+
+
+def _read_arguments(
+    e: Context,
+    name: str,
+    expr: ast.Call,
+    free: list[str],
+    names: list[str],
+    given: dict[str, Any],
+    exprs: dict[str, ast.Expr],
+    scope: Scope,
+    evaluate: Eval,
+    variadic: bool,
+) -> None:
+    """Evaluates the arguments of a call into `given`, by place and by name."""
+    position = 0
+    for argument in expr.arguments:
+        if argument.name is None:
+            if position >= len(free):
+                if variadic:
+                    continue
+                raise stop("N205", f"{name} takes {len(names)} arguments", argument.span, rule=f"{name}({', '.join(names)})")
+            key = free[position]
+            position += 1
+        else:
+            key = argument.name.id
+            if key not in names:
+                near = did_you_mean(key, names)
+                raise stop(
+                    "N203",
+                    f"{name} has no argument {key}",
+                    argument.name.span,
+                    rule=f"{name}({', '.join(names)})",
+                    help=f"did you mean {near}?" if near else None,
+                )
+            if key in given:
+                raise stop("N203", f"{name} is given {key} twice", argument.span)
+        given[key] = _argument(e, key, argument.value, scope, evaluate)
+        exprs[key] = argument.value
+
+
+def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval) -> Any:
+    def evaluate_here(item: ast.Expr, inner: Scope) -> Any:
+        return evaluate(e, item, inner)
+
+    if key == "over":
+        return read_over(e, expr, scope, evaluate_here)
+    if key == "shape" and isinstance(expr, ast.Shape):
+        return None
+    return evaluate(e, expr, scope)
+
+
+# --- functions of the language ---------------------------------------------------------------------------------
+
+
+def call_function(e: Context, callee: Function, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval) -> Any:
+    definition = callee.definition
+    name = definition.name.id
+    names = [p.name.id for p in definition.parameters]
+    given: dict[str, Any] = dict(callee.given)
+    exprs: dict[str, ast.Expr] = {}
+    for item in piped:
+        first = next((n for n in names if n not in given), None)
+        if first is None:
+            raise stop("N205", f"{name} takes no tensor", expr.span)
+        given[first], exprs[first] = item.value, item.expr
+    required = [p.name.id for p in definition.parameters if p.default is None]
+    free = [n for n in names if n not in given]
+    positional = sum(1 for a in expr.arguments if a.name is None)
+    partial = definition.kind == "function" and not piped and bool(required)
+    keyword = {a.name.id for a in expr.arguments if a.name is not None}
+    if partial and required[0] in free and required[0] not in keyword and positional < len([r for r in required if r in free]):
+        free = [n for n in free if n != required[0]]
+    _read_arguments(e, name, expr, free, names, given, exprs, scope, evaluate, False)
+    missing = [n for n in required if n not in given]
+    if partial and missing == required[:1]:
+        return replace(callee, given=tuple(given.items()))
+    if missing:
+        raise stop(
+            "N204",
+            f"{name} needs {' and '.join(missing)}",
+            expr.span,
+            related=[("declared here", definition.name.span)],
+            rule=f"{name}({', '.join(names)})",
+        )
+    return run_function(e, callee, given, exprs, expr.span, evaluate)
+
+
+def run_function(
+    e: Context, callee: Function, given: dict[str, Any], exprs: dict[str, ast.Expr], span: Span, evaluate: Eval
+) -> Any:
+    """Elaborates a function's text with its arguments."""
+    definition = callee.definition
+    inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")
+    if definition.kind != "function":
+        inner.names.update(e.ambient)
+    with inside(e, definition, span):
+        for parameter in definition.parameters:
+            bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
+        if definition.value is not None:
+            return evaluate(e, definition.value, inner)
+        from dlc.compiler.elaborate.statements import run_body
+
+        return _outputs(definition, run_body(e, definition.body or (), inner, evaluate))
+
+
+def _outputs(definition: ast.Definition, outputs: list[Any]) -> Any:
+    if not outputs:
+        raise stop("N213", f"{definition.name.id} has no `output`", definition.name.span)
+    return outputs[0] if len(outputs) == 1 else Tuple(tuple(outputs))
+
+
+def bind_parameter(
+    e: Context,
+    definition: ast.Definition,
+    parameter: ast.Parameter,
+    given: dict[str, Any],
+    exprs: dict[str, ast.Expr],
+    inner: Scope,
+    span: Span,
+    evaluate: Eval,
+) -> None:
+    """Gives a parameter its argument or default; a shaped one is matched against its pattern."""
+    name = parameter.name.id
+
+    def evaluate_here(item: ast.Expr, at: Scope) -> Any:
+        return evaluate(e, item, at)
+
+    if name in given:
+        value = given[name]
+    else:
+        default = parameter.default
+        assert default is not None
+        chooses_axes = isinstance(default, ast.Name) and default.id in WORDS
+        value = read_over(e, default, inner, evaluate_here) if chooses_axes else evaluate(e, default, inner)
+    if parameter.shape is not None:
+        where = exprs[name].span if name in exprs else span
+        tensor = e.real(value, where)
+        value = bind_pattern(e, parameter.shape, tensor, name, inner, evaluate_here, "D109", where, definition.name.id)
+    inner.names[name] = value
+    inner.places[name] = parameter.name.span
+
+
+@contextmanager
+def inside(e: Context, definition: ast.Definition, span: Span) -> Iterator[None]:
+    """While a definition's text is elaborated for the use at `span`. A mistake that leaves it is told at the use."""
+    if e.depth >= DEEPEST:
+        raise stop("D118", f"{definition.name.id} calls itself, or is nested too deep", span)
+    e.depth += 1
+    e.findings.uses.append((span, definition.name.id))
+    try:
+        yield
+    except Stop as mistake:
+        mistake.diagnostic = e.findings.at_use(mistake.diagnostic)
+        raise
+    finally:
+        e.depth -= 1
+        e.findings.uses.pop()
+
+
+# --- layers ----------------------------------------------------------------------------------------------------
+
+
+def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evaluate: Eval) -> Instance:
+    """`Dense(64, relu)`: binds the arguments; parameters come with the first application."""
+    definition = layer.definition
+    names = [p.name.id for p in definition.parameters]
+    given: dict[str, Any] = {}
+    _read_arguments(e, definition.name.id, expr, names, names, given, {}, scope, evaluate, False)
+    missing = [p.name.id for p in definition.parameters if p.default is None and p.name.id not in given]
+    if missing:
+        raise stop(
+            "N204",
+            f"{definition.name.id} needs {' and '.join(missing)}",
+            expr.span,
+            related=[("declared here", definition.name.span)],
+            rule=f"{definition.name.id}({', '.join(names)})",
+        )
+    return Instance(layer, given, expr.span)
+
+
+def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) -> None:
+    """Gives an instance its place in the names of parameters; the first place it gets stays."""
+    if instance.path is None:
+        instance.path = scope.qualified(name)
+        instance.named = named
+
+
+def apply_instance(
+    e: Context, instance: Instance, inputs: list[Given], span: Span, scope: Scope, evaluate: Eval
+) -> Any:
+    """Runs a layer's text on its inputs. A second application uses the parameters of the first."""
+    from dlc.compiler.elaborate.statements import run_body
+
+    definition = instance.layer.definition
+    if instance.path is None:
+        kind = definition.name.id.lower()
+        place_instance(instance, f"{kind}[{scope.number(kind)}]", scope, named=False)
+    inner = instance.layer.scope.child(
+        path=instance.path, rest=None, indices={}, counts={}, instance=instance, kind="layer"
+    )
+    instance.uses.append(span)
+    with inside(e, definition, span):
+        for parameter in definition.parameters:
+            bind_parameter(e, definition, parameter, instance.arguments, {}, inner, span, evaluate)
+            value = inner.names[parameter.name.id]
+            if isinstance(value, Instance):
+                place_instance(value, parameter.name.id, inner, named=True)
+        inputs_given = [(given.value, given.expr) for given in inputs]
+        return _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=inputs_given, span=span))
+
+
+__all__ = ["Evaluate", "Given", "Over", "Tensor", "apply_instance", "apply_value", "call", "call_function", "run_function"]

@@ -1,0 +1,165 @@
+"""What every part of the elaborator shares: the builder of the program, its findings and its declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from dlc.compiler.diagnostics import Related
+from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.elaborate.report import Findings, Stop, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.ir import Builder, Node
+from dlc.compiler.ops import ShapeError
+from dlc.compiler.program import InputDeclaration, Line
+from dlc.grammar import ast
+from dlc.grammar.format import unparse
+from dlc.grammar.span import Span
+
+
+@dataclass(slots=True)
+class PendingInitial:
+    """A parameter or state whose initializer is elaborated once its fan-in is known."""
+
+    name: str
+    node: Node
+    initializer: ast.Expr | None
+    scope: Scope
+    declared: Declared
+    frozen: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    """One program of a model while it is elaborated.
+
+    `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `ambient`
+    holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given
+    it; `dense` names the one-hot inputs that come as real arrays.
+    """
+
+    mode: str
+    findings: Findings
+    b: Builder = field(default_factory=Builder)
+    hypers: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, InputDeclaration] = field(default_factory=dict)
+    parameters: dict[str, PendingInitial] = field(default_factory=dict)
+    states: dict[str, PendingInitial] = field(default_factory=dict)
+    updates: dict[str, Node] = field(default_factory=dict)
+    losses: list[tuple[Node, Span]] = field(default_factory=list)
+    metrics: dict[str, tuple[Node, Span]] = field(default_factory=dict)
+    outputs: dict[str, tuple[Node, Span]] = field(default_factory=dict)
+    names: dict[str, Node] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    frozen: list[tuple[str, Span]] = field(default_factory=list)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    dense: frozenset[str] = frozenset()
+    ambient: dict[str, Any] = field(default_factory=dict)
+    draw_shape: TensorType | None = None
+    draw_name: str = ""
+    draws: int = 0
+    depth: int = 0
+    rounds: int = 0
+    steps: int = 0
+
+    def op(
+        self, name: str, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope, **attrs: Any
+    ) -> Tensor:
+        """`name(*operands)` as a node; a refusal of the op's type rule becomes a diagnostic with both places."""
+        try:
+            return Tensor(self.b.add(name, *(t.node for t in operands), span=span, **attrs))
+        except ShapeError as error:
+            raise self.refused(error, operands, exprs, span, scope) from None
+
+    def refused(
+        self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
+    ) -> Stop:
+        """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
+        texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
+        texts += ["this"] * (len(operands) - len(texts))
+        related, rules = [], []
+        for number, axis in error.operands:
+            declared = operands[number].declared if number < len(operands) else None
+            if declared is None or not declared.items:
+                continue
+            whole = axis is None or axis >= len(declared.items)
+            place = declared.span if whole else declared.items[axis or 0].span
+            related.append(Related(f"{declared.name} : {declared.written} = {operands[number].type}", place))
+            if declared.rule:
+                rules.append(declared.rule)
+        fill = [*texts]
+        problem = stop(
+            error.code,
+            error.message.format(*fill),
+            span,
+            label=_operand_types(error.code, operands),
+            rule=error.rule.format(*fill) if error.rule else None,
+            help=error.help.format(*fill) if error.help else None,
+        )
+        diagnostic = replace(problem.diagnostic, related=tuple(dict.fromkeys(related)))
+        return Stop(diagnostic)
+
+    def node(self, value: Any, span: Span) -> Node:
+        """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""
+        from fractions import Fraction
+
+        match value:
+            case Tensor():
+                return value.node
+            case bool():
+                return self.b.constant(1.0 if value else 0.0)
+            case int() | float() | Fraction():
+                return self.b.constant(float(value))
+            case Dim():
+                return self.b.size(value)
+        raise stop("N214", f"a tensor or a number belongs here, not {describe(value)}", span)
+
+    def real(self, value: Any, span: Span) -> Tensor:
+        """A value as a real tensor: truth values and class indices count as 0, 1, 2, …"""
+        node = self.node(value, span)
+        if node.type.kind != "real":
+            node = self.b.add("real", node, span=span)
+        return Tensor(node, value.declared if isinstance(value, Tensor) else None)
+
+
+def _operand_types(code: str, operands: Sequence[Tensor]) -> str | None:
+    if len(operands) != 2:
+        return str(operands[0].type) if operands else None
+    sign = "@" if code == "D101" else "against"
+    return f"{operands[0].type} {sign} {operands[1].type}"
+
+
+def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
+    """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
+    text = unparse(fill(expr, scope.indices))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def fill(expr: Any, indices: dict[str, int]) -> Any:
+    """The expression with loop indices replaced by their values, and sums of numbers computed."""
+    if isinstance(expr, ast.Name):
+        if expr.id not in indices:
+            return expr
+        value = indices[expr.id]
+        return ast.Number(value=value, text=str(value), span=expr.span)
+    if isinstance(expr, tuple):
+        return tuple(fill(item, indices) for item in expr)
+    if isinstance(expr, ast.Argument):
+        return replace(expr, value=fill(expr.value, indices))
+    if isinstance(expr, ast.Attribute):
+        return replace(expr, base=fill(expr.base, indices))
+    if not isinstance(expr, ast.Tree) or not indices:
+        return expr
+    changed = {
+        f.name: fill(getattr(expr, f.name), indices) for f in fields(expr) if f.name not in ("span", "op", "text", "name")
+    }
+    result = replace(expr, **changed)
+    if isinstance(result, ast.Binary) and result.op in ("+", "-"):
+        left, right = result.left, result.right
+        if isinstance(left, ast.Number) and isinstance(right, ast.Number):
+            if isinstance(left.value, int) and isinstance(right.value, int):
+                value = left.value + right.value if result.op == "+" else left.value - right.value
+                return ast.Number(value=value, text=str(value), span=result.span)
+    return result

@@ -1,0 +1,127 @@
+"""How losses and metrics are computed over a whole split, one batch at a time.
+
+In a metric `m` is the whole split. A sum over `m` goes on over the split's batches, and the formula around it is
+applied once, to the totals. A sum over `m` inside a sum over `m` (as in R²) needs the inner total first: one pass over
+the split for each level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.elaborate.shapes import is_batch
+from dlc.compiler.ir import Builder, Graph, Node
+from dlc.compiler.ops import OPS, Contraction, Reduction
+from dlc.compiler.passes import AFTER_DIFFERENTIATION, BEFORE_DIFFERENTIATION, run
+from dlc.compiler.program import M, CheckedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`levels[k]` is the program of pass k: its roots `sum.<i>` are totals of one batch, to be added over the batches;
+    later levels read earlier totals as leaves `scalar("sum.<i>")`. `formulas[name]` (root `value`) gives the metric, or
+    `loss`, from the totals, with `m` the number of examples of the split."""
+
+    levels: tuple[Graph, ...]
+    formulas: Mapping[str, Graph]
+
+
+def evaluation_programs(checked: CheckedModel) -> Evaluation:
+    """The passes and formulas of a model's loss and metrics. Raises `DiagnosticError` for a metric that cannot be
+    computed batch by batch."""
+    graph = run(_wanted(checked), (*BEFORE_DIFFERENTIATION, *AFTER_DIFFERENTIATION))
+    split = _Split()
+    formulas = {name: Graph.of({"value": split.formula(node)}) for name, node in graph.roots.items()}
+    levels = tuple(Graph.of(level, graph.names) for level in split.levels)
+    return Evaluation(levels, formulas)
+
+
+def _wanted(checked: CheckedModel) -> Graph:
+    """The loss and the metrics of the evaluation program; what still has `m` is averaged over it."""
+    b = Builder()
+    for node in checked.evaluation.nodes:
+        b.adopt(node)
+    roots: dict[str, Node] = {}
+    losses = [node for root, node in checked.evaluation.roots.items() if root.startswith("loss.")]
+    for node in losses:
+        term = _average(b, node)
+        roots["loss"] = term if "loss" not in roots else b.add("add", roots["loss"], term)
+    for root, node in checked.evaluation.roots.items():
+        if root.startswith("metric."):
+            roots[root.removeprefix("metric.")] = _average(b, node)
+    return Graph.of(roots, checked.evaluation.names)
+
+
+def _average(b: Builder, node: Node) -> Node:
+    """The mean of a value over all its axes, as a scalar."""
+    axes = tuple(range(node.type.rank))
+    if not axes:
+        return node
+    folded = tuple(i for i in axes if node.type.axes[i].size.constant != 1)
+    if folded:
+        count = Dim.of(1)
+        for i in folded:
+            count = count * node.type.axes[i].size
+        node = b.add("div", b.add("sum", node, axes=folded), b.size(count))
+    return b.add("drop", node, axes=axes)
+
+
+class _Split:
+    """Cuts metric graphs at their sums over `m`."""
+
+    def __init__(self) -> None:
+        self.levels: list[dict[str, Node]] = []
+        self.b = Builder()
+        self._cut: dict[Node, tuple[Node, int]] = {}
+        self._totals: dict[Node, Node] = {}
+
+    def formula(self, node: Node) -> Node:
+        """The value as a formula of totals."""
+        value, _ = self._visit(node)
+        if value.type.depends_on(M):
+            raise DiagnosticError(_not_additive(node))
+        return value
+
+    def _visit(self, node: Node) -> tuple[Node, int]:
+        """The node with inner totals replaced by leaves, and how many passes must come before it."""
+        if node in self._cut:
+            return self._cut[node]
+        visited = [self._visit(value) for value in node.inputs]
+        level = max((depth for _, depth in visited), default=0)
+        inputs = tuple(value for value, _ in visited)
+        new = node if inputs == node.inputs else self.b.typed(node.op, inputs, node.attrs, node.type, node.span)
+        if _folds_examples(node):
+            if node.op not in ("sum", "matmul"):
+                raise DiagnosticError(_not_additive(node))
+            new = self._total(new, level)
+            level += 1
+        self._cut[node] = (new, level)
+        return self._cut[node]
+
+    def _total(self, node: Node, level: int) -> Node:
+        while len(self.levels) <= level:
+            self.levels.append({})
+        name = f"sum.{sum(len(roots) for roots in self.levels)}"
+        self.levels[level][name] = node
+        return self.b.typed("scalar", (), (("name", name),), TensorType(node.type.axes), node.span)
+
+
+def _folds_examples(node: Node) -> bool:
+    kind = OPS[node.op]
+    if isinstance(kind, Contraction):
+        return is_batch(node.inputs[0].type.axes[-1].size)
+    if isinstance(kind, Reduction):
+        return any(is_batch(node.inputs[0].type.axes[axis].size) for axis in node.attr("axes", ()))
+    return False
+
+
+def _not_additive(node: Node) -> Diagnostic:
+    return Diagnostic(
+        "U901",
+        "this metric folds the examples by something other than a sum, which is not supported yet",
+        node.span,
+        rule="a metric's sums over m go on over the batches of the split; its formula is applied once",
+    )

@@ -1,0 +1,200 @@
+"""Evaluates expressions: compile-time values are computed, tensor operations become nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
+from dlc.compiler.elaborate.calls import apply_value, call
+from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.over import WORDS
+from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.report import Poisoned, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.values import (
+    Declared,
+    Family,
+    Function,
+    Instance,
+    Over,
+    Poison,
+    Primitive,
+    Range,
+    Tensor,
+    Tuple,
+    describe,
+)
+from dlc.grammar import ast
+
+DEEPEST = 60
+"""Functions and layers nested deeper than this call themselves."""
+MOST_STEPS = 3_000_000
+"""Expressions evaluated in one program; more is a runaway loop, not a network."""
+
+
+def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
+    """The value of an expression. Raises `Stop` at a mistake and `Poisoned` after one."""
+    e.steps += 1
+    if e.steps > MOST_STEPS:
+        raise stop("D118", "this program is too large to unroll", expr.span)
+    match expr:
+        case ast.Number(value=value):
+            return value
+        case ast.String(value=value):
+            return value
+        case ast.Name():
+            return name_value(e, expr, scope)
+        case ast.ListExpr(items=items):
+            return [evaluate(e, item, scope) for item in items]
+        case ast.Shape(items=items):
+            return Tuple(tuple(evaluate(e, item, scope) for item in items))
+        case ast.Unary():
+            return _unary(e, expr, scope)
+        case ast.Binary(op=".."):
+            first = to_int(evaluate(e, expr.left, scope), expr.left.span, "the start of a range")
+            last = to_int(evaluate(e, expr.right, scope), expr.right.span, "the end of a range")
+            return Range(first, last)
+        case ast.Binary():
+            left = evaluate(e, expr.left, scope)
+            if isinstance(left, bool) and expr.op in ("and", "or") and left == (expr.op == "or"):
+                return left
+            return binary(e, expr, left, evaluate(e, expr.right, scope), scope)
+        case ast.Conditional():
+            return _conditional(e, expr, scope)
+        case ast.Transpose(operand=operand):
+            value = e.real(evaluate(e, operand, scope), operand.span)
+            return e.op("transpose", [value], [operand], expr.span, scope)
+        case ast.Index():
+            return _index(e, expr, scope)
+        case ast.Attribute():
+            return _attribute(e, expr, scope)
+        case ast.Call(function=ast.Name() as name):
+            return call(e, expr, scope, evaluate, value=name_value(e, name, scope, called=True))
+        case ast.Call():
+            return call(e, expr, scope, evaluate)
+        case ast.Apply():
+            return apply_value(e, expr, scope, evaluate)
+        case ast.TimeIndex():
+            raise stop("U901", "time indices are not supported yet", expr.span)
+    raise stop("N214", "this has no value here", expr.span)
+
+
+def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False) -> Any:
+    """What a name stands for; after `~` an initializer's name alone is a draw, unless it is `called`."""
+    value = scope.find(expr.id)
+    if value is None and expr.id in PRIMITIVES:
+        value = Primitive(expr.id, PRIMITIVES[expr.id].handler)
+    if value is None:
+        raise unknown_name(expr, scope)
+    if isinstance(value, Poison):
+        raise Poisoned
+    if e.draw_shape is not None and not called and _draws_without_arguments(value):
+        return apply_value_of(e, value, expr, scope)
+    return value
+
+
+def _draws_without_arguments(value: Any) -> bool:
+    if isinstance(value, Function):
+        definition = value.definition
+        return definition.kind == "initializer" and all(p.default is not None for p in definition.parameters)
+    return isinstance(value, Primitive) and value.name in ("randn", "normal", "uniform", "orthogonal")
+
+
+def apply_value_of(e: Context, value: Any, expr: ast.Expr, scope: Scope) -> Any:
+    """Calls a value without arguments."""
+    bare = ast.Call(function=expr, arguments=(), span=expr.span)
+    return call(e, bare, scope, evaluate, value=value)
+
+
+def unknown_name(expr: ast.Name, scope: Scope) -> Exception:
+    from dlc.compiler.elaborate.library import standard_names
+
+    near = did_you_mean(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES])
+    help_text = f"did you mean {near}?" if near else None
+    if near is None and expr.id in WORDS:
+        help_text = f"`{expr.id}` has a meaning only after `over =`"
+    return stop("N201", f"unknown name {expr.id}", expr.span, help=help_text)
+
+
+def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
+    value = evaluate(e, expr.operand, scope)
+    if expr.op == "not":
+        if isinstance(value, bool):
+            return not value
+        return e.op("not", [Tensor(e.node(value, expr.operand.span))], [expr.operand], expr.span, scope)
+    if is_number(value):
+        return -value
+    return e.op("neg", [e.real(value, expr.operand.span)], [expr.operand], expr.span, scope)
+
+
+def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
+    condition = evaluate(e, expr.condition, scope)
+    if isinstance(condition, bool):
+        return evaluate(e, expr.then if condition else expr.otherwise, scope)
+    if not isinstance(condition, Tensor):
+        raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
+    branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]
+    return e.op("select", [condition, *branches], [expr.condition, expr.then, expr.otherwise], expr.span, scope)
+
+
+def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
+    base = evaluate(e, expr.base, scope)
+    indices = tuple(to_int(evaluate(e, index, scope), index.span, "an index") for index in expr.indices)
+    text = written(expr, scope)
+    if isinstance(base, Family):
+        value = base.members.get(indices)
+        if value is None:
+            raise _no_member(base, indices, expr, text)
+        if isinstance(value, Poison):
+            raise Poisoned
+        return value
+    if isinstance(base, list):
+        for number, index in enumerate(indices):
+            if not isinstance(base, list):
+                raise stop("N214", f"{text} has {len(indices)} indices, and the list only {number} levels", expr.span)
+            if not 0 <= index < len(base):
+                raise stop(
+                    "N207",
+                    f"{text} is outside the list, which has {len(base)} elements",
+                    expr.span,
+                    rule=f"a list is indexed from 0 to {len(base) - 1}",
+                )
+            base = base[index]
+        return base
+    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span)
+
+
+def _no_member(base: Family, indices: tuple[int, ...], expr: ast.Index, text: str) -> Exception:
+    if any(len(key) != len(indices) for key in base.members):
+        count = len(next(iter(base.members)))
+        return stop("N207", f"{base.name} has {count} indices, and this gives {len(indices)}", expr.span)
+    defined = ", ".join(f"{base.name}[{', '.join(map(str, key))}]" for key in list(base.members)[:6])
+    return stop(
+        "N207",
+        f"{text} is not defined here",
+        expr.span,
+        related=[(f"{base.name}[…] is defined here", base.span)],
+        help=f"so far there are {defined}" if defined else None,
+    )
+
+
+def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
+    base = evaluate(e, expr.base, scope)
+    if isinstance(base, Instance):
+        if expr.name.id in base.parameters:
+            return base.parameters[expr.name.id]
+        if not base.uses:
+            raise stop("N209", f"{written(expr, scope)} exists once {base.path or 'the layer'} has been applied", expr.span)
+        near = did_you_mean(expr.name.id, list(base.parameters))
+        has = ", ".join(base.parameters) or "none"
+        raise stop(
+            "N201",
+            f"{base.layer.definition.name.id} has no parameter {expr.name.id}",
+            expr.name.span,
+            help=f"did you mean {near}?" if near else f"its parameters are: {has}",
+        )
+    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it has no parts", expr.span)
+
+
+__all__ = ["DEEPEST", "Declared", "Over", "evaluate"]

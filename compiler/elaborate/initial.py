@@ -1,0 +1,120 @@
+"""How parameters and states begin: their initializers, once it is known which contraction uses them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.elaborate.calls import Eval
+from dlc.compiler.elaborate.context import Context, PendingInitial
+from dlc.compiler.elaborate.report import Findings, Poisoned, Stop
+from dlc.compiler.elaborate.statements import fit
+from dlc.compiler.elaborate.values import Tensor
+from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ops import OPS, Contraction
+from dlc.compiler.program import Initial, ParameterDeclaration, StateDeclaration
+from dlc.grammar import ast
+from dlc.grammar.format import unparse
+
+Fans = Mapping[Node, tuple[int, int]]
+
+
+def fans(graph: Graph) -> dict[Node, tuple[int, int]]:
+    """fan_in and fan_out of each parameter that a contraction uses: the sizes that one output sums over, and that one
+    input reaches. The first use counts."""
+    origin: dict[Node, Node] = {}
+    found: dict[Node, tuple[int, int]] = {}
+    for node in graph.nodes:
+        if node.op == "parameter":
+            origin[node] = node
+        elif node.op in ("transpose", "rename") and node.inputs[0] in origin:
+            origin[node] = origin[node.inputs[0]]
+        elif isinstance(OPS[node.op], Contraction):
+            for operand, contracted in zip(node.inputs, (-1, 0), strict=True):
+                if operand in origin and operand.type.rank:
+                    sizes = [int(size.constant or 1) for size in operand.type.sizes]
+                    fan_in = sizes[contracted]
+                    found.setdefault(origin[operand], (fan_in, math.prod(sizes) // fan_in))
+    return found
+
+
+def declare_parameters(
+    e: Context, graph: Graph, findings: Findings, evaluate: Eval
+) -> dict[str, ParameterDeclaration]:
+    """The model's parameters with their initial values' graphs."""
+    known = fans(graph)
+    result: dict[str, ParameterDeclaration] = {}
+    for name, pending in e.parameters.items():
+        fan = known.get(pending.node)
+        initial = _initial(pending, fan, findings, evaluate)
+        if initial is None:
+            continue
+        result[name] = ParameterDeclaration(
+            name,
+            pending.node.type,
+            pending.declared.span,
+            initial,
+            pending.frozen or _frozen(name, e),
+            fan is not None,
+            f"{name} : {pending.declared.written}",
+        )
+    for target, span in e.frozen:
+        if not any(_covers(target, name) for name in result):
+            findings.add(Diagnostic("N201", f"no parameter is called {target}", span))
+    return result
+
+
+def declare_states(e: Context, findings: Findings, evaluate: Eval) -> dict[str, StateDeclaration]:
+    """The model's `state`s."""
+    result: dict[str, StateDeclaration] = {}
+    for name, pending in e.states.items():
+        initial = _initial(pending, None, findings, evaluate)
+        if initial is not None:
+            result[name] = StateDeclaration(name, pending.node.type, pending.declared.span, initial)
+    return result
+
+
+def _frozen(name: str, e: Context) -> bool:
+    return any(_covers(target, name) for target, _ in e.frozen)
+
+
+def _covers(target: str, name: str) -> bool:
+    """`freeze backbone` covers `backbone.conv[1].W` and `backbone[2].W`."""
+    return name == target or name.startswith((target + ".", target + "["))
+
+
+def _initial(
+    pending: PendingInitial, fan: tuple[int, int] | None, findings: Findings, evaluate: Eval
+) -> Initial | None:
+    """The graph of a first value. Without `~`, weights begin as `he` says and everything else at zero."""
+    expr = pending.initializer or ast.Name(id="he" if fan is not None else "zeros", span=pending.declared.span)
+    e = Context("training", findings)
+    type = pending.node.type
+    e.draw_shape, e.draw_name = type, pending.name
+    scope = pending.scope.child()
+    if fan is not None:
+        e.ambient = dict(zip(("fan_in", "fan_out"), fan, strict=True))
+        scope.names |= e.ambient
+    old = Tensor(pending.node, pending.declared)
+    try:
+        value = e.real(evaluate(e, expr, scope), expr.span)
+        node = fit(e, value, old, pending.name, expr.span).node
+    except Stop as mistake:
+        findings.add(_explained(mistake.diagnostic, fan))
+        return None
+    except Poisoned:
+        return None
+    return Initial(Graph.of({"value": node}), unparse(expr), *(fan or (0, 0)))
+
+
+def _explained(diagnostic: Diagnostic, fan: tuple[int, int] | None) -> Diagnostic:
+    """`he` on a tensor that no contraction uses has no fan-in."""
+    if fan is None and diagnostic.code == "N201" and "fan_" in diagnostic.message:
+        return Diagnostic(
+            "N208",
+            "this initializer needs a fan-in, and no contraction uses the parameter",
+            diagnostic.span,
+            help="give it normal(0, 0.01) or zeros",
+        )
+    return diagnostic

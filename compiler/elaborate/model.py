@@ -1,0 +1,308 @@
+"""A model's own statements, and the checked model from its three programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.dims import Axis, Dim, Symbol, TensorType
+from dlc.compiler.elaborate.arithmetic import to_dim, to_int
+from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.proofs import prove_programs
+from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.shapes import is_batch, shape_axes
+from dlc.compiler.elaborate.statements import Body
+from dlc.compiler.elaborate.values import Declared, Poison, Tensor, describe
+from dlc.compiler.ir import Graph, Node
+from dlc.compiler.program import M, CheckedModel, HyperDeclaration, InputDeclaration, Line
+from dlc.grammar import ast
+from dlc.grammar.format import unparse
+from dlc.grammar.span import Span
+
+MODES = ("training", "deterministic", "evaluation")
+
+
+def elaborate_model(
+    definition: ast.Definition,
+    files: Scope,
+    hypers: Mapping[str, Any],
+    findings: Findings,
+    *,
+    file: str,
+    sources: Mapping[str, str],
+    data: ast.Block | None = None,
+    train: ast.Block | None = None,
+    dense: frozenset[str] = frozenset(),
+) -> CheckedModel | None:
+    """Elaborates a model's three programs. None where an error was found.
+
+    `dense` names one-hot inputs that come as real arrays (soft labels) in this program.
+    """
+    programs: dict[str, Context] = {}
+    scopes: dict[str, Scope] = {}
+    for mode in MODES:
+        e = Context(mode, findings)
+        scope = files.child(path="", kind="model", indices={}, counts={})
+        scope.names["m"] = Dim.symbol(M)
+        e.dense = dense
+        Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
+        programs[mode], scopes[mode] = e, scope
+        if findings.failed:
+            return None
+    training, deterministic, evaluation = (programs[mode] for mode in MODES)
+    _unknown_hypers(definition, hypers, training, findings)
+    graphs = {mode: _graph(e, findings) for mode, e in programs.items()}
+    if findings.failed:
+        return None
+    used = graphs["training"]
+    parameters = declare_parameters(training, used, findings, evaluate)
+    states = declare_states(training, findings, evaluate)
+    scope = scopes["evaluation"]
+
+    def compile_time(expr: ast.Expr) -> Any:
+        return evaluate(Context("evaluation", findings), expr, scope)
+
+    checked = CheckedModel(
+        name=definition.name.id,
+        file=file,
+        inputs=evaluation.inputs,
+        parameters=parameters,
+        states=states,
+        hypers=training.hypers,
+        outputs=tuple(evaluation.outputs),
+        metrics=tuple(evaluation.metrics),
+        training=graphs["training"],
+        deterministic=graphs["deterministic"],
+        evaluation=graphs["evaluation"],
+        shapes={**{k: v.type for k, v in evaluation.names.items()}, **{k: v.type for k, v in training.names.items()}},
+        lines=tuple(training.lines),
+        data=data,
+        train=train,
+        sources=sources,
+        evaluate=compile_time,
+        scope=scope,
+    )
+    prove_programs(checked, training, evaluation, findings)
+    return None if findings.failed else checked
+
+
+def _with_arguments(
+    e: Context, definition: ast.Definition, scope: Scope, hypers: Mapping[str, Any]
+) -> tuple[ast.Statement, ...]:
+    """A model's arguments are hypers: they are declared as if written first in its body."""
+    e.overrides = dict(hypers)
+    arguments: list[ast.Statement] = []
+    for parameter in definition.parameters:
+        if parameter.default is None and parameter.name.id not in hypers:
+            e.findings.add(
+                Diagnostic(
+                    "N204",
+                    f"{definition.name.id} needs {parameter.name.id}",
+                    parameter.name.span,
+                    help=f"give it a default, {parameter.name.id} = …, or a value with --set {parameter.name.id}=…",
+                )
+            )
+            scope.names[parameter.name.id] = Poison()
+            continue
+        default = parameter.default or ast.Number(value=0, text="0", span=parameter.span)
+        arguments.append(
+            ast.Hyper(name=parameter.name, default=default, domain=parameter.domain, span=parameter.span)
+        )
+    return (*arguments, *(definition.body or ()))
+
+
+def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None:
+    """The statements that only a model has."""
+    e = body.e
+    match statement:
+        case ast.Hyper():
+            _hyper(body, statement, scope)
+        case ast.DimDecl():
+            _dim(body, statement, scope)
+        case ast.Declaration():
+            for target in statement.targets:
+                _input(body, statement, target, scope)
+        case ast.Loss():
+            e.losses.append((_loss(body, statement, scope), statement.value.span))
+        case ast.Metric():
+            _metric(body, statement, scope)
+        case ast.Output():
+            _output(body, statement, scope)
+        case ast.Freeze():
+            for target in statement.targets:
+                e.frozen.append((unparse(target), target.span))
+        case ast.Load():
+            raise stop("U901", "`load` is not supported yet", statement.span)
+        case _:
+            raise stop("N213", "this statement does not belong into a model", statement.span)
+
+
+def _hyper(body: Body, statement: ast.Hyper, scope: Scope) -> None:
+    name = statement.name.id
+    default = body.evaluate(statement.default, scope)
+    value = body.e.overrides.get(name, default)
+    if type(value) is not type(default) and not _same_kind(value, default):
+        raise stop("T402", f"{name} is {describe(default)} in the file, and {describe(value)} is given", statement.name.span)
+    body.e.hypers[name] = HyperDeclaration(name, value, default, statement.domain, statement.span)
+    body.define(statement.name, value, scope)
+
+
+def _same_kind(a: Any, b: Any) -> bool:
+    numbers = [isinstance(x, (int, float)) or hasattr(x, "numerator") for x in (a, b)]
+    return all(numbers)
+
+
+def _dim(body: Body, statement: ast.DimDecl, scope: Scope) -> None:
+    upper = None
+    if statement.bound is not None:
+        upper = to_int(body.evaluate(statement.bound, scope), statement.bound.span, "the bound")
+    for name in statement.names:
+        body.define(name, Dim.symbol(Symbol(name.id, "runtime", upper=upper)), scope)
+
+
+def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
+    """`input X : (64, m)`: a leaf; a one-hot one is the one-hot columns of class indices."""
+    e = body.e
+    if not isinstance(target, ast.Name):
+        raise stop("U901", "families of inputs are not supported yet", target.span)
+    name = target.id
+    if statement.shape is None:
+        raise stop("D112", f"{statement.kind} {name} needs a shape", target.span, help=f"write `{statement.kind} {name} : (n_x, m)`")
+    axes = shape_axes(e, statement.shape, scope, body.evaluate)
+    type = TensorType(tuple(axes))
+    one_hot, optional, classes = _qualifiers(body, statement, scope)
+    declared = Declared(name, statement.shape.span, statement.shape.items, written(statement.shape, scope), f"{name} : {unparse(statement.shape)}")
+    class_axis = None
+    if one_hot:
+        class_axis = type.rank - 1 if type.rank > 1 and type.axes[0].name == "m" else 0
+        if type.rank == 0 or is_batch(type.axes[class_axis].size):
+            raise stop("D115", f"{name} is one_hot: its first axis counts the classes, and {type} has none", statement.shape.span)
+        classes = type.axes[class_axis].size
+    given = name in e.inputs
+    if given:
+        raise stop("N202", f"{name} is declared twice", target.span, related=[("first here", e.inputs[name].span)])
+    e.inputs[name] = InputDeclaration(
+        name, statement.kind, type, statement.span, one_hot, classes is not None and not one_hot, optional,
+        int(classes.constant) if classes is not None and classes.constant is not None else None, class_axis,
+    )
+    node = _input_node(e, name, type, one_hot and name not in e.dense, class_axis, classes, statement.span)
+    e.names[name] = node
+    law = written(statement.shape, scope)
+    e.lines.append(Line(name, f"{statement.kind} {name} : {law}", type, statement.span, "", law))
+    body.define(target, Tensor(node, declared), scope)
+
+
+def _qualifiers(body: Body, statement: ast.Declaration, scope: Scope) -> tuple[bool, bool, Dim | None]:
+    one_hot = optional = False
+    classes: Dim | None = None
+    for qualifier in statement.qualifiers:
+        match qualifier:
+            case ast.Name(id="one_hot"):
+                one_hot = True
+            case ast.Name(id="optional"):
+                optional = True
+            case ast.Call(function=ast.Name(id="index"), arguments=(argument,)):
+                classes = to_dim(body.evaluate(argument.value, scope), argument.span)
+            case _:
+                text = unparse(qualifier)
+                near = did_you_mean(text, ["one_hot", "optional", "index(V)"])
+                raise stop("N201", f"unknown kind of input {text}", qualifier.span, help=f"did you mean {near}?" if near else None)
+    return one_hot, optional, classes
+
+
+def _input_node(
+    e: Context, name: str, type: TensorType, one_hot: bool, class_axis: int | None, classes: Dim | None, span: Span
+) -> Node:
+    if one_hot:
+        assert class_axis is not None
+        rest = tuple(axis for i, axis in enumerate(type.axes) if i != class_axis)
+        leaf = e.b.typed("input", (), (("name", name),), TensorType(rest, "index", classes), span)
+        columns = replace(type, one_hot=True, classes=classes)
+        return e.b.typed("one_hot", (leaf,), (("axis", class_axis), ("classes", classes)), columns, span)
+    kind = replace(type, kind="index", classes=classes) if classes is not None and class_axis is None else type
+    return e.b.typed("input", (), (("name", name),), kind, span)
+
+
+def _loss(body: Body, statement: ast.Loss, scope: Scope) -> Node:
+    """A loss is a scalar, or has `m` exactly once; its other axes are summed (the course's sum over t)."""
+    e = body.e
+    value = e.real(body.evaluate(statement.value, scope), statement.value.span)
+    batch = [i for i, axis in enumerate(value.type.axes) if is_batch(axis.size)]
+    exact = [i for i in batch if value.type.axes[i].size == Dim.symbol(M)]
+    if len(batch) > 1 or batch != exact:
+        raise stop(
+            "D115",
+            f"a loss is a scalar or has m once, and this is {value.type}",
+            statement.value.span,
+            rule="J = 1/m * sum over the examples of L",
+        )
+    others = tuple(i for i in range(value.type.rank) if i not in batch)
+    node = value.node
+    if others:
+        summed = tuple(i for i in others if value.type.axes[i].size.constant != 1)
+        node = e.b.add("sum", node, axes=summed, span=statement.span) if summed else node
+        node = e.b.add("drop", node, axes=others, span=statement.span)
+    return node
+
+
+def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
+    name = statement.name.id if statement.name is not None else _called(statement.value)
+    if name is None:
+        raise stop("N213", "this metric needs a name", statement.value.span, help="write `metric name = …`")
+    if name in body.e.metrics:
+        raise stop("N202", f"the metric {name} is defined twice", statement.span, related=[("first here", body.e.metrics[name][1])])
+    value = body.e.real(body.evaluate(statement.value, scope), statement.value.span)
+    body.e.metrics[name] = (value.node, statement.span)
+
+
+def _called(expr: ast.Expr) -> str | None:
+    return expr.function.id if isinstance(expr, ast.Call) and isinstance(expr.function, ast.Name) else None
+
+
+def _output(body: Body, statement: ast.Output, scope: Scope) -> None:
+    value = body.evaluate(statement.value, scope)
+    name = statement.name.id if statement.name is not None else unparse(statement.value)
+    if not isinstance(statement.value, (ast.Name, ast.Index)) and statement.name is None:
+        raise stop("N213", "this output needs a name", statement.value.span, help="write `output name = …`")
+    tensor = body.e.real(value, statement.value.span)
+    if statement.name is not None:
+        body.define(statement.name, tensor, scope)
+    if name in body.e.outputs:
+        raise stop("N202", f"the output {name} is given twice", statement.span, related=[("first here", body.e.outputs[name][1])])
+    body.e.outputs[name] = (tensor.node, statement.value.span)
+
+
+def _graph(e: Context, findings: Findings) -> Graph:
+    """The program's graph, its roots named as `CheckedModel` says."""
+    roots: dict[str, Node] = {}
+    for number, (node, _) in enumerate(e.losses):
+        roots[f"loss.{number}"] = node
+    roots |= {f"update.{name}": node for name, node in e.updates.items()}
+    if e.mode == "evaluation":
+        roots |= {f"output.{name}": node for name, (node, _) in e.outputs.items()}
+        roots |= {f"metric.{name}": node for name, (node, _) in e.metrics.items()}
+    return Graph.of(roots, e.names)
+
+
+def _unknown_hypers(definition: ast.Definition, given: Mapping[str, Any], e: Context, findings: Findings) -> None:
+    for name in given:
+        if name not in e.hypers:
+            near = did_you_mean(name, list(e.hypers))
+            has = ", ".join(e.hypers) or "none"
+            findings.add(
+                Diagnostic(
+                    "T406",
+                    f"{definition.name.id} has no hyper called {name}",
+                    definition.name.span,
+                    help=f"did you mean {near}?" if near else f"its hypers are: {has}",
+                )
+            )
+
+
+__all__ = ["Axis", "Poisoned", "Stop", "elaborate_model", "execute_in_model"]

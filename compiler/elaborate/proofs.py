@@ -1,0 +1,114 @@
+"""What is proved about whole programs, beyond the dimensions of each line."""
+
+from __future__ import annotations
+
+from dlc.compiler.diagnostics import Diagnostic, Related
+from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.report import Findings
+from dlc.compiler.elaborate.shapes import is_batch
+from dlc.compiler.ir import Graph, Node, topological
+from dlc.compiler.ops import OPS, Contraction, Reduction
+from dlc.compiler.program import CheckedModel
+
+
+def prove_programs(checked: CheckedModel, training: Context, evaluation: Context, findings: Findings) -> None:
+    """Outputs depend on no target and on one example at a time; parameters and losses reach each other."""
+    for name, (node, span) in evaluation.outputs.items():
+        values = topological([node])
+        _no_target(checked, name, values, span, findings)
+        _example_independent(values, findings)
+    _reached(checked, training, findings)
+    _zero_weights(checked, findings)
+
+
+def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span: object, findings: Findings) -> None:
+    for node in values:
+        if node.op != "input":
+            continue
+        declaration = checked.inputs[str(node.attr("name"))]
+        if declaration.role == "target":
+            findings.add(
+                Diagnostic(
+                    "P301",
+                    f"the output {name} depends on the target {declaration.name}",
+                    span,  # type: ignore[arg-type]
+                    related=(Related(f"{declaration.name} is given in training and evaluation only", declaration.span),),
+                    rule="losses and metrics may read a target; what `predict` returns may not",
+                )
+            )
+
+
+def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
+    """No reduction or contraction over `m` on the way to an output."""
+    for node in values:
+        if mixes_examples(node) and node.span is not None:
+            findings.add(
+                Diagnostic(
+                    "P302",
+                    "this mixes examples: a prediction for one example would depend on the others",
+                    node.span,
+                    label=f"sums over m of {node.inputs[0].type}",
+                    rule="only losses, metrics and `when training:` may mix examples",
+                    help="for a feature map (m, …, n_C) the features are `over = features`",
+                )
+            )
+
+
+def mixes_examples(node: Node) -> bool:
+    """Whether a node folds the examples together."""
+    kind = OPS[node.op]
+    if isinstance(kind, Reduction):
+        axes = node.attr("axes", ())
+        return any(is_batch(node.inputs[0].type.axes[axis].size) for axis in axes)
+    if isinstance(kind, Contraction):
+        return is_batch(node.inputs[0].type.axes[-1].size)
+    reduced = node.attr("axes")
+    if node.op in ("softmax", "argmax") and isinstance(reduced, tuple):
+        return any(is_batch(node.inputs[0].type.axes[axis].size) for axis in reduced)
+    return False
+
+
+def _reached(checked: CheckedModel, training: Context, findings: Findings) -> None:
+    """Every parameter is reached by a loss, and every loss reaches a parameter."""
+    reached: set[str] = set()
+    for node, span in training.losses:
+        names = {str(value.attr("name")) for value in topological([node]) if value.op == "parameter"}
+        reached |= names
+        if not names and checked.parameters:
+            findings.warn("P304", "this loss reaches no parameter: nothing can be learned from it", span)
+    for name, parameter in checked.parameters.items():
+        if training.losses and name not in reached and not parameter.frozen:
+            findings.warn("P303", f"no loss reaches the parameter {name}: it stays at its first value", parameter.span)
+
+
+def _zero_weights(checked: CheckedModel, findings: Findings) -> None:
+    """Hidden weights that begin at zero stay alike: every unit of the layer learns the same."""
+    graph: Graph = checked.training
+    users = graph.users()
+    for parameter in checked.parameters.values():
+        if not parameter.weight or parameter.initial.text not in ("zeros", "constant(0)", "0"):
+            continue
+        leaf = next((n for n in graph.nodes if n.op == "parameter" and n.attr("name") == parameter.name), None)
+        if leaf is not None and parameter.shape[0] > 1 and _feeds_a_contraction(leaf, users):
+            findings.warn(
+                "P307",
+                f"{parameter.name} begins at zero: all units of this layer compute the same and learn the same",
+                parameter.span,
+                help="draw the first weights: `~ he`",
+            )
+
+
+def _feeds_a_contraction(leaf: Node, users: dict[Node, list[Node]]) -> bool:
+    """Whether what a weight computes is used by another weight's contraction: its layer is hidden."""
+    seen: set[tuple[Node, bool]] = set()
+    stack = [(leaf, False)]
+    while stack:
+        node, contracted = stack.pop()
+        for user in users.get(node, []):
+            contracts = isinstance(OPS[user.op], Contraction)
+            if contracts and contracted:
+                return True
+            if (user, contracted or contracts) not in seen:
+                seen.add((user, contracted or contracts))
+                stack.append((user, contracted or contracts))
+    return False

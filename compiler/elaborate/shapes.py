@@ -1,0 +1,287 @@
+"""Written shapes: declared ones, annotations that are proved, and patterns that bind names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from dlc.compiler.diagnostics import Related
+from dlc.compiler.dims import Axis, Dim, Symbol, TensorType, Truth, equal, positive, solve
+from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
+from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.report import Stop, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.program import M
+from dlc.grammar import ast
+from dlc.grammar.span import Span
+
+Evaluate = Callable[[ast.Expr, Scope], Any]
+
+
+def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *, rest_ones: bool = False) -> list[Axis]:
+    """The axes of a shape all of whose names are known. `rest_ones`: `...` is as many written 1s (in a parameter),
+    and they are not stored, so they vanish where the definition's `...` is empty."""
+    axes: list[Axis] = []
+    for item in shape.items:
+        match item:
+            case ast.Rest():
+                rest = further_axes(scope, item.span)
+                axes += [Axis(Dim.of(1), one=True) for _ in rest] if rest_ones else list(rest)
+            case ast.Spread(value=name):
+                size = _size(e, name, scope, evaluate)
+                axes += [Axis(size, name.id) for _ in further_axes(scope, item.span)]
+            case ast.NamedAxis(name=name, size=expr):
+                size = _size(e, expr, scope, evaluate)
+                axes.append(Axis(size, name.id, one=_is_one(expr)))
+            case ast.Number():
+                axes.append(Axis(_size(e, item, scope, evaluate), one=_is_one(item)))
+            case _:
+                name = item.id if isinstance(item, ast.Name) else None
+                axes.append(Axis(_size(e, item, scope, evaluate), name))
+    return axes
+
+
+def _is_one(expr: ast.Expr) -> bool:
+    return isinstance(expr, ast.Number) and expr.value == 1
+
+
+def further_axes(scope: Scope, span: Span) -> tuple[Axis, ...]:
+    if scope.rest is None:
+        raise stop("N214", "`...` stands for the further axes of a layer's or function's input; none is declared here", span)
+    return scope.rest
+
+
+def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
+    value = evaluate(expr, scope)
+    if isinstance(value, Fraction) or (isinstance(value, float) and isinstance(expr, ast.Binary)):
+        raise _not_exact(expr, value, scope, evaluate)
+    if isinstance(value, Dim):
+        whole(e, value, expr, scope)
+    size = to_dim(value, expr.span)
+    if positive(size, e.b.facts) is Truth.NO:
+        raise stop("D111", f"a size is at least 1, and {written(expr, scope)} is {size}", expr.span)
+    return size
+
+
+def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> Stop:
+    """`d_model / heads` with 512 and 7: says so, and names 504 and 511."""
+    text = written(expr, scope)
+    if isinstance(expr, ast.Binary) and expr.op == "/":
+        a, b = evaluate(expr.left, scope), evaluate(expr.right, scope)
+        if isinstance(a, int) and isinstance(b, int):
+            below = a // b * b
+            near = " and ".join(str(n) for n in (below, below + b) if n > 0)
+            return stop(
+                "D107",
+                f"{text} does not divide exactly: {a} / {b}",
+                expr.span,
+                label=f"{a} / {b} = {float(value):g}",
+                rule="a bare / in a size must divide exactly",
+                help=f"{near} can be divided by {b}; write floor({text}) to drop the rest",
+            )
+    return stop("D107", f"a size must be a whole number, and {text} is {value}", expr.span)
+
+
+def annotate(e: Context, value: Any, shape: ast.Shape, target: str, scope: Scope, evaluate: Evaluate, span: Span) -> Tensor:
+    """Proves that a value has its annotated shape; the annotation renames the axes and marks written 1s.
+
+    A scalar fills the annotated shape (`a<0> : (n_a, m) = 0`).
+    """
+    axes = shape_axes(e, shape, scope, evaluate)
+    declared = Declared(target, shape.span, shape.items, written(shape, scope))
+    tensor = e.real(value, span) if not isinstance(value, Tensor) else value
+    if tensor.type.rank == 0 and axes:
+        node = e.b.add("broadcast", tensor.node, span=span, axes=tuple(axes))
+        return Tensor(node, declared)
+    wrong = _first_difference(e, axes, tensor.type)
+    if wrong is not None:
+        raise _annotation_error(e, axes, tensor, shape, target, scope, span, wrong)
+    kind = replace(tensor.type, axes=tuple(axes))
+    node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, span)
+    return Tensor(node, declared)
+
+
+def _first_difference(e: Context, axes: Sequence[Axis], type: TensorType) -> int | None:
+    """The first axis in which the annotation and the type differ; -1 for different ranks."""
+    if len(axes) != type.rank:
+        return -1
+    for i, (want, have) in enumerate(zip(axes, type.axes, strict=True)):
+        if equal(want.size, have.size, e.b.facts) is not Truth.YES:
+            return i
+    return None
+
+
+def _annotation_error(
+    e: Context, axes: Sequence[Axis], tensor: Tensor, shape: ast.Shape, target: str, scope: Scope, span: Span, wrong: int
+) -> Stop:
+    want = TensorType(tuple(axes))
+    related = [(f"{target} is declared {written(shape, scope)} = {want}", shape.items[wrong].span if wrong >= 0 and wrong < len(shape.items) else shape.span)]
+    if wrong < 0:
+        message = f"{target} is declared with {len(axes)} axes, and its value has {tensor.type.rank}: {want} against {tensor.type}"
+    else:
+        message = f"{target} is declared {want}, and its value is {tensor.type}: axis {wrong + 1} differs, {axes[wrong].size} against {tensor.type.axes[wrong].size}"
+    return stop("D106", message, span, label=f"{tensor.type}", related=related, rule=f"{target} : {written(shape, scope)}")
+
+
+def bind_pattern(
+    e: Context, shape: ast.Shape, tensor: Tensor, name: str, scope: Scope, evaluate: Evaluate, code: str, where: Span, owner: str
+) -> Tensor:
+    """Matches a tensor against a pattern: new names are bound to the sizes found, known ones must be equal.
+
+    `m` binds the axis *called* m and nothing else does. `where` is the place of the argument; `owner` who asks.
+    """
+    items, axes = list(shape.items), list(tensor.type.axes)
+    spread = [i for i, item in enumerate(items) if isinstance(item, (ast.Rest, ast.Spread))]
+    fail = _PatternFailure(e, shape, tensor, name, scope, code, where, owner)
+    if len(spread) > 1:
+        raise stop("N214", "a pattern has at most one `...`", shape.span)
+    if spread:
+        at = spread[0]
+        many = len(axes) - (len(items) - 1)
+        if many < 0:
+            raise fail(f"at least {len(items) - 1} axes", None)
+        _bind_rest(e, items[at], axes[at : at + many], scope, fail)
+        pairs = [*zip(items[:at], axes[:at], strict=True), *zip(items[at + 1 :], axes[at + many :], strict=True)]
+        middle = axes[at : at + many]
+    else:
+        if len(items) != len(axes):
+            raise fail(f"{len(items)} axes" if len(items) != 1 else "1 axis", None)
+        pairs, at, middle = list(zip(items, axes, strict=True)), 0, []
+    bound = [_bind_item(e, item, axis, scope, evaluate, fail) for item, axis in pairs]
+    renamed = bound[:at] + middle + bound[at:] if spread else bound
+    kind = replace(tensor.type, axes=tuple(renamed))
+    node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, where)
+    return Tensor(node, tensor.declared or Declared(name, shape.span, shape.items, written(shape, scope)))
+
+
+def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail: _PatternFailure) -> None:
+    if isinstance(item, ast.Spread):
+        raise stop("N214", f"`{item.value.id}...` belongs into a parameter's shape", item.span)
+    home = next(s for s in scope.chain() if s.parent is None or s.parent.kind != s.kind or s.kind == "file")
+    if scope.rest is None:
+        for level in scope.chain():
+            level.rest = tuple(axes)
+            if level is home:
+                break
+        return
+    same = len(scope.rest) == len(axes) and all(
+        equal(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
+    )
+    if not same:
+        before = TensorType(scope.rest)
+        raise fail(f"the same further axes as before, {before}", None)
+
+
+def _bind_item(
+    e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure
+) -> Axis:
+    if isinstance(item, ast.NamedAxis):
+        inner = _bind_item(e, item.size, axis, scope, evaluate, fail) if item.name.id != "m" else axis
+        return replace(inner, name=item.name.id)
+    if isinstance(item, ast.Name):
+        if item.id == "m" and scope.kind in ("layer", "function"):
+            if axis.name != "m":
+                raise fail("the examples, m, here", item)
+            scope.names.setdefault("m", simplest(axis.size))
+            return axis
+        known = scope.find(item.id) if not _is_definition(scope, item.id) else None
+        if known is None:
+            if axis.name == "m" and scope.kind == "layer":
+                raise fail(f"{item.id} here, where the value has the examples m", item)
+            scope.names[item.id] = simplest(axis.size)
+            return replace(axis, name=item.id)
+        if not is_number(known):
+            raise stop("N214", f"{item.id} is {describe(known)}, not a size", item.span)
+        if equal(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
+            raise fail(f"{item.id} = {known} here", item)
+        return replace(axis, name=item.id)
+    size = _solve(e, item, axis, scope, evaluate, fail)
+    if equal(size, axis.size, e.b.facts) is not Truth.YES:
+        raise fail(f"{written(item, scope)} = {size} here" if not isinstance(item, ast.Number) else f"{size} here", item)
+    return replace(axis, name=None, one=axis.one or _is_one(item))
+
+
+def _is_definition(scope: Scope, name: str) -> bool:
+    """A name of the library or the file (a function called `n`) does not stand in the way of a pattern's new name."""
+    return all(name not in level.names for level in scope.chain() if level.kind != "file")
+
+
+def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Dim:
+    """The size of an item, after solving for the one name in it that is new (`heads * d`)."""
+    unknown = sorted({n for n in _names(item) if scope.find(n) is None})
+    if not unknown:
+        return _size(e, item, scope, evaluate)
+    if len(unknown) > 1:
+        raise stop("D112", f"{written(item, scope)} has {len(unknown)} unknowns: {', '.join(unknown)}", item.span)
+    symbol = Symbol(unknown[0], "rigid", uid=-1)
+    inner = scope.child()
+    inner.names[unknown[0]] = Dim.symbol(symbol)
+    pattern = to_dim(evaluate(item, inner), item.span)
+    solved = solve(pattern, symbol, axis.size, e.b.facts)
+    if solved is None:
+        raise fail(f"a size of the form {written(item, scope)}, and {axis.size} is not", item)
+    scope.names[unknown[0]] = simplest(solved)
+    return pattern.substitute({symbol: solved})
+
+
+def _names(expr: Any) -> set[str]:
+    match expr:
+        case ast.Name(id=name):
+            return {name}
+        case ast.Binary(left=a, right=b):
+            return _names(a) | _names(b)
+        case ast.Unary(operand=a):
+            return _names(a)
+        case ast.Call(arguments=arguments):
+            return set().union(*(_names(a.value) for a in arguments))
+        case ast.Index(base=base, indices=indices):
+            return _names(base).union(*map(_names, indices))
+        case _:
+            return set()
+
+
+class _PatternFailure:
+    """Makes the diagnostic of a value that does not fit a pattern."""
+
+    def __init__(
+        self, e: Context, shape: ast.Shape, tensor: Tensor, name: str, scope: Scope, code: str, where: Span, owner: str
+    ) -> None:
+        self.e, self.shape, self.tensor, self.name = e, shape, tensor, name
+        self.scope, self.code, self.where, self.owner = scope, code, where, owner
+
+    def __call__(self, need: str, item: ast.Expr | None) -> Stop:
+        pattern = written(self.shape, self.scope)
+        related = [(f"{self.owner} takes {self.name} : {pattern}", item.span if item is not None else self.shape.span)]
+        declared = self.tensor.declared
+        if declared is not None and declared.items:
+            related.append((f"{declared.name} : {declared.written} = {self.tensor.type}", declared.span))
+        error = stop(
+            self.code,
+            f"{self.owner} takes {self.name} : {pattern}, and this is {self.tensor.type}: it needs {need}",
+            self.where,
+            label=str(self.tensor.type),
+            related=related,
+            rule=f"{self.name} : {pattern}",
+            help=_flatten_help(self.tensor.type, self.shape),
+        )
+        notes = tuple(Related(r.message, r.span) for r in error.diagnostic.related)
+        return Stop(replace(error.diagnostic, related=notes))
+
+
+def _flatten_help(type: TensorType, shape: ast.Shape) -> str | None:
+    """`Conv -> Dense` without `Flatten`: inserts it, with the size."""
+    first = shape.items[0] if shape.items else None
+    if not isinstance(first, ast.Name) or first.id == "m" or type.rank < 3 or type.axes[0].name != "m":
+        return None
+    total = Dim.of(1)
+    for axis in type.axes[1:]:
+        total = total * axis.size
+    return f"put `-> Flatten()` before it: {type} becomes ({total}, m)"
+
+
+def is_batch(size: Dim) -> bool:
+    """Whether a size grows with the examples."""
+    return M in size.symbols

@@ -1,0 +1,432 @@
+"""Executes statements: names get their values, declarations their parameters, losses and outputs their nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from dlc.compiler.dims import Axis, Dim, TensorType, Truth, equal
+from dlc.compiler.elaborate.arithmetic import to_int
+from dlc.compiler.elaborate.calls import Eval, place_instance
+from dlc.compiler.elaborate.context import Context, PendingInitial, fill, written
+from dlc.compiler.elaborate.primitives import index_range
+from dlc.compiler.elaborate.report import Poisoned, Stop, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.shapes import annotate, bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
+from dlc.compiler.program import InputDeclaration, Line
+from dlc.grammar import ast
+from dlc.grammar.format import unparse
+from dlc.grammar.span import Span
+
+MOST_ROUNDS = 20_000
+"""A `for` is unrolled; more rounds than this are no network."""
+ONLY_IN_MODELS = {"loss", "metric", "hyper", "dim", "target", "freeze", "load"}
+
+
+class Body:
+    """The statements of one definition, executed in order. `outputs` collects what it returns."""
+
+    def __init__(self, e: Context, evaluate: Eval, inputs: Sequence[tuple[Any, ast.Expr]] | None, span: Span | None) -> None:
+        self.e, self.eval, self.span = e, evaluate, span
+        self.inputs = list(inputs) if inputs is not None else None
+        self.taken = 0
+        self.outputs: list[Any] = []
+
+    def evaluate(self, expr: ast.Expr, scope: Scope) -> Any:
+        return self.eval(self.e, expr, scope)
+
+    def run(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
+        """Executes statements; a failed one poisons the names that it would have defined, and the next goes on."""
+        for statement in statements:
+            try:
+                self.execute(statement, scope)
+            except (Stop, Poisoned) as failure:
+                if isinstance(failure, Stop):
+                    self.e.findings.add(failure.diagnostic)
+                self.poison(statement, scope)
+
+    def execute(self, statement: ast.Statement, scope: Scope) -> None:
+        match statement:
+            case ast.Declaration():
+                self.declaration(statement, scope)
+            case ast.Equation():
+                self.equation(statement, scope)
+            case ast.Draw():
+                self.draw(statement, scope)
+            case ast.StateUpdate():
+                self.update(statement, scope)
+            case ast.Output():
+                self.output(statement, scope)
+            case ast.For():
+                self.loop(statement, scope)
+            case ast.If():
+                self.branch(statement, scope)
+            case ast.When():
+                taken = statement.otherwise if self.e.mode == "evaluation" else statement.training
+                self.run(taken, scope)
+            case ast.Require():
+                self.require(statement, scope)
+            case ast.Scan():
+                raise stop("U901", "`scan` is not supported yet", statement.span)
+            case ast.ExpressionStatement():
+                self.evaluate(statement.value, scope)
+                raise stop("N213", "this value is lost: give it a name", statement.span)
+            case _:
+                self.model_statement(statement, scope)
+
+    def model_statement(self, statement: ast.Statement, scope: Scope) -> None:
+        from dlc.compiler.elaborate.model import execute_in_model
+
+        if scope.kind != "model":
+            kind = type(statement).__name__.lower().replace("dimdecl", "dim")
+            raise stop("N213", f"`{kind}` stands in a model, not in a {scope.kind}", statement.span)
+        execute_in_model(self, statement, scope)
+
+    # --- names -------------------------------------------------------------------------------------------------
+
+    def define(self, target: ast.Expr, value: Any, scope: Scope) -> None:
+        """Gives a name (or a family's member) its value; a name is defined once."""
+        match target:
+            case ast.Name(id=name):
+                if name in scope.names:
+                    if isinstance(scope.names[name], Poison):
+                        return
+                    place = scope.places.get(name)
+                    raise stop(
+                        "N202",
+                        f"{name} is defined twice",
+                        target.span,
+                        related=[("first here", place)] if place is not None else [],
+                        help=f"give the second another name, or an index: {name}[1], {name}[2]",
+                    )
+                scope.names[name] = value
+                scope.places[name] = target.span
+            case ast.Index(base=ast.Name(id=name)):
+                family = self.family(target, scope)
+                indices = self.indices(target, scope)
+                if indices in family.members and not isinstance(family.members[indices], Poison):
+                    raise stop("N202", f"{written(target, scope)} is defined twice", target.span)
+                family.members[indices] = value
+            case ast.TimeIndex():
+                raise stop("U901", "time indices are not supported yet", target.span)
+            case _:
+                raise stop("N214", "a name belongs on the left side", target.span)
+        self.record(target, value, scope)
+
+    def family(self, target: ast.Index, scope: Scope) -> Family:
+        """The family that a target belongs to; it lives in the definition's own scope, beyond `for` rounds."""
+        assert isinstance(target.base, ast.Name)
+        name = target.base.id
+        home = scope
+        while home.parent is not None and home.kind == home.parent.kind and home.instance is home.parent.instance:
+            if name in home.names:
+                break
+            home = home.parent
+        value = home.names.get(name)
+        if value is None:
+            value = home.names[name] = Family(name, target.base.span)
+            home.places[name] = target.base.span
+        if not isinstance(value, Family):
+            raise stop("N202", f"{name} is {describe(value)} already, not a family", target.span)
+        return value
+
+    def indices(self, target: ast.Index, scope: Scope) -> tuple[int, ...]:
+        return tuple(to_int(self.evaluate(i, scope), i.span, "an index") for i in target.indices)
+
+    def record(self, target: ast.Expr, value: Any, scope: Scope) -> None:
+        """Remembers named tensors for messages, `show` and `derive`, and names instances."""
+        name = written(target, scope)
+        if isinstance(value, Instance):
+            place_instance(value, name, scope, named=True)
+        if isinstance(value, Tensor):
+            self.e.names.setdefault(scope.qualified(name), value.node)
+
+    def poison(self, statement: ast.Statement, scope: Scope) -> None:
+        targets: tuple[ast.Expr, ...] = ()
+        match statement:
+            case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
+                pass
+            case ast.Output():
+                self.outputs.append(Poison())
+                if statement.name is not None:
+                    scope.names.setdefault(statement.name.id, Poison())
+            case ast.Hyper(name=name):
+                targets = (name,)
+        for target in targets:
+            match target:
+                case ast.Name(id=name):
+                    scope.names[name] = Poison()
+                case ast.Index(base=ast.Name()):
+                    try:
+                        self.family(target, scope).members.setdefault(self.indices(target, scope), Poison())
+                    except (Stop, Poisoned):
+                        continue
+
+    # --- declarations ------------------------------------------------------------------------------------------
+
+    def declaration(self, statement: ast.Declaration, scope: Scope) -> None:
+        if statement.kind in ("input", "target"):
+            if scope.kind == "model":
+                self.model_statement(statement, scope)
+            else:
+                self.layer_input(statement, scope)
+            return
+        if scope.kind not in ("model", "layer"):
+            raise stop("N213", f"a {scope.kind} has no `{statement.kind}` of its own", statement.span)
+        for target in statement.targets:
+            self.parameter(statement, target, scope)
+
+    def layer_input(self, statement: ast.Declaration, scope: Scope) -> None:
+        """An `input` of a layer takes the next argument and binds the new names of its pattern."""
+        if scope.kind != "layer" or self.inputs is None or statement.kind == "target":
+            raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
+        for target in statement.targets:
+            name = unparse(target)
+            if self.taken >= len(self.inputs):
+                raise stop("N204", f"input {name} is not given", self.span or statement.span, related=[("declared here", target.span)])
+            value, expr = self.inputs[self.taken]
+            self.taken += 1
+            if isinstance(value, Poison):
+                raise Poisoned
+            tensor = self.e.real(value, expr.span) if not isinstance(value, Tensor) else value
+            if tensor.type.kind != "real":
+                raise stop("N214", f"{written(expr, scope)} holds class indices, and {name} takes real numbers", expr.span, help="write `one_hot(…)`")
+            if statement.shape is not None:
+                assert scope.instance is not None
+                owner = scope.instance.layer.definition.name.id
+                tensor = bind_pattern(
+                    self.e, statement.shape, tensor, name, scope, self.evaluate, "D108", self.span or expr.span, owner
+                )
+            self.define(target, tensor, scope)
+
+    def parameter(self, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
+        """A `param` or `state`: a leaf of the graph, named by where it stands."""
+        name = written(target, scope)
+        full = scope.qualified(name)
+        axes = [] if statement.shape is None else shape_axes(self.e, statement.shape, scope, self.evaluate, rest_ones=True)
+        type = TensorType(tuple(axes))
+        for axis in axes:
+            if is_batch(axis.size) and axis.name == "m":
+                raise stop("D117", f"{statement.kind} {name} cannot have one value for each example", target.span, help="leave m out of its shape")
+            if axis.size.constant is None:
+                raise stop("D112", f"the size {axis.size} of {name} is not known", target.span)
+        shape = statement.shape
+        items = shape.items if shape is not None else ()
+        rule = f"{unparse(target)} : {unparse(shape)}" if shape is not None else unparse(target)
+        declared = Declared(name, (shape or target).span, items, written(shape, scope) if shape is not None else "()", rule)
+        table = self.e.parameters if statement.kind == "param" else self.e.states
+        kind = "parameter" if statement.kind == "param" else "state"
+        node = self.e.b.typed(kind, (), (("name", full),), type, target.span)
+        tensor = Tensor(node, declared)
+        instance = scope.instance
+        if full in table and (instance is None or len(instance.uses) < 2):
+            raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].declared.span)])
+        if full in table:
+            self.same_again(table[full], type, instance, full)
+        else:
+            table[full] = PendingInitial(full, node, statement.initializer, scope, declared, statement.frozen)
+            law = written(shape, scope) if shape is not None else "()"
+            self.e.lines.append(Line(full, f"{full} : {law}", type, target.span, _kind_of(scope), law))
+        if instance is not None:
+            instance.parameters[name] = tensor
+        self.define(target, tensor, scope)
+
+    def same_again(self, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
+        """A shared instance is applied to an input of another size."""
+        same = before.node.type.rank == type.rank and all(
+            equal(a, b, self.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+        )
+        if not same:
+            assert instance is not None
+            raise stop(
+                "D108",
+                f"{instance.path} is shared, and its uses need different parameters: {full} : {before.node.type} at first, {type} here",
+                instance.uses[-1],
+                related=[("first applied here", instance.uses[0])],
+                help="make a second instance",
+            )
+
+    # --- equations ---------------------------------------------------------------------------------------------
+
+    def equation(self, statement: ast.Equation, scope: Scope) -> None:
+        value = self.evaluate(statement.value, scope)
+        if isinstance(value, Poison):
+            raise Poisoned
+        if len(statement.targets) > 1:
+            self.several(statement, value, scope)
+            return
+        (target,) = statement.targets
+        if isinstance(value, Tuple) and isinstance(statement.value, (ast.Call, ast.Apply)):
+            value = value.items[0]
+        name = written(target, scope)
+        if statement.shape is not None:
+            value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
+        elif isinstance(value, Tensor) and value.declared is None:
+            value = replace(value, declared=Declared(name, target.span))
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+            law = written(statement.shape, scope) if statement.shape is not None else ""
+            text = _equation_text(statement, scope)
+            self.e.lines.append(
+                Line(scope.qualified(name), text, value.type, statement.span, _kind_of(scope), law)
+            )
+        self.define(target, value, scope)
+
+    def several(self, statement: ast.Equation, value: Any, scope: Scope) -> None:
+        items = value.items if isinstance(value, Tuple) else value if isinstance(value, list) else None
+        if items is None or len(items) < len(statement.targets):
+            count = len(items) if items is not None else 1
+            raise stop("N214", f"{len(statement.targets)} names take {count} value{'s' * (count != 1)}", statement.span)
+        for target, item in zip(statement.targets, items, strict=False):
+            if isinstance(item, Poison):
+                raise Poisoned
+            self.define(target, item, scope)
+
+    def draw(self, statement: ast.Draw, scope: Scope) -> None:
+        """`D : (n, m) ~ bernoulli(0.8)`: drawn anew at each step; the mean in deterministic training."""
+        if statement.shape is None:
+            raise stop("D112", "a draw needs a shape", statement.span, help="write `D : (n, m) ~ …`")
+        for target in statement.targets:
+            axes = tuple(shape_axes(self.e, statement.shape, scope, self.evaluate))
+            name = written(target, scope)
+            saved = (self.e.draw_shape, self.e.draw_name, self.e.draws)
+            self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), scope.qualified(name), 0
+            try:
+                value = self.evaluate(statement.distribution, scope)
+            finally:
+                self.e.draw_shape, self.e.draw_name, self.e.draws = saved
+            tensor = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.distribution.span)
+            self.define(target, tensor, scope)
+
+    def update(self, statement: ast.StateUpdate, scope: Scope) -> None:
+        """`mu := …`, only while training; it counts for the lines below it."""
+        old = self.evaluate(statement.target, scope)
+        name = scope.qualified(written(statement.target, scope))
+        if not isinstance(old, Tensor) or name not in self.e.states:
+            raise stop("N214", f"`:=` changes a `state`, and {written(statement.target, scope)} is none", statement.target.span)
+        if self.e.mode == "evaluation":
+            raise stop("N213", "a state changes only while training", statement.span, help="write it under `when training:`")
+        value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
+        new = fit(self.e, value, old, name, statement.value.span)
+        if self.e.mode == "training":
+            self.e.updates[name] = new.node
+            rebind(scope, statement.target, new)
+
+    def output(self, statement: ast.Output, scope: Scope) -> None:
+        if scope.kind == "model":
+            self.model_statement(statement, scope)
+            return
+        value = self.evaluate(statement.value, scope)
+        if isinstance(value, Poison):
+            raise Poisoned
+        if statement.shape is not None:
+            name = statement.name.id if statement.name is not None else unparse(statement.value)
+            value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
+        if statement.name is not None:
+            self.define(statement.name, value, scope)
+        self.outputs.append(value)
+
+    # --- control -----------------------------------------------------------------------------------------------
+
+    def loop(self, statement: ast.For, scope: Scope) -> None:
+        """`for` is unrolled; a name without index is local to its round."""
+        for item in index_range(self.evaluate(statement.iterable, scope), statement.iterable.span):
+            self.e.rounds += 1
+            if self.e.rounds > MOST_ROUNDS:
+                raise stop("D118", f"this loop has more than {MOST_ROUNDS} rounds: it is too large to unroll", statement.iterable.span)
+            inner = scope.child()
+            values = item if len(statement.targets) > 1 else [item]
+            if isinstance(values, Tuple):
+                values = list(values.items)
+            if not isinstance(values, list) or len(values) != len(statement.targets):
+                raise stop("N214", f"{len(statement.targets)} names take as many values each round", statement.iterable.span)
+            for target, value in zip(statement.targets, values, strict=True):
+                inner.names[target.id] = value
+                if isinstance(value, int):
+                    inner.indices[target.id] = value
+            self.run(statement.body, inner)
+
+    def branch(self, statement: ast.If, scope: Scope) -> None:
+        """`if` is chosen at compile time; names of the branch taken are the definition's own."""
+        condition = self.evaluate(statement.condition, scope)
+        if isinstance(condition, Tensor):
+            raise stop(
+                "N208",
+                "an `if` is decided before anything runs, and this condition is a tensor",
+                statement.condition.span,
+                help="choose elementwise: `x if c else y`",
+            )
+        if not isinstance(condition, bool):
+            raise stop("N214", f"a condition is true or false, not {describe(condition)}", statement.condition.span)
+        self.run(statement.body if condition else statement.otherwise, scope)
+
+    def require(self, statement: ast.Require, scope: Scope) -> None:
+        condition = self.evaluate(statement.condition, scope)
+        if condition is True:
+            return
+        if condition is not False:
+            raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
+        text = f": {statement.message.value}" if statement.message is not None else ""
+        raise stop("D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope))
+
+
+def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:
+    """A value for a tensor that exists: the same shape, or a scalar that fills it."""
+    axes = old.type.axes
+    if value.type.rank == 0 and axes:
+        return Tensor(e.b.add("broadcast", value.node, span=span, axes=axes), old.declared)
+    same = value.type.rank == len(axes) and all(
+        equal(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
+    )
+    if not same:
+        raise stop(
+            "D106",
+            f"{name} is {old.type}, and its new value is {value.type}",
+            span,
+            related=[("declared here", old.declared.span)] if old.declared is not None else [],
+        )
+    node = value.node if value.type.axes == axes else e.b.typed("rename", (value.node,), (), replace(value.type, axes=axes), span)
+    return Tensor(node, old.declared)
+
+
+def rebind(scope: Scope, target: ast.Expr, value: Tensor) -> None:
+    """Gives a state's name its new value for the lines below."""
+    if isinstance(target, ast.Name):
+        for level in scope.chain():
+            if target.id in level.names:
+                level.names[target.id] = value
+                return
+
+
+def run_body(
+    e: Context,
+    statements: Sequence[ast.Statement],
+    scope: Scope,
+    evaluate: Eval,
+    *,
+    inputs: Sequence[tuple[Any, ast.Expr]] | None = None,
+    span: Span | None = None,
+) -> list[Any]:
+    """Executes a layer's or function's body and returns its outputs. Raises `Poisoned` where one of them failed."""
+    body = Body(e, evaluate, inputs, span)
+    body.run(statements, scope)
+    if body.inputs is not None and body.taken < len(body.inputs):
+        extra = body.inputs[body.taken][1]
+        raise stop("N205", f"the layer takes {body.taken} input{'s' * (body.taken != 1)}, and {len(body.inputs)} are given", extra.span)
+    if any(isinstance(output, Poison) for output in body.outputs):
+        raise Poisoned
+    return body.outputs
+
+
+def _equation_text(statement: ast.Equation, scope: Scope) -> str:
+    target = written(statement.targets[0], scope)
+    shape = f" : {written(statement.shape, scope)}" if statement.shape is not None else ""
+    return f"{target}{shape} = {unparse(fill(statement.value, scope.indices))}"
+
+
+def _kind_of(scope: Scope) -> str:
+    return scope.instance.layer.definition.name.id if scope.instance is not None else ""
+
+
+__all__ = ["Axis", "Body", "Dim", "fit", "rebind", "run_body"]

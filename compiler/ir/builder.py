@@ -1,0 +1,82 @@
+"""Makes nodes: asks the op for the type, and gives equal values the same node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+
+from dlc.compiler.dims import Dim, Facts, TensorType
+from dlc.compiler.ir.node import Graph, Node
+from dlc.grammar.span import Span
+
+
+@dataclass(slots=True)
+class Builder:
+    """Builds one program. `facts` are what type rules may take for granted; `span` is the default place of new nodes."""
+
+    facts: Facts = Facts.empty
+    span: Span | None = None
+    _made: dict[tuple[object, ...], Node] = field(default_factory=dict)
+
+    def add(self, op: str, *inputs: Node, span: Span | None = None, **attrs: Hashable) -> Node:
+        """The value `op(*inputs, **attrs)`; a composite op gives the value it decomposes into.
+
+        Raises `ShapeError` where the op's type rule refuses.
+        """
+        from dlc.compiler.ops import OPS, Composite
+
+        rule = OPS[op]
+        if isinstance(rule, Composite):
+            outer, self.span = self.span, span or self.span
+            try:
+                return rule.decompose(self, *inputs, **attrs)
+            finally:
+                self.span = outer
+        kind = rule.type(self.facts, *(value.type for value in inputs), **attrs)
+        return self.typed(op, inputs, tuple(sorted(attrs.items())), kind, span)
+
+    def typed(
+        self,
+        op: str,
+        inputs: tuple[Node, ...],
+        attrs: tuple[tuple[str, Hashable], ...],
+        type: TensorType,
+        span: Span | None = None,
+    ) -> Node:
+        """The same for a type that is known already (passes that rebuild nodes)."""
+        key = (op, inputs, attrs, type)
+        node = self._made.get(key)
+        if node is None:
+            node = self._made[key] = Node(op, inputs, attrs, type, span or self.span, len(self._made))
+        return node
+
+    def adopt(self, node: Node) -> None:
+        """Makes a node of another graph this builder's own: asking for the same value gives it back."""
+        self._made.setdefault((node.op, node.inputs, node.attrs, node.type), node)
+
+    def constant(self, value: float) -> Node:
+        """A number, as a scalar."""
+        return self.add("constant", value=float(value))
+
+    def size(self, dim: Dim) -> Node:
+        """A dimension's value as a real scalar; a constant where it is known."""
+        known = dim.constant
+        return self.constant(float(known)) if known is not None else self.add("size", dim=dim)
+
+
+def rebuild(
+    graph: Graph, rule: Callable[[Builder, Node, tuple[Node, ...]], Node | None], builder: Builder | None = None
+) -> Graph:
+    """The graph with every node passed through `rule(builder, node, new inputs)`; None keeps the node as it is."""
+    builder = builder or Builder()
+    new: dict[Node, Node] = {}
+    for node in graph.nodes:
+        inputs = tuple(new[value] for value in node.inputs)
+        builder.span = node.span
+        replaced = rule(builder, node, inputs)
+        new[node] = replaced if replaced is not None else builder.typed(node.op, inputs, node.attrs, node.type, node.span)
+    return Graph.of(_map(graph.roots, new), _map(graph.names, new))
+
+
+def _map(named: Mapping[str, Node], new: Mapping[Node, Node]) -> dict[str, Node]:
+    return {name: new[node] for name, node in named.items()}

@@ -1,0 +1,102 @@
+"""The intermediate representation: typed, immutable nodes in topologically ordered graphs.
+
+A `Node` is one value of the program: an op, the values it reads, its attributes, and its tensor type. Nodes are made
+only by a `Builder` (`builder.py`), which gives equal values the same node, so common subexpressions never exist twice.
+A `Graph` is the nodes that some named roots need, inputs before users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlc.compiler.dims import TensorType
+from dlc.grammar.span import Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One value. Two nodes are the same value exactly when they are the same object.
+
+    `op` names an entry of `dlc.compiler.ops.OPS`; `attrs` are its static arguments, sorted by name; `span` is the
+    text that first asked for this value.
+    """
+
+    op: str
+    inputs: tuple[Node, ...]
+    attrs: tuple[tuple[str, Hashable], ...]
+    type: TensorType
+    span: Span | None
+    number: int
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """The attribute called `name`."""
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        return default
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The attributes as keyword arguments of the op's methods."""
+        return dict(self.attrs)
+
+    def __repr__(self) -> str:
+        attrs = "".join(f", {k}={v}" for k, v in self.attrs)
+        return f"%{self.number} = {self.op}({', '.join(f'%{i.number}' for i in self.inputs)}{attrs}) : {self.type}"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What some roots need. `roots` names the results (`loss`, `output.Y_hat`, `gradient.W[1]`, `update.W[1]`, …);
+    `names` maps the spec's own names (`Z[2]`, `dZ[2]`) to their values."""
+
+    roots: Mapping[str, Node]
+    names: Mapping[str, Node] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
+
+    @staticmethod
+    def of(roots: Mapping[str, Node], names: Mapping[str, Node] | None = None) -> Graph:
+        """The graph of the roots; names of values that no root needs are dropped."""
+        nodes = topological(roots.values())
+        alive = set(nodes)
+        return Graph(dict(roots), {k: v for k, v in (names or {}).items() if v in alive}, nodes)
+
+    def users(self) -> dict[Node, list[Node]]:
+        """For each node the nodes that read it, in order (one entry per reading)."""
+        users: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            for value in node.inputs:
+                users[value].append(node)
+        return users
+
+    def name_of(self) -> dict[Node, str]:
+        """The first spec name of each named value."""
+        result: dict[Node, str] = {}
+        for name, node in self.names.items():
+            result.setdefault(node, name)
+        return result
+
+    def __str__(self) -> str:
+        named = self.name_of()
+        lines = [f"{node!r}" + (f"   # {named[node]}" if node in named else "") for node in self.nodes]
+        lines += [f"return {name} = %{node.number}" for name, node in self.roots.items()]
+        return "\n".join(lines)
+
+
+def topological(roots: Iterable[Node]) -> tuple[Node, ...]:
+    """All nodes the roots need, inputs before users; the order depends on the roots alone."""
+    order: dict[Node, None] = {}
+    for root in roots:
+        stack: list[tuple[Node, bool]] = [(root, False)]
+        while stack:
+            node, done = stack.pop()
+            if node in order:
+                continue
+            if done:
+                order[node] = None
+            else:
+                stack.append((node, True))
+                stack.extend((value, False) for value in reversed(node.inputs))
+    return tuple(order)

@@ -1,0 +1,49 @@
+"""The primitives of the language: one small object each, in one file a family.
+
+`OPS` maps a name to its op; importing this package registers all of them.
+"""
+
+from dlc.compiler.ops import contraction, elementwise, leaf, movement, reduction, stable
+from dlc.compiler.ops.base import (
+    OPS,
+    Bad,
+    Composite,
+    Contraction,
+    Elementwise,
+    Emitter,
+    Leaf,
+    Movement,
+    Op,
+    Reduction,
+    Sample,
+    ShapeError,
+    Stable,
+    is_number,
+    op,
+    unbroadcast,
+)
+
+__all__ = [
+    "OPS",
+    "Bad",
+    "Composite",
+    "Contraction",
+    "Elementwise",
+    "Emitter",
+    "Leaf",
+    "Movement",
+    "Op",
+    "Reduction",
+    "Sample",
+    "ShapeError",
+    "Stable",
+    "contraction",
+    "elementwise",
+    "is_number",
+    "leaf",
+    "movement",
+    "op",
+    "reduction",
+    "stable",
+    "unbroadcast",
+]

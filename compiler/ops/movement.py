@@ -1,0 +1,379 @@
+"""The same elements in another place or shape. Axes are positions, sizes in attributes are dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dlc.compiler.dims import ONE, Axis, Dim, Facts, TensorType, Truth, equal
+from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, op
+from dlc.compiler.ops.numeric import np
+
+if TYPE_CHECKING:
+    from dlc.compiler.ir import Builder, Node
+
+
+def axes_of(*sizes: int) -> tuple[Axis, ...]:
+    """Axes of known sizes, for samples; a 1 is a written 1."""
+    return tuple(Axis(Dim.of(size), one=size == 1) for size in sizes)
+
+
+@op("rename")
+class Rename(Movement):
+    """The same value; an annotation gave its axes new names or marked written 1s. `Builder.typed` states the type."""
+
+    samples = (Sample(((3, 4),)),)
+
+    def type(self, facts: Facts, x: TensorType) -> TensorType:
+        return x
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [ct]
+
+    def reference(self, x: Any) -> Any:
+        return x
+
+
+@op("transpose")
+class Transpose(Movement):
+    """`x.T`: rows become columns."""
+
+    samples = (Sample(((3, 4),)),)
+    bad = (Bad(((3,),), "D114"), Bad(((2, 3, 4),), "D114"))
+
+    def type(self, facts: Facts, x: TensorType) -> TensorType:
+        if x.rank != 2:
+            raise ShapeError(
+                "D114",
+                f"{{0}} has {x.rank} {'axis' if x.rank == 1 else 'axes'}, {x}: only a matrix has a transpose",
+                [(0, None)],
+                rule=".T turns (n, m) into (m, n)",
+                help="use rearrange to move the axes of other tensors",
+            )
+        return replace(x, axes=x.axes[::-1])
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [b.add("transpose", ct)]
+
+    def reference(self, x: Any) -> Any:
+        return x.T
+
+
+@op("permute")
+class Permute(Movement):
+    """Axis i of the result is axis `order[i]` of x."""
+
+    samples = (Sample(((2, 3, 4),), (("order", (2, 0, 1)),)),)
+
+    def type(self, facts: Facts, x: TensorType, *, order: tuple[int, ...]) -> TensorType:
+        return replace(x, axes=tuple(x.axes[axis] for axis in order))
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        order = node.attr("order")
+        return [b.add("permute", ct, order=tuple(order.index(axis) for axis in range(len(order))))]
+
+    def reference(self, x: Any, *, order: tuple[int, ...]) -> Any:
+        return np.transpose(x, order)
+
+
+@op("reshape")
+class Reshape(Movement):
+    """The elements in their order (the last axis runs fastest), under other `axes` with the same product."""
+
+    samples = (
+        Sample(((2, 3, 4),), (("axes", axes_of(6, 4)),)),
+        Sample(((6,),), (("axes", axes_of(1, 6)),)),
+        Sample(((1, 1),), (("axes", ()),)),
+    )
+    bad = (Bad(((2, 3),), "D106", (("axes", axes_of(4, 2)),)),)
+
+    def type(self, facts: Facts, x: TensorType, *, axes: tuple[Axis, ...]) -> TensorType:
+        before, after = (math.prod((axis.size for axis in side), start=ONE) for side in (x.axes, axes))
+        result = TensorType(axes, x.kind, x.classes)
+        if equal(before, after, facts) is not Truth.YES:
+            raise ShapeError(
+                "D106",
+                f"{{0}} has {before} elements and cannot be arranged as {result}, which has {after}",
+                [(0, None)],
+                rule="an arrangement keeps the number of elements",
+            )
+        return result
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [b.add("reshape", ct, axes=node.inputs[0].type.axes)]
+
+    def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
+        return np.reshape(x, axes)
+
+
+@op("broadcast")
+class Broadcast(Movement):
+    """x repeated along its axes of size 1 (a scalar along all) until it has `axes`."""
+
+    samples = (
+        Sample(((3, 1),), (("axes", axes_of(3, 4)),)),
+        Sample(((),), (("axes", axes_of(2, 3)),)),
+        Sample(((2, 3),), (("axes", axes_of(2, 3)),)),
+    )
+    bad = (Bad(((3, 2),), "D106", (("axes", axes_of(3, 4)),)), Bad(((3,),), "D106", (("axes", axes_of(3, 4)),)))
+
+    def type(self, facts: Facts, x: TensorType, *, axes: tuple[Axis, ...]) -> TensorType:
+        result = TensorType(axes, x.kind, x.classes)
+        grows = x.rank == 0 or x.rank == len(axes)
+        for have, want in zip(x.axes, axes, strict=False):
+            grows = grows and (have.size.constant == 1 or equal(have.size, want.size, facts) is Truth.YES)
+        if not grows:
+            raise ShapeError(
+                "D106",
+                f"{{0}} is {x} and cannot be broadcast to {result}",
+                [(0, None)],
+                rule="broadcast repeats a scalar, or axes of size 1",
+            )
+        return result
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [ct]
+
+    def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
+        return np.broadcast_to(x, axes)
+
+
+@op("drop")
+class Drop(Movement):
+    """x without `axes`, which have size 1."""
+
+    samples = (Sample(((3, 1, 2),), (("axes", (1,)),)), Sample(((1, 1),), (("axes", (0, 1)),)))
+    bad = (Bad(((3, 2),), "D106", (("axes", (1,)),)),)
+
+    def type(self, facts: Facts, x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+        for axis in axes:
+            if equal(x.axes[axis].size, ONE, facts) is not Truth.YES:
+                raise ShapeError(
+                    "D106",
+                    f"axis {axis + 1} of {{0}} has size {x.axes[axis].size}, so it cannot be dropped: {x}",
+                    [(0, axis)],
+                    rule="drop removes axes of size 1",
+                )
+        return replace(x, axes=tuple(axis for i, axis in enumerate(x.axes) if i not in axes))
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [b.add("expand", ct, axes=node.attr("axes"))]
+
+    def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
+        return np.squeeze(x, axis=axes)
+
+
+@op("expand")
+class Expand(Movement):
+    """x with new axes, written 1, that stand at the positions `axes` of the result."""
+
+    samples = (Sample(((3, 2),), (("axes", (1,)),)), Sample(((),), (("axes", (0, 1)),)))
+
+    def type(self, facts: Facts, x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+        old = iter(x.axes)
+        rank = x.rank + len(axes)
+        return replace(x, axes=tuple(Axis(ONE, one=True) if i in axes else next(old) for i in range(rank)))
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [b.add("drop", ct, axes=node.attr("axes"))]
+
+    def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
+        return np.expand_dims(x, axes)
+
+
+@op("position")
+class Position(Movement):
+    """1, 2, 3, … along `axis` of x; written 1 on all other axes. It depends on the shape of x alone."""
+
+    differentiable = False
+    samples = (Sample(((3, 4),), (("axis", 1),)), Sample(((3,),), (("axis", 0),)))
+
+    def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
+        return TensorType(tuple(a if i == axis else Axis(ONE, a.name, one=True) for i, a in enumerate(x.axes)))
+
+    def reference(self, x: Any, *, axis: int) -> Any:
+        shape = [-1 if i == axis else 1 for i in range(np.ndim(x))]
+        return np.arange(1.0, x.shape[axis] + 1.0).reshape(shape)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------
+
+
+@op("concat")
+class Concat(Movement):
+    """The operands one after the other along `axis`."""
+
+    samples = (
+        Sample(((2, 3), (4, 3)), (("axis", 0),)),
+        Sample(((2, 3), (2, 1), (2, 2)), (("axis", 1),)),
+    )
+    bad = (Bad(((2, 3), (2, 4)), "D102", (("axis", 0),)), Bad(((2, 3), (2,)), "D103", (("axis", 0),)))
+
+    def type(self, facts: Facts, *types: TensorType, axis: int) -> TensorType:
+        first = types[0]
+        for number, other in enumerate(types[1:], 1):
+            self._fits(facts, first, other, axis, number)
+        size = sum((t.axes[axis].size for t in types[1:]), first.axes[axis].size)
+        names = [t.axes[axis].name for t in types]
+        joined = Axis(size, next((name for name in names if name), None))
+        return TensorType(tuple(joined if i == axis else a for i, a in enumerate(first.axes)), first.kind, first.classes)
+
+    def _fits(self, facts: Facts, first: TensorType, other: TensorType, axis: int, number: int) -> None:
+        if first.rank != other.rank:
+            raise ShapeError(
+                "D103",
+                f"{{0}} has {first.rank} axes and {{{number}}} has {other.rank}: {first} and {other}",
+                [(0, None), (number, None)],
+                rule="concat joins tensors of the same rank",
+            )
+        for i, (a, b) in enumerate(zip(first.axes, other.axes, strict=True)):
+            if i != axis and equal(a.size, b.size, facts) is not Truth.YES:
+                raise ShapeError(
+                    "D102",
+                    f"{{0}} and {{{number}}} differ in axis {i + 1}: {a.size} against {b.size}, {first} and {other}",
+                    [(0, i), (number, i)],
+                    rule=f"concat along axis {axis + 1} needs equal sizes in all others",
+                )
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        axis, start, parts = node.attr("axis"), Dim.of(0), []
+        for operand in node.inputs:
+            size = operand.type.axes[axis].size
+            parts.append(b.add("slice", ct, axis=axis, start=start, size=size))
+            start = start + size
+        return parts
+
+    def reference(self, *arrays: Any, axis: int) -> Any:
+        return np.concatenate(arrays, axis=axis)
+
+
+@op("slice")
+class Slice(Movement):
+    """`size` elements of `axis`, from `start` (counted from 0)."""
+
+    samples = (
+        Sample(((5, 3),), (("axis", 0), ("size", Dim.of(2)), ("start", Dim.of(1)))),
+        Sample(((5, 3),), (("axis", 1), ("size", Dim.of(1)), ("start", Dim.of(2)))),
+    )
+
+    def type(self, facts: Facts, x: TensorType, *, axis: int, start: Dim, size: Dim) -> TensorType:
+        part = replace(x.axes[axis], size=size)
+        return replace(x, axes=tuple(part if i == axis else a for i, a in enumerate(x.axes)), one_hot=False)
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        """The part, and zeros on both sides."""
+        axis, axes = node.attr("axis"), node.inputs[0].type.axes
+        before: Dim = node.attr("start")
+        after = axes[axis].size - before - node.attr("size")
+        parts = [_zeros(b, axes, axis, before), ct, _zeros(b, axes, axis, after)]
+        return [b.add("concat", *(part for part in parts if part is not None), axis=axis)]
+
+    def reference(self, x: Any, *, axis: int, start: int, size: int) -> Any:
+        return np.take(x, np.arange(start, start + size), axis=axis)
+
+
+def _zeros(b: Builder, axes: tuple[Axis, ...], axis: int, size: Dim) -> Node | None:
+    if size.constant == 0:
+        return None
+    shape = tuple(replace(a, size=size, one=False) if i == axis else a for i, a in enumerate(axes))
+    return b.add("broadcast", b.constant(0.0), axes=shape)
+
+
+@op("reverse")
+class Reverse(Movement):
+    """The last element of `axis` first."""
+
+    samples = (Sample(((2, 3),), (("axis", 1),)),)
+
+    def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
+        return x
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [b.add("reverse", ct, axis=node.attr("axis"))]
+
+    def reference(self, x: Any, *, axis: int) -> Any:
+        return np.flip(x, axis)
+
+
+@op("shift")
+class Shift(Movement):
+    """Each element of `axis` one place later; 0 comes first, the last is lost."""
+
+    samples = (Sample(((2, 3),), (("axis", 1),)), Sample(((1,),), (("axis", 0),)))
+
+    def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
+        return replace(x, one_hot=False)
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        axis = node.attr("axis")
+        return [b.add("reverse", b.add("shift", b.add("reverse", ct, axis=axis), axis=axis), axis=axis)]
+
+    def reference(self, x: Any, *, axis: int) -> Any:
+        shifted = np.roll(x, 1, axis)
+        shifted[(slice(None),) * axis + (0,)] = 0.0
+        return shifted
+
+
+# --- by class index --------------------------------------------------------------------------------------------
+
+
+@op("one_hot")
+class OneHot(Movement):
+    """Columns that are 1 in the row of their class and 0 elsewhere; the new axis, of `classes`, is `axis`."""
+
+    differentiable = False
+    samples = (
+        Sample(((4,),), (("axis", 0), ("classes", Dim.of(5))), low=0, high=5, kinds=("index",)),
+        Sample(((2, 3),), (("axis", 2), ("classes", Dim.of(5))), low=0, high=5, kinds=("index",)),
+    )
+
+    def type(self, facts: Facts, x: TensorType, *, axis: int, classes: Dim) -> TensorType:
+        return TensorType((*x.axes[:axis], Axis(classes), *x.axes[axis:]), "real", classes, one_hot=True)
+
+    def reference(self, x: Any, *, axis: int, classes: int) -> Any:
+        shape = [classes if i == axis else 1 for i in range(np.ndim(x) + 1)]
+        return (np.expand_dims(x, axis) == np.arange(classes).reshape(shape)).astype(float)
+
+
+@op("gather")
+class Gather(Movement):
+    """`E @ one_hot(x)` as a look-up: E is (n, V), x holds class indices (m, …), the result is (n, m, …)."""
+
+    samples = (
+        Sample(((3, 5), (4,)), low=0, high=5, kinds=("real", "index")),
+        Sample(((3, 5), (2, 4)), low=0, high=5, kinds=("real", "index")),
+    )
+
+    def type(self, facts: Facts, table: TensorType, x: TensorType) -> TensorType:
+        return TensorType((*table.axes[:-1], *x.axes))
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        table, x = node.inputs
+        return [b.add("scatter_add", ct, x, axis=table.type.axes[-1]), None]
+
+    def reference(self, table: Any, x: Any) -> Any:
+        return np.take(table, np.asarray(x, int), axis=-1)
+
+
+@op("scatter_add")
+class ScatterAdd(Movement):
+    """The sums of y's columns (n, m, …) that have the same class index in x (m, …): (n, V), its last axis `axis`."""
+
+    samples = (
+        Sample(((3, 6), (6,)), (("axis", Axis(Dim.of(5))),), low=0, high=5, kinds=("real", "index")),
+        Sample(((3, 2, 4), (2, 4)), (("axis", Axis(Dim.of(5))),), low=0, high=5, kinds=("real", "index")),
+    )
+
+    def type(self, facts: Facts, y: TensorType, x: TensorType, *, axis: Axis) -> TensorType:
+        return TensorType((*y.axes[: y.rank - x.rank], axis))
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        return [b.add("gather", ct, node.inputs[1]), None]
+
+    def reference(self, y: Any, x: Any, *, axis: int) -> Any:
+        kept = y.shape[: np.ndim(y) - np.ndim(x)]
+        total = np.zeros((*kept, axis))
+        np.add.at(total, (..., np.asarray(x, int).ravel()), y.reshape(*kept, -1))
+        return total

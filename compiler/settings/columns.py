@@ -1,0 +1,115 @@
+"""Column expressions: `columns(size, age) -> standardize`, `log(column(price)) / 2`, `array("X").T / 255`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.settings import schema
+from dlc.compiler.settings.reader import Evaluate, Form, called, checked, unknown, wrong
+from dlc.compiler.settings.records import Arithmetic, Elementwise, Scale, Selection, Selector, Standardize, Step
+from dlc.grammar import ast
+from dlc.grammar.format import unparse
+
+SELECTORS = ("columns", "column", "array")
+STEPS = {
+    "standardize": Form(Standardize, schema.Nothing),
+    "scale": Form(Scale, schema.Range, ("low", "high")),
+    **{name: Form(Elementwise, schema.Nothing, (), {"function": name}) for name in ("log", "exp", "sqrt", "abs")},
+}
+
+
+class Columns:
+    """Reads one expression from the outside in: what it takes from the data, then the steps behind it.
+
+    `target` is the name of the input or target, for messages.
+    """
+
+    def __init__(self, target: str, evaluate: Evaluate) -> None:
+        self.target = target
+        self.evaluate = evaluate
+
+    def read(self, expr: ast.Expr) -> Selection:
+        """Raises T401 and T402."""
+        match expr:
+            case ast.Apply(name=None):
+                return self._then(expr.value, self._step(expr.target))
+            case ast.Apply(name=ast.Name(span=span)):
+                raise wrong("a step of the data has no name", span)
+            case ast.Unary(op="-"):
+                return self._then(expr.operand, Arithmetic("-", 0.0, reflected=True))
+            case ast.Binary():
+                return self._arithmetic(expr)
+            case ast.Transpose():
+                return self._transposed(expr)
+            case ast.Call(function=ast.Name(id=name)) if name in SELECTORS:
+                return self._selection(name, expr)
+            case ast.Call(function=ast.Name(id=name)) if name in STEPS and expr.arguments:
+                step = self._step(replace(expr, arguments=expr.arguments[1:]))
+                return self._then(expr.arguments[0].value, step)
+            case ast.Call(function=ast.Name(id=name, span=span)):
+                known = (*SELECTORS, *STEPS)
+                raise unknown(f"data: knows no function {name}", name, span, known, "it knows")
+        help = f'write {self.target} = columns(a, b), column(a) or array("a"), then arithmetic or -> standardize'
+        raise wrong(f"{self.target} must be made of columns, not of {unparse(expr)}", expr.span, help=help)
+
+    def _then(self, inner: ast.Expr, step: Step) -> Selection:
+        selection = self.read(inner)
+        return replace(selection, steps=(*selection.steps, step))
+
+    def _step(self, expr: ast.Expr) -> Step:
+        function = expr.function if isinstance(expr, ast.Call) else expr
+        if isinstance(function, ast.Name) and function.id == "normalize":
+            help = "write standardize (mean 0, standard deviation 1) or scale(0, 1) (least 0, greatest 1)"
+            raise DiagnosticError(Diagnostic("T401", "normalize could mean two things", function.span, help=help))
+        step = called(expr, STEPS, self.evaluate, "a step of the data")
+        if isinstance(step, Scale) and step.low >= step.high:
+            raise wrong(f"scale needs its low end below its high end: {step.low:g}, {step.high:g}", expr.span)
+        return cast(Step, step)
+
+    def _arithmetic(self, expr: ast.Binary) -> Selection:
+        if expr.op not in "+-*/^":
+            raise wrong(f"{expr.op} does not apply to columns: + - * / ^ do", expr.span)
+        reflected = not _takes_data(expr.left) and _takes_data(expr.right)
+        data, constant = (expr.right, expr.left) if reflected else (expr.left, expr.right)
+        if _takes_data(constant):
+            raise wrong(f"{expr.op} takes columns and a constant here, not columns on both sides", expr.span)
+        number = float(checked(schema.Constant, {"constant": constant}, self.evaluate)["constant"])
+        if number == 0 and expr.op == "/" and not reflected:
+            raise wrong("the columns are divided by 0", constant.span)
+        return self._then(data, Arithmetic(expr.op, number, reflected))
+
+    def _transposed(self, expr: ast.Transpose) -> Selection:
+        selection = self.read(expr.operand)
+        if selection.kind != "array":
+            raise wrong(f"{selection.text} needs no .T: the rows of a table are the examples", expr.span)
+        if selection.steps:
+            raise wrong(".T stands directly behind the array", expr.span)
+        return replace(selection, transposed=not selection.transposed, span=expr.span)
+
+    def _selection(self, kind: str, expr: ast.Call) -> Selection:
+        selectors = []
+        for argument in expr.arguments:
+            value = argument.value
+            if argument.name is not None or not isinstance(value, ast.Name | ast.String):
+                raise wrong(f"{kind} takes names, not {unparse(value)}", argument.span)
+            selectors.append(Selector(value.id if isinstance(value, ast.Name) else value.value, value.span))
+        if not selectors or (kind != "columns" and len(selectors) != 1):
+            count = "at least one name" if kind == "columns" else "one name"
+            raise wrong(f"{kind} takes {count}, not {len(selectors)}", expr.span)
+        return Selection(cast(Any, kind), tuple(selectors), expr.span)
+
+
+def _takes_data(expr: ast.Expr) -> bool:
+    """Whether `columns`, `column` or `array` stands where the values of the expression come from."""
+    match expr:
+        case ast.Apply():
+            return _takes_data(expr.value)
+        case ast.Unary() | ast.Transpose():
+            return _takes_data(expr.operand)
+        case ast.Binary():
+            return _takes_data(expr.left) or _takes_data(expr.right)
+        case ast.Call(function=ast.Name(id=name)):
+            return name in SELECTORS or any(_takes_data(argument.value) for argument in expr.arguments[:1])
+    return False

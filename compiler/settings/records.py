@@ -1,0 +1,181 @@
+"""What a `data:` or a `train:` block says, as frozen records: the course from the text to the runtime.
+
+Nothing here is validated and nothing here imports pydantic: `schema.py` holds the rules, and is imported only where a
+block is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlc.grammar import ast
+from dlc.grammar.span import Span
+
+# --- data ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`csv("digits.csv")`. `path` is relative to the spec's folder; `span` is where it is written."""
+
+    format: Literal["csv", "npz"]
+    path: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One name inside `columns(…)` or `array(…)`; `*` in a column's name stands for any characters."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """`/ 16`, `1 - …`: `op` is one of `+ - * / ^`; `reflected` where the constant stands on the left."""
+
+    op: str
+    constant: float
+    reflected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """`-> log`: one of `log exp sqrt abs`."""
+
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standardize:
+    """`-> standardize`: each column less its mean, divided by its standard deviation (both of the training split)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """`-> scale(0, 1)`: each column mapped linearly, its least value (in the training split) to `low`, its greatest to
+    `high`."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+
+Step = Arithmetic | Elementwise | Standardize | Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Where the values of one input or target come from: `columns(size, bedrooms) -> standardize`.
+
+    `kind` is `columns` (also for `column(…)`, which takes exactly one) or `array`. `transposed` is a `.T` directly
+    behind the array. `steps` are in the order in which they are applied.
+    """
+
+    kind: Literal["columns", "column", "array"]
+    selectors: tuple[Selector, ...]
+    span: Span
+    steps: tuple[Step, ...] = ()
+    transposed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The selection as one would write it, without its steps: `columns("pixel_*")`."""
+        names = ", ".join(s.name if s.name.isidentifier() else f'"{s.name}"' for s in self.selectors)
+        if self.kind == "array":
+            return f'array("{self.selectors[0].name}")' + (".T" if self.transposed else "")
+        return f"{self.kind}({names})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fractions:
+    """`split = 0.8, 0.1, 0.1`: the shares of the examples; `dev` is 0 where two numbers are given."""
+
+    train: float
+    dev: float
+    test: float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ByColumn:
+    """`split = by_column(fold)`: a column (or array) holds `train`, `dev` or `test` for each example."""
+
+    column: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """A `data:` block.
+
+    `sources` has either the one key `all`, or `train` and perhaps `dev` and `test`: separate files, and then there is
+    no `split`. Without separate files and without a split every example is in the training split.
+    """
+
+    sources: Mapping[str, Source]
+    columns: Mapping[str, Selection]
+    split: Fractions | ByColumn | None
+    span: Span
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False)
+
+    @property
+    def format(self) -> Literal["csv", "npz"]:
+        """All sources of a block have the same format."""
+        return next(iter(self.sources.values())).format
+
+    @property
+    def splits(self) -> frozenset[str] | None:
+        """The splits that there will be, or None where a column of the data decides."""
+        if isinstance(self.split, ByColumn):
+            return None
+        if isinstance(self.split, Fractions):
+            return frozenset({"train", "test"} | ({"dev"} if self.split.dev else set()))
+        return frozenset({"train"} if "all" in self.sources else self.sources)
+
+
+# --- training --------------------------------------------------------------------------------------------------
+
+_DEFAULT = Span("the default settings", 1, 1, 1, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """`norm(5)`: the norm of all gradients together is at most `limit`; `value(1)`: each of their elements is."""
+
+    by: Literal["norm", "value"]
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """`patience(5, on = dev.loss, best = min)`: training ends when `on` has not improved for `patience` epochs."""
+
+    patience: int
+    on: str = "dev.loss"
+    best: Literal["min", "max"] = "min"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """A `train:` block, the defaults filled in; this record is the one place where they are said.
+
+    `batch` is a number of examples or `all`. Exactly one of `epochs` and `steps` is a number. `optimizer` and
+    `regularize` stay expressions: the elaborator knows what they name. `places` has the span of each key that was
+    given.
+    """
+
+    optimizer: ast.Expr = field(
+        default_factory=lambda: ast.Call(span=_DEFAULT, function=ast.Name(span=_DEFAULT, id="Adam"), arguments=())
+    )
+    batch: int | Literal["all"] = 64
+    epochs: int | None = 10
+    steps: int | None = None
+    regularize: tuple[ast.Expr, ...] = ()
+    clip: Clip | None = None
+    early_stop: EarlyStop | None = None
+    shuffle: bool = True
+    seed: int = 1
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False)

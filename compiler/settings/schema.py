@@ -1,0 +1,65 @@
+"""The rules of the settings' values, as pydantic models; a field's description is what a message says it must be.
+
+This is the only module that imports pydantic. Values arrive here evaluated: numbers, texts, words. Defaults are the
+records' (see `records.py`): a field that may be left out is only marked so here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
+
+LEFT_OUT: Any = None
+"""Stands for the record's default."""
+
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Schema(BaseModel):
+    """Strict: 1.5 is no whole number, a text no number, and a truth value is not 1."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Path(Schema):
+    path: Text = Field(description="the path of a file, in quotes")
+
+
+class Column(Schema):
+    column: Text = Field(description="the name of a column")
+
+
+class Constant(Schema):
+    constant: FiniteFloat = Field(description="a finite number")
+
+
+class Range(Schema):
+    low: FiniteFloat = Field(LEFT_OUT, description="a finite number")
+    high: FiniteFloat = Field(LEFT_OUT, description="a finite number")
+
+
+class Nothing(Schema):
+    pass
+
+
+class Share(Schema):
+    split: float = Field(gt=0, lt=1, description="shares of the examples, each between 0 and 1")
+
+
+class Limit(Schema):
+    limit: FiniteFloat = Field(gt=0, description="a positive number")
+
+
+class Patience(Schema):
+    patience: PositiveInt = Field(description="a whole number of epochs, at least 1")
+    on: str = Field(LEFT_OUT, pattern=r"^(train|dev)\.\w+$", description="dev.loss, dev.accuracy or the like")
+    best: Literal["min", "max"] = Field(LEFT_OUT, description="min or max")
+
+
+class Train(Schema):
+    batch: PositiveInt | Literal["all"] = Field(LEFT_OUT, description="a whole number of examples, at least 1, or all")
+    epochs: PositiveInt = Field(LEFT_OUT, description="a whole number, at least 1")
+    steps: PositiveInt = Field(LEFT_OUT, description="a whole number, at least 1")
+    shuffle: Literal["on", "off"] = Field(LEFT_OUT, description="on or off")
+    seed: int = Field(LEFT_OUT, ge=0, lt=2**63, description="a whole number, from 0 to 2^63 - 1")

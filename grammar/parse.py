@@ -1,0 +1,267 @@
+"""Reads a `.dl` file into the syntax tree. The only module that knows Lark.
+
+    tokens (lexical) -> statements (lines) -> one tree each (dl.lark, tree) -> blocks (blocks)
+
+Nothing here raises on what a user wrote: what cannot be read becomes a `Problem`, and reading goes on at the next
+statement.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import lark
+from lark.exceptions import UnexpectedToken
+from lark.grammar import Rule
+from lark.lexer import TerminalDef
+from lark.parsers.lalr_analysis import Shift
+
+from dlc.grammar import ast
+from dlc.grammar.blocks import Blocks, Row
+from dlc.grammar.explain import explain, missing_colon, not_closed, open_brackets
+from dlc.grammar.lexical import Scanner, Token
+from dlc.grammar.lines import (
+    CONTINUES,
+    DECLARATION_WORDS,
+    HEADER_WORDS,
+    keyword,
+    nesting,
+    next_statement,
+    statement_end,
+)
+from dlc.grammar.problems import Mistake, Problem
+from dlc.grammar.span import Span
+from dlc.grammar.tree import Builder, Header
+
+MAX_LENGTH = 2_000_000
+MAX_PROBLEMS = 100
+MAX_NESTING = 100
+MAX_TREE_DEPTH = 250
+
+GRAMMAR = Path(__file__).with_name("dl.lark")
+TABLES = Path(__file__).with_name("tables.json")
+
+
+def parse(text: str, file: str) -> tuple[ast.File, list[Problem]]:
+    """The tree of a whole file, with every statement that could be read, and the problems in the order of the text."""
+    return parse_definitions(text, file)
+
+
+def parse_definitions(text: str, file: str, first_line: int = 1) -> tuple[ast.File, list[Problem]]:
+    """The same for a slice of a file, which begins at line `first_line`."""
+    return Reader(text, file, first_line).read()
+
+
+def comments(text: str) -> list[tuple[int, int, str]]:
+    """The comments of a file as (line, column, text), for a formatter."""
+    return Scanner(text, "").scan().comments
+
+
+class Reader:
+    """Reads one text: cuts it into statements, parses each, and builds the blocks."""
+
+    def __init__(self, text: str, file: str, first_line: int) -> None:
+        self.text = text
+        self.file = file
+        self.first_line = first_line
+        self.problems: list[Problem] = []
+        self.tokens: list[Token] = []
+
+    def read(self) -> tuple[ast.File, list[Problem]]:
+        text, line = self.text.removeprefix("\N{BYTE ORDER MARK}"), self.first_line
+        span = Span(self.file, line, 1, line + text.count("\n"), len(text) - text.rfind("\n"))
+        if len(text) > MAX_LENGTH:
+            message = f"the file has {len(text):,} characters, at most {MAX_LENGTH:,} are read"
+            return ast.File(items=(), span=span), [Problem("S024", message, Span(self.file, line, 1, line, 2))]
+        scanner = Scanner(text, self.file, line).scan()
+        self.tokens, self.problems, self.scanner = scanner.tokens, scanner.problems, scanner
+        items = Blocks(self._rows(), self.problems).items()
+        return ast.File(items=items, span=span), self._reported()
+
+    def _reported(self) -> list[Problem]:
+        self.problems.sort(key=lambda p: (p.span.line, p.span.column))
+        if len(self.problems) > MAX_PROBLEMS:
+            last = self.problems[MAX_PROBLEMS]
+            message = f"more than {MAX_PROBLEMS} mistakes: the rest of the file is not reported"
+            return [*self.problems[:MAX_PROBLEMS], Problem("S025", message, last.span)]
+        return self.problems
+
+    def _rows(self) -> list[Row]:
+        """Every statement, read by itself; the lines of a `data:` or `train:` block by the rule for settings."""
+        rows: list[Row] = []
+        tokens, start = self.tokens, 0
+        settings: int | None = None  # the least indentation in which the settings of the open block stand
+        while start < len(tokens) and len(self.problems) <= MAX_PROBLEMS:
+            end = statement_end(tokens, start)
+            indent = self._indent(start)
+            if settings is not None and (indent < settings or (indent == 0 and keyword(tokens, start, end))):
+                settings = None
+            node, end = self._statement(start, end, "line" if settings is None else "setting")
+            rows.append(Row(indent, tokens[start].span.to(tokens[end - 1].span), node))
+            if isinstance(node, Header) and node.word in ("data", "train"):
+                settings = indent + 1 if end < len(tokens) and self._indent(end) > indent else indent
+            start = end
+        return rows
+
+    def _indent(self, start: int) -> int:
+        first = self.tokens[start]
+        return self.scanner.indents.get(first.line, first.column - 1)
+
+    def _statement(self, start: int, end: int, rule: str) -> tuple[Any, int]:
+        """What the statement `start:end` was read as, or None, and where it ends in truth."""
+        if self._is_unreadable(start, end):
+            end = next_statement(self.tokens, start, end)
+            if self._is_unreadable(start, end):
+                return None, end
+        tokens = self.tokens[start:end]
+        try:
+            return self._parse(tokens, rule), end
+        except Stuck as stuck:
+            cut = next_statement(tokens, 0, len(tokens))
+            if cut < len(tokens) and stuck.at >= cut - 1 and (brackets := open_brackets(tokens[:cut])):
+                self.problems.append(not_closed(brackets[-1], tokens[cut - 1]))
+                return None, start + cut
+            self.problems.append(explain(tokens, stuck.at, stuck.expected, rule))
+            if stuck.at == len(tokens) and tokens[-1].type in CONTINUES:
+                end = self._continued(start, end)
+        except Mistake as mistake:
+            self.problems.append(mistake.problem)
+        except RecursionError:
+            self.problems.append(_too_deep(tokens))
+        return None, end
+
+    def _continued(self, start: int, end: int) -> int:
+        """Behind the deeper lines below a statement that ends with an operator: they were meant to continue it."""
+        while end < len(self.tokens) and self._indent(end) > self._indent(start):
+            end = statement_end(self.tokens, end)
+        return end
+
+    def _is_unreadable(self, start: int, end: int) -> bool:
+        lines = self.scanner.unreadable
+        return bool(lines) and any(token.line in lines for token in self.tokens[start:end])
+
+    def _parse(self, tokens: list[Token], rule: str) -> Any:
+        if rule == "line" and (word := keyword(tokens, 0, len(tokens))):
+            tokens[0].type = word
+            if word == "frozen" and tokens[1].text in DECLARATION_WORDS:
+                tokens[1].type = tokens[1].text
+        if len(tokens) > MAX_NESTING and nesting(tokens) > MAX_NESTING:
+            raise Mistake(_too_deep(tokens))
+        state = tables().parse_interactive(start=rule).parser_state
+        at, node = 0, None
+        try:
+            for token in tokens:
+                state.feed_token(token)
+                at += 1
+            node = state.feed_token(_after(tokens, "$END"), True)
+        except UnexpectedToken:
+            expected = acceptable(state)
+            if at == len(tokens) and ":" in expected and tokens[0].type in HEADER_WORDS:
+                node = self._with_colon(tokens, state)
+            if node is None:
+                raise Stuck(at, expected) from None
+        if len(tokens) > MAX_TREE_DEPTH and depth(node) > MAX_TREE_DEPTH:
+            raise Mistake(_too_deep(tokens))
+        return node
+
+    def _with_colon(self, tokens: list[Token], state: Any) -> Any:
+        """The header that `tokens` are but for the `:` at the end, else None."""
+        try:
+            state.feed_token(_after(tokens, ":"))
+            node = state.feed_token(_after(tokens, "$END"), True)
+        except UnexpectedToken:
+            return None
+        self.problems.append(missing_colon(tokens))
+        return node
+
+
+class Stuck(Exception):
+    """The parser does not know how to go on at token number `at`; `expected` are the tokens that it knows there."""
+
+    def __init__(self, at: int, expected: frozenset[str]) -> None:
+        super().__init__(at)
+        self.at = at
+        self.expected = expected
+
+
+def acceptable(state: Any) -> frozenset[str]:
+    """The types of the tokens with which a parser that got stuck could have gone on."""
+    states = state.parse_conf.states
+    return frozenset(type for type in states[state.state_stack[-1]] if _accepts(states, list(state.state_stack), type))
+
+
+def _accepts(states: Any, stack: list[int], type: str) -> bool:
+    """Whether the reductions that the token asks for lead to a state that shifts it."""
+    while type in states[stack[-1]]:
+        action, argument = states[stack[-1]][type]
+        if action is Shift:
+            return True
+        del stack[len(stack) - len(argument.expansion) :]
+        stack.append(states[stack[-1]][argument.origin.name][1])
+    return False
+
+
+def _after(tokens: list[Token], type: str) -> Token:
+    """A token of no length behind the last one."""
+    last = tokens[-1]
+    return Token(type, "", last.file, last.line, last.column + len(last.text))
+
+
+def _too_deep(tokens: list[Token]) -> Problem:
+    message = f"brackets nest at most {MAX_NESTING} deep, operators {MAX_TREE_DEPTH}"
+    return Problem("S023", message, tokens[0].span, help="give parts of the expression names of their own")
+
+
+def depth(tree: Any) -> int:
+    """How deep a tree is; counted without recursion, since that is what a deep tree would break."""
+    deepest, todo = 0, [(tree, 1)]
+    while todo:
+        node, level = todo.pop()
+        deepest = max(deepest, level)
+        if isinstance(node, tuple):
+            todo.extend((part, level) for part in node)
+        elif isinstance(node, ast.Tree):
+            todo.extend((getattr(node, f.name), level + 1) for f in fields(node))
+    return deepest
+
+
+# --- the tables of the parser ------------------------------------------------------------------------------------
+
+
+@cache
+def tables() -> Any:
+    """The parser, from the prebuilt tables; where another Lark or another grammar made those, from the grammar."""
+    stored = json.loads(TABLES.read_text("utf-8")) if TABLES.exists() else {}
+    if stored.get("made_from") != _made_from():
+        stored = json.loads(build_tables())
+    memo = {int(key): value for key, value in stored["memo"].items()}
+    table = stored["data"]["parser"]["parser"]
+    table["tokens"] = {int(key): name for key, name in table["tokens"].items()}
+    table["states"] = {
+        int(state): {int(token): action for token, action in actions.items()}
+        for state, actions in table["states"].items()
+    }
+    return lark.Lark._load_from_dict(stored["data"], memo, transformer=Builder())
+
+
+def build_tables() -> str:
+    """The parse tables of `dl.lark` as JSON: plain data, so that no start of dlc builds them or unpickles anything.
+
+    The terminals get the names that the tokens have: `->` and not `__ANON_2`.
+    """
+    options = {"parser": "lalr", "lexer": "basic", "keep_all_tokens": True, "maybe_placeholders": False}
+    parser = lark.Lark(GRAMMAR.read_text("utf-8"), start=["line", "setting"], **options)
+    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    spelled = {terminal.name: terminal.pattern.value.replace("\\", "") for terminal in parser.terminals}
+    table = data["parser"]["parser"]
+    table["tokens"] = {key: spelled.get(name, name) for key, name in table["tokens"].items()}
+    return json.dumps({"made_from": _made_from(), "data": data, "memo": memo}, separators=(",", ":"))
+
+
+def _made_from() -> list[Any]:
+    return [lark.__version__, zlib.crc32(GRAMMAR.read_bytes())]

@@ -1,0 +1,151 @@
+"""The rows of a CSV file, parsed in blocks, every bad cell with its line and column."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.grammar.span import Span
+from dlc.runtime.data.formats import CsvHeader, unreadable
+from dlc.runtime.data.problems import Problems
+
+BLOCK = 8192
+"""Rows that are text at one time: it bounds memory, and keeps the parser's strings in the cache."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A column to read: numbers, or the cells' texts. `optional` cells may be empty: NaN."""
+
+    name: str
+    text: bool
+    optional: bool
+    span: Span | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`numbers[name]` and `texts[name]` have one value a row; `lines` is where each row begins in the file."""
+
+    lines: NDArray[np.int64]
+    numbers: dict[str, Floats]
+    texts: dict[str, list[str]]
+
+
+def read_table(path: Path, shown: str, header: CsvHeader, wanted: Sequence[Wanted], span: Span | None) -> Table:
+    """Reads the wanted columns.
+
+    Raises V501 (not a number), V502 (empty, NaN, infinite), V505 (a row of another length than the header), ten at
+    most and a count; V504 for a file without rows.
+    """
+    reader = _Reader(shown, header, wanted, span)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for lines, rows in reader.blocks(csv.reader(file, delimiter=header.delimiter)):
+                reader.take(lines, rows)
+    except UnicodeDecodeError as error:
+        message = f"{shown} is not a text in UTF-8: {error.reason}"
+        raise unreadable(message, span, "save it as CSV with the encoding UTF-8") from None
+    reader.problems.raise_if_any()
+    if not reader.lines:
+        raise unreadable(f"{shown} has no rows below its header", span)
+    return reader.table()
+
+
+class _Reader:
+    def __init__(self, shown: str, header: CsvHeader, wanted: Sequence[Wanted], span: Span | None) -> None:
+        self.shown, self.header, self.wanted, self.span = shown, header, wanted, span
+        self.positions = [header.names.index(column.name) for column in wanted]
+        self.problems = Problems()
+        self.lines: list[int] = []
+        self.numbers: dict[str, list[Floats]] = {column.name: [] for column in wanted if not column.text}
+        self.texts: dict[str, list[str]] = {column.name: [] for column in wanted if column.text}
+
+    def table(self) -> Table:
+        numbers = {name: np.concatenate(blocks) for name, blocks in self.numbers.items()}
+        return Table(np.array(self.lines, dtype=np.int64), numbers, self.texts)
+
+    def blocks(self, rows: Iterator[list[str]]) -> Iterator[tuple[list[int], list[list[str]]]]:
+        """The rows below the header with their first lines; blank lines are left out, ragged rows reported."""
+        numbered = self._numbered(rows)
+        next(numbered, None)
+        while block := list(islice(numbered, BLOCK)):
+            width = len(self.header.names)
+            for line, row in block:
+                if len(row) != width:
+                    message = f"{self.shown}:{line}: the row has {len(row)} cells, the header {width} names"
+                    self.problems.add("V505", message, self.span)
+            whole = [(line, row) for line, row in block if len(row) == width]
+            if whole:
+                yield [line for line, _ in whole], [row for _, row in whole]
+
+    def _numbered(self, rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+        """Each row with the line on which it begins: a quoted cell may go over several."""
+        before = 0
+        try:
+            for row in rows:
+                if row:
+                    yield before + 1, row
+                before = rows.line_num  # type: ignore[attr-defined]
+        except csv.Error as error:
+            message = f"{self.shown}:{before + 1}: the row cannot be read: {error}"
+            help = "is a quote never closed?" if "field larger" in str(error) else None
+            raise DiagnosticError(Diagnostic("V505", message, self.span, help=help)) from None
+
+    def take(self, lines: list[int], rows: list[list[str]]) -> None:
+        """Parses one block."""
+        cells = list(zip(*rows, strict=True))
+        bad: list[tuple[int, int]] = []
+        for i, (column, position) in enumerate(zip(self.wanted, self.positions, strict=True)):
+            if column.text:
+                texts = [text.strip() for text in cells[position]]
+                self.texts[column.name] += texts
+                bad += [(row, i) for row, text in enumerate(texts) if not text and not column.optional]
+            else:
+                values = _parsed(cells[position])
+                self.numbers[column.name].append(values)
+                bad += [(int(row), i) for row in np.flatnonzero(~np.isfinite(values))]
+        for row, i in sorted(bad):
+            self._report(lines[row], self.wanted[i], rows[row][self.positions[i]])
+        self.lines += lines
+
+    def _report(self, line: int, column: Wanted, cell: str) -> None:
+        text = cell.strip()
+        place = f"{self.shown}:{line}: column {column.name}"
+        if column.optional and text.lower() in ("", "nan"):
+            return
+        if not text:
+            help = "an input or target declared `optional` may have missing values"
+            self.problems.add("V502", f"{place}: the cell is empty", column.span, help)
+        elif _number(text) is not None:
+            self.problems.add("V502", f"{place}: {text[:40]} is not a finite number", column.span)
+        else:
+            comma = re.fullmatch(r"[-+]?\d+,\d+", text)
+            help = f"write {text.replace(',', '.')}, with a decimal point" if comma else None
+            self.problems.add("V501", f"{place}: {text[:40]!r} is not a number", column.span, help)
+
+
+def _parsed(cells: Sequence[str]) -> Floats:
+    """The cells as numbers, NaN for those that are none."""
+    try:
+        return np.fromiter(map(float, cells), np.float64, len(cells))
+    except ValueError:
+        values = (_number(cell) for cell in cells)
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

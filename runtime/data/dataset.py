@@ -1,0 +1,214 @@
+"""A spec's own data: files to splits of physical arrays, and new files through the same preprocessing.
+
+plan (headers) -> read -> labels to class numbers -> split -> fit on the training rows -> apply to all rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.program import InputDeclaration
+from dlc.compiler.settings import ByColumn, DataSettings, Fractions, Step
+from dlc.grammar.span import Span
+from dlc.runtime.data.headers import Opened, Origin, array_is_dense, opened, plan, require_columns
+from dlc.runtime.data.labels import Label, Place, class_numbers, encode, find_classes, listed
+from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.preprocessing import Fitted, Preprocessing, applied, fit
+from dlc.runtime.data.problems import Problems
+from dlc.runtime.data.reading import Rows, read
+from dlc.runtime.data.splits import Indices, by_column, by_fractions
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Some examples as physical arrays: `arrays["X"]` of `X : (64, m)` is (examples, 64).
+
+    A `one_hot` name holds int64 class numbers without the class axis, or (where the data has soft labels) reals with
+    it; an `index` name holds int64. NaN, or class number -1, is a missing value of an `optional` name. `rows` are the
+    examples' numbers in `source`, the files that were read.
+    """
+
+    arrays: Mapping[str, Array]
+    count: int
+    layouts: Mapping[str, Layout] = field(repr=False)
+    source: Rows = field(repr=False)
+    rows: Indices = field(repr=False)
+
+    def place(self, example: int) -> str:
+        """Where an example stands in the files: `digits.csv:17`."""
+        return self.source.place(int(self.rows[example]))
+
+    def declared(self) -> dict[str, Array]:
+        """Views of the arrays in their declared orientation: what the Python API takes."""
+        return {name: to_declared(array, self.layouts[name]) for name, array in self.arrays.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """The splits that there are (`train`, perhaps `dev` and `test`), what was fitted, and notes for the user."""
+
+    splits: Mapping[str, Examples]
+    preprocessing: Preprocessing
+    notes: tuple[Diagnostic, ...] = ()
+
+    def declared(self, split: str) -> dict[str, Array]:
+        """The arrays of a split in their declared orientation."""
+        return self.splits[split].declared()
+
+
+def to_declared(array: Array, layout: Layout) -> Array:
+    """The declared orientation of a physical array, a view: (examples, 64) as (64, m)."""
+    dense = array.ndim == len(layout.sizes)
+    return np.moveaxis(array, 0, layout.batch_axis(dense))
+
+
+def load(
+    settings: DataSettings,
+    folder: Path,
+    inputs: Mapping[str, InputDeclaration],
+    seed: int = 1,
+    dtype: str = "float32",
+    root: Path | None = None,
+) -> DataSet:
+    """Reads the spec's data. Reals have the `dtype`, after steps in float64.
+
+    Raises DiagnosticError with the header's mistakes (see `headers.plan`) or the values': V501 to V505, T402 for a
+    split without examples.
+    """
+    made, found = plan(settings, folder, inputs, root)
+    if made is None:
+        raise DiagnosticError(*found)
+    fold = settings.split.column if isinstance(settings.split, ByColumn) else None
+    source = read(list(made.files.values()), made.origins, fold)
+    splits = _splits(settings, list(made.files), source, seed)
+    problems = Problems()
+    notes = [diagnostic for diagnostic in found if diagnostic.severity != "error"]
+    entries: dict[str, Fitted] = {}
+    arrays: dict[str, Array] = {}
+    for name, origin in made.origins.items():
+        steps = settings.columns[name].steps if name in settings.columns else ()
+        entries[name] = _fit(origin, steps, source.values[name], splits["train"], notes)
+        arrays[name] = _transform(origin, entries[name], source, dtype, problems)
+    problems.raise_if_any()
+    layouts = {name: origin.layout for name, origin in made.origins.items()}
+    parts = {
+        split: Examples({name: array[rows] for name, array in arrays.items()}, len(rows), layouts, source, rows)
+        for split, rows in splits.items()
+    }
+    return DataSet(parts, Preprocessing(entries), tuple(notes))
+
+
+def apply(
+    preprocessing: Preprocessing,
+    file: Path | str,
+    inputs: Mapping[str, InputDeclaration],
+    with_targets: bool,
+    dtype: str = "float32",
+) -> Examples:
+    """Reads a new file as the training data was read; the row count is kept. Targets are read only where asked for.
+
+    `file` comes from the command line and may lie anywhere. Raises the same errors as `load`, T407 for no such file.
+    """
+    path, shown = Path(file), str(file)
+    if not path.is_file():
+        raise DiagnosticError(Diagnostic("T407", f'there is no file "{shown}"', None))
+    opening = opened(path, shown, "npz" if path.suffix == ".npz" else "csv", None)
+    wanted = [name for name, declaration in inputs.items() if with_targets or declaration.role == "input"]
+    origins = {name: _saved_origin(preprocessing.entries[name], Layout.of(inputs[name]), opening) for name in wanted}
+    source = read([opening], origins)
+    problems = Problems()
+    arrays = {
+        name: _transform(origin, preprocessing.entries[name], source, dtype, problems)
+        for name, origin in origins.items()
+    }
+    problems.raise_if_any()
+    layouts = {name: origin.layout for name, origin in origins.items()}
+    return Examples(arrays, source.count, layouts, source, np.arange(source.count))
+
+
+def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
+    """Where a new file has the values that were fitted."""
+    span = layout.declaration.span
+    if (file.format == "csv") != bool(entry.columns):
+        kind = "columns of a table" if entry.columns else "arrays of an .npz file"
+        raise DiagnosticError(Diagnostic("T402", f"{file.shown} cannot be read: the model was trained on {kind}", span))
+    if entry.columns:
+        require_columns(entry.columns, file, f"{layout.name} was trained on it")
+        texts = layout.class_axis is not None and not entry.dense and not entry.steps
+        return Origin(layout, entry.columns, "", False, entry.dense, texts, span)
+    dense = array_is_dense(layout, entry.array, entry.transposed, file, span)
+    return Origin(layout, (), entry.array, entry.transposed, dense, False, span)
+
+
+def _splits(settings: DataSettings, files: list[str], source: Rows, seed: int) -> dict[str, Indices]:
+    match settings.split:
+        case Fractions():
+            return by_fractions(settings.split, source.count, seed)
+        case ByColumn():
+            return by_column(settings.split, source.fold, source.place)
+    if files == ["all"]:
+        return {"train": np.arange(source.count)}
+    ends = [*source.starts[1:], source.count]
+    return {split: np.arange(start, end) for split, start, end in zip(files, source.starts, ends, strict=True)}
+
+
+def _fit(origin: Origin, steps: tuple[Step, ...], values: Array, train: Indices, notes: list[Diagnostic]) -> Fitted:
+    """Statistics come from the training rows, the names of classes from all."""
+    layout, classes = origin.layout, None
+    if layout.class_axis is None:
+        fitted, _ = fit(steps, values[train])
+    else:
+        fitted, cells = ((), values) if values.dtype == object else fit(steps, values)
+        if not origin.dense:
+            classes = find_classes(cells, layout, origin.text, origin.span)
+    if classes is not None:
+        notes += _class_notes(classes, layout, origin.span)
+    return Fitted(origin.columns, origin.array, origin.transposed, origin.dense, fitted, classes)
+
+
+def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list[Diagnostic]:
+    count = layout.declaration.classes or 0
+    if len(classes) < count:
+        message = f"{layout.text} has {count} classes, the data only {len(classes)}: {listed(classes)}"
+        return [Diagnostic("V503", message, span, "warning")]
+    if isinstance(classes[0], str):
+        return []
+    message = f"the labels {listed(classes)} of {layout.text} are the classes 0..{count - 1}, in this order"
+    return [Diagnostic("V503", message, span, "note")]
+
+
+def _transform(origin: Origin, entry: Fitted, source: Rows, dtype: str, problems: Problems) -> Array:
+    """The physical array of one input; what cannot be goes to `problems`."""
+    layout, raw = origin.layout, source.values[origin.layout.name]
+    values = raw if raw.dtype == object else applied(entry.steps, raw)
+
+    def place(row: int, column: int) -> str:
+        return f"{source.place(row)}: {origin.column_text(column)}"
+
+    if layout.declaration.index or (layout.class_axis is not None and not origin.dense):
+        codes = encode(values, entry.classes, layout, place, origin.span, problems)
+        return codes.reshape(source.count, *layout.features)
+    reals = values.astype(dtype)
+    _require_finite(layout, raw, reals, place, origin.span, problems)
+    reals = reals.reshape(source.count, *layout.dense)
+    classes = class_numbers(reals, layout)
+    return reals if classes is None else classes
+
+
+def _require_finite(layout: Layout, raw: Array, values: Array, place: Place, span: Span, problems: Problems) -> None:
+    bad = ~np.isfinite(values)
+    if layout.declaration.optional:
+        bad &= ~np.isnan(raw)
+    for row, column in np.argwhere(bad).tolist():
+        number = float(raw[row, column])
+        after = f" after the steps of {layout.name}" if np.isfinite(number) else ""
+        problems.add("V502", f"{place(row, column)}: {number:g} is not a finite number{after}", span)

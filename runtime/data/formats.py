@@ -1,0 +1,122 @@
+"""The headers of data files: the first line of a CSV, the array headers of an NPZ. No row is read, nor numpy needed."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+import re
+import struct
+import zipfile
+import zlib
+from ast import literal_eval
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.grammar.span import Span
+
+MAX_HEADER = 1 << 20
+"""The bytes that a CSV's first line may have."""
+MAX_ARRAY_HEADER = 1 << 16
+
+DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvHeader:
+    """A table's column names, in the order of the file."""
+
+    names: tuple[str, ...]
+    delimiter: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayHeader:
+    """An array's shape as stored, and its NumPy type text (`<f8`); `O` is an array of pickled objects."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def kind(self) -> str:
+        """NumPy's letter of the kind: f, i, u, b, U, …"""
+        return self.dtype.lstrip("<>|=")[:1]
+
+
+def unreadable(message: str, span: Span | None, help: str | None = None) -> DiagnosticError:
+    """A file that is empty, damaged, or of another kind than its name says: V504."""
+    return DiagnosticError(Diagnostic("V504", message, span, help=help))
+
+
+def csv_header(path: Path, shown: str, span: Span | None) -> CsvHeader:
+    """Reads the first line that is not blank, at most a MiB of the file.
+
+    The delimiter is the one of `, ; tab` that this line has most of, outside quotes. Raises V504, and T404 for two
+    columns of one name.
+    """
+    with path.open("rb") as file:
+        start = file.read(MAX_HEADER)
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
+    except UnicodeDecodeError:
+        raise unreadable(f"{shown} is not a text in UTF-8", span, "save it as CSV with the encoding UTF-8") from None
+    line = next((line for line in text.splitlines() if line.strip()), None)
+    if line is None:
+        raise unreadable(f"{shown} is empty", span)
+    if len(start) == MAX_HEADER and "\n" not in text and "\r" not in text:
+        raise unreadable(f"{shown} has no line with column names: its first line is longer than 1 MiB", span)
+    unquoted = re.sub(r'"[^"]*"', "", line)
+    delimiter = max(DELIMITERS, key=unquoted.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    names = tuple(name.strip() for name in next(row for row in rows if row))
+    for i, name in enumerate(names):
+        if name and name in names[:i]:
+            message = f'{shown} has two columns called "{name}", the {_nth(names.index(name))} and the {_nth(i)}'
+            raise DiagnosticError(Diagnostic("T404", message, span, help="column names must tell columns apart"))
+    return CsvHeader(names, delimiter)
+
+
+def _nth(index: int) -> str:
+    number = index + 1
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 // 10 != 1 else 0, "th")
+    return f"{number}{ending}"
+
+
+def npz_header(path: Path, shown: str, span: Span | None) -> Mapping[str, ArrayHeader]:
+    """The arrays of an NPZ file by name; nothing is unpickled. Raises V504."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            return {info.filename[:-4]: _member(archive, info) for info in members}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+        pass
+    except (ValueError, SyntaxError, struct.error, KeyError, TypeError, MemoryError, RecursionError):
+        raise unreadable(f"{shown} is damaged: the header of one of its arrays cannot be read", span) from None
+    raise unreadable(f"{shown} is not an .npz file", span, "numpy.savez writes one: np.savez(file, X=X, Y=Y)")
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayHeader:
+    with archive.open(info) as file:
+        header, length = _array_header(file)
+    itemsize = int(header.dtype[2:] or 0) * (4 if header.kind == "U" else 1) if header.kind in "fiubU" else 0
+    if min(header.shape, default=1) < 0 or length + itemsize * math.prod(header.shape) > info.file_size:
+        raise ValueError("the array is shorter than its header says")
+    return header
+
+
+def _array_header(file: IO[bytes]) -> tuple[ArrayHeader, int]:
+    """The header at the start of a .npy file and its length in bytes (numpy.lib.format: versions 1, 2 and 3)."""
+    magic, major, _ = struct.unpack("<6sBB", file.read(8))
+    form = "<H" if major == 1 else "<I"
+    (length,) = struct.unpack(form, file.read(struct.calcsize(form)))
+    if magic != b"\x93NUMPY" or length > MAX_ARRAY_HEADER:
+        raise ValueError("no array header")
+    fields = literal_eval(file.read(length).decode("utf-8" if major == 3 else "latin1"))
+    descr, shape = fields["descr"], fields["shape"]
+    if not all(isinstance(size, int) for size in shape):
+        raise ValueError("no shape")
+    return ArrayHeader(tuple(shape), descr if isinstance(descr, str) else "|V"), 8 + struct.calcsize(form) + length

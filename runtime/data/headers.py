@@ -1,0 +1,178 @@
+"""Holds the headers of the data against the model's inputs: what `dlc check` may know without reading a row.
+
+`plan` says for each input where its values stand in the files; the loader follows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.program import InputDeclaration
+from dlc.compiler.settings import (
+    DATA_KEYS,
+    Arithmetic,
+    ByColumn,
+    DataSettings,
+    Selection,
+    Selector,
+)
+from dlc.grammar.span import Span
+from dlc.runtime.data.formats import ArrayHeader, CsvHeader, csv_header, npz_header
+from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.paths import resolve
+
+MAX_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The files by split (or under `all`), and each input's origin, the same in all files."""
+
+    files: Mapping[str, Opened]
+    origins: Mapping[str, Origin]
+
+
+def headers(
+    settings: DataSettings, folder: Path, inputs: Mapping[str, InputDeclaration], root: Path | None = None
+) -> list[Diagnostic]:
+    """What the headers show to be wrong: nothing but the first line of a CSV or the headers of an NPZ is read."""
+    return plan(settings, folder, inputs, root)[1]
+
+
+def plan(
+    settings: DataSettings, folder: Path, inputs: Mapping[str, InputDeclaration], root: Path | None = None
+) -> tuple[Plan | None, list[Diagnostic]]:
+    """The plan, or None where there are errors (T401 to T407, V504, V507, U901); warnings come beside a plan."""
+    found = _names(settings, inputs)
+    files: dict[str, Opened] = {}
+    for split, source in settings.sources.items():
+        try:
+            files[split] = opened(resolve(source, folder, root), source.path, source.format, source.span)
+        except DiagnosticError as error:
+            found += error.diagnostics
+    origins: dict[str, Origin] = {}
+    for declaration in inputs.values() if len(files) == len(settings.sources) else ():
+        try:
+            origins[declaration.name] = _origin(settings, declaration, list(files.values()))
+        except DiagnosticError as error:
+            found += error.diagnostics
+    if len(origins) == len(inputs):
+        found += _fold(settings, files) + _counts(files, origins) + _leaks(origins)
+    failed = any(diagnostic.severity == "error" for diagnostic in found)
+    return (None if failed else Plan(files, origins)), found
+
+
+def opened(path: Path, shown: str, format: str, span: Span | None) -> Opened:
+    """Reads a file's header."""
+    header = csv_header(path, shown, span) if format == "csv" else npz_header(path, shown, span)
+    return Opened(path, shown, format, header, span)
+
+
+def _names(settings: DataSettings, inputs: Mapping[str, InputDeclaration]) -> list[Diagnostic]:
+    found = []
+    for name, selection in settings.columns.items():
+        if name not in inputs:
+            meant = did_you_mean(name, [*inputs, *DATA_KEYS])
+            message = f"{name} is neither a setting of data: nor an input or target of the model"
+            help = f"did you mean {meant}?" if meant else f"the inputs and targets are: {', '.join(inputs)}"
+            found.append(Diagnostic("T401", message, settings.places.get(name, selection.span), help=help))
+    return found
+
+
+def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[Opened]) -> Origin:
+    layout = Layout.of(declaration)
+    if layout.unsupported:
+        raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
+    selection = settings.columns.get(declaration.name) or _default(settings, layout, files[0])
+    if (selection.kind == "array") != (settings.format == "npz"):
+        holds, write = ("arrays", f'array("{layout.name}")') if settings.format == "npz" else ("columns", "columns(…)")
+        message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write}"
+        raise DiagnosticError(Diagnostic("T402", message, selection.span))
+    if layout.class_axis is not None and any(not isinstance(step, Arithmetic) for step in selection.steps):
+        message = f"{layout.text} has classes: only + - * / ^ with a constant may stand behind {selection.text}"
+        raise DiagnosticError(Diagnostic("T402", message, selection.span, related=_declared(layout)))
+    return (_from_array if settings.format == "npz" else _from_columns)(layout, selection, files)
+
+
+def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
+    """Without a line of its own, an input is the array of its name; a table has no such default."""
+    if settings.format == "npz":
+        return Selection("array", (Selector(layout.name, settings.span),), file.span or settings.span)
+    header = file.table
+    same = layout.name if layout.name in header.names else did_you_mean(layout.name, header.names)
+    example = f"column({same})" if same else "columns(…)"
+    message = f"data: does not say which columns {layout.text} is made of"
+    help = f"add a line {layout.name} = {example}; the columns are: {listed(header.names)}"
+    raise DiagnosticError(Diagnostic("T403", message, settings.span, related=_declared(layout), help=help))
+
+
+def _declared(layout: Layout) -> tuple[Related, ...]:
+    return (Related(f"{layout.text} is declared here", layout.declaration.span),)
+
+
+def listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
+
+
+# --- all inputs together ---------------------------------------------------------------------------------------
+
+
+def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnostic]:
+    split = settings.split
+    if not isinstance(split, ByColumn):
+        return []
+    file = files["all"]
+    if file.format == "csv":
+        return [] if split.column in file.table.names else [_no_column(Selector(split.column, split.span), file)]
+    if split.column not in file.arrays:
+        return [Diagnostic("T405", f'{file.shown} has no array "{split.column}"', split.span)]
+    if file.arrays[split.column].kind != "U":
+        return [
+            Diagnostic(
+                "V507", f'array "{split.column}" of {file.shown} must hold the words train, dev, test', split.span
+            )
+        ]
+    return []
+
+
+def _counts(files: Mapping[str, Opened], origins: Mapping[str, Origin]) -> list[Diagnostic]:
+    """The arrays of one file have the same number of examples."""
+    for file in files.values() if all(file.format == "npz" for file in files.values()) else ():
+        first, *others = origins.values()
+        m = _count(first, file)
+        for origin in others:
+            if (count := _count(origin, file)) != m:
+                names = f"{first.layout.name} and {origin.layout.name}"
+                message = f"{names} must have the same m: {file.shown} has {m} and {count} examples"
+                return [Diagnostic("T404", message, origin.span, related=(Related(f"{m} examples", first.span),))]
+    return []
+
+
+def _count(origin: Origin, file: Opened) -> int:
+    """The m of a stored array."""
+    shape = file.arrays[origin.array].shape
+    return (shape[::-1] if origin.transposed else shape)[origin.layout.batch_axis(origin.dense)]
+
+
+def _leaks(origins: Mapping[str, Origin]) -> list[Diagnostic]:
+    """A column that an input shares with a target hands the answer to the model (equal sets are an autoencoder)."""
+    found = []
+    targets = [origin for origin in origins.values() if origin.layout.declaration.role == "target"]
+    for origin in origins.values():
+        for target in targets:
+            shared = [name for name in origin.columns if name in target.columns]
+            if origin.layout.declaration.role == "input" and shared and set(origin.columns) != set(target.columns):
+                message = (
+                    f"{origin.layout.name} reads {listed(shared)}, which the target {target.layout.name} reads too"
+                )
+                help = "the answer is among the inputs; name the columns of the input one by one"
+                related = (Related("the target reads it here", target.span),)
+                found.append(Diagnostic("T408", message, origin.span, "warning", related=related, help=help))
+    return found

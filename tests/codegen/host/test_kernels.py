@@ -1,0 +1,119 @@
+"""Kernels by symbol, their place on disk, and the folder that may be trusted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlc.compiler.codegen.host.address import call_kernel, float64_at, int64_at
+from dlc.compiler.codegen.host.kernels import CacheFolderError, address_of, cache_folder, fingerprint, kernel, program
+
+
+@kernel(cache=False)
+def double_units(args: int, first: int, last: int) -> None:
+    x = float64_at(int64_at(args)[0])
+    for i in range(first, last):
+        x[i] *= 2
+
+
+@program("void(intp)", cache=False)
+def twice_and_twice(args: int) -> None:
+    double_units(args, 0, 2)
+    call_kernel(address_of(double_units), args, 2, 5)
+
+
+def test_called_by_symbol_and_by_address() -> None:
+    x = np.ones(6)
+    args = np.array([x.ctypes.data])
+    twice_and_twice(args.ctypes.data)
+    np.testing.assert_array_equal(x, [2, 2, 2, 2, 2, 1])
+
+
+def test_symbol_carries_the_source(tmp_path: Path) -> None:
+    text = "from dlc.compiler.codegen.host.kernels import kernel\n@kernel(cache=False)\ndef f(a, i, j):\n    {}\n"
+    symbols = []
+    for number, body in enumerate(["pass", "return None", "pass"]):
+        path = tmp_path / f"m{number}.py"
+        path.write_text(text.format(body))
+        names: dict[str, object] = {"__name__": "m"}
+        exec(compile(path.read_text(), str(path), "exec"), names)
+        symbols.append(names["f"].symbol)  # type: ignore[attr-defined]
+    assert symbols[0] == symbols[2] != symbols[1]
+
+
+MODULE = """
+import time
+import numba
+from dlc.compiler.codegen.host.kernels import kernel, program, address_of
+from dlc.compiler.codegen.host.address import int64_at, call_kernel
+
+@kernel()
+def add(args, first, last):
+    x = int64_at(args)
+    for i in range(first, last):
+        x[i] += i
+
+@program("void(intp, intp)")
+def run(args, n):
+    add(args, 0, n)
+    call_kernel(address_of(add), args, 0, n)
+
+if __name__ == "__main__":
+    import numpy as np
+    x = np.zeros(5, np.int64)
+    run(x.ctypes.data, 5)
+    print(*x, add.compiled._cache_hits, sum(run.stats.cache_hits.values()))
+"""
+
+
+def test_second_process_loads_what_the_first_compiled(tmp_path: Path) -> None:
+    path = tmp_path / "generated.py"
+    path.write_text(MODULE)
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    said = [
+        subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said[0].split() == ["0", "2", "4", "6", "8", "0", "0"]
+    assert said[1].split() == ["0", "2", "4", "6", "8", "1", "1"]
+    assert {file.suffix for file in (tmp_path / "__pycache__").iterdir()} >= {".nbi", ".nbc"}
+
+
+def test_folder_is_made_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLC_CACHE_DIR", str(tmp_path / "a" / "b"))
+    assert cache_folder() == tmp_path / "a" / "b"
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    monkeypatch.delenv("DLC_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert cache_folder() == tmp_path / "x" / "dlc"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "dlc"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX")
+def test_folder_that_others_can_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setenv("DLC_CACHE_DIR", str(folder))
+    with pytest.raises(CacheFolderError, match=r"others may write .*mode 0777.*chmod 700"):
+        cache_folder()
+    folder.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(CacheFolderError, match="belongs to user"):
+        cache_folder()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DLC_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(CacheFolderError, match="cannot be made"):
+        cache_folder()
+
+
+def test_fingerprint_names_a_file() -> None:
+    assert fingerprint().isalnum()
+    assert fingerprint() == fingerprint()
