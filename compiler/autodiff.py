@@ -29,6 +29,8 @@ def differentiate(b: Builder, results: Sequence[tuple[Node, Node]], wrt: Sequenc
     `get` answers None for a value without a path. The node that first read a value names the place of its cotangent.
     """
     order = topological(value for value, _ in results)
+    for node in order:
+        b.adopt(node)
     between = _depending(order, wrt)
     parts: dict[Node, list[Node]] = {}
     for value, seed in results:

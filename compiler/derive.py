@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.elaborate.training import gradient_graph
+from dlc.compiler.elaborate.training import cotangent_name, gradient_graph
 from dlc.compiler.equations import LatexPrinter, Printer, latex_name
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.ops import OPS, Contraction
-from dlc.compiler.passes import SIMPLIFY, run
+from dlc.compiler.passes import AFTER_GRADIENTS, run
 from dlc.compiler.program import CheckedModel
 from dlc.grammar import ast
 
@@ -29,18 +28,18 @@ class DerivedLine:
 def derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, latex: bool = False) -> list[DerivedLine]:
     """The lines of the backward pass, from the last layer to the first. A value is written out where it is used once
     and named where it is used again; parameters come right after the cotangent that they are made of."""
-    graph = run(gradient_graph(checked, regularize), SIMPLIFY)
+    full = run(gradient_graph(checked, regularize, keep_names=True), AFTER_GRADIENTS)
     prefix = "regularized." if regularize else "gradient."
-    parameters = {root.removeprefix(prefix): node for root, node in graph.roots.items() if root.startswith(prefix)}
-    graph = Graph.of({f"d{name}": node for name, node in parameters.items()}, graph.names)
-    cotangents = _shared_cotangents(graph, set(parameters.values()))
-    forward = {node: name for node, name in graph.name_of().items() if not _is_cotangent(name, graph)}
+    parameters = {root.removeprefix(prefix): node for root, node in full.roots.items() if root.startswith(prefix)}
+    graph = Graph.of({cotangent_name(name): node for name, node in parameters.items()}, full.names)
+    cotangents = _shared_cotangents(graph, full, set(parameters.values()))
+    forward = {node: name for node, name in full.name_of().items() if _forward_of(name, full) is None}
     names = forward | cotangents
     printer = (LatexPrinter if latex else Printer)(names)
-    shapes = {line.name: line.written for line in checked.lines if line.written}
+    shapes = {line.name: line.written for line in checked.lines if line.written and "." not in line.name}
     lines = []
     for node, name in _ordered(graph, cotangents, parameters):
-        shape = shapes.get(name.removeprefix("d")) or str(node.type)
+        shape = shapes.get(_forward_of(name, full) or "") or str(node.type)
         shown = latex_name(name) if latex else name
         lines.append(DerivedLine(shown, printer.text(node, root=True), shape))
     return lines
@@ -58,34 +57,28 @@ def render_derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = ()
 
 
 def _latex_shape(shape: str) -> str:
-    inner = shape.strip("()").replace("[", "^{[").replace("]", "]}")
-    return rf"\mathbb{{R}}^{{{inner.replace(', ', r' \times ')}}}" if inner else r"\mathbb{R}"
+    inner = shape.strip("()").replace("[", "^{[").replace("]", "]}").replace(", ", r" \times ")
+    return rf"\mathbb{{R}}^{{{inner}}}" if inner else r"\mathbb{R}"
 
 
-def _is_cotangent(name: str, graph: Graph) -> bool:
-    return name.startswith("d") and name[1:] in graph.names
+def _forward_of(name: str, graph: Graph) -> str | None:
+    """The value whose cotangent is called `name`; None where it is no cotangent's name."""
+    path, dot, last = name.rpartition(".")
+    forward = f"{path}{dot}{last[1:]}"
+    return forward if last.startswith("d") and forward in graph.names else None
 
 
-def _shared_cotangents(graph: Graph, parameters: set[Node]) -> dict[Node, str]:
+def _shared_cotangents(graph: Graph, full: Graph, parameters: set[Node]) -> dict[Node, str]:
     """The named cotangents that more than one value reads; the others are written out where they are used."""
     users = graph.users()
-    names = dict(graph.names) | _preactivations(graph)
+    names = graph.names
     found: dict[Node, str] = {}
     for name, node in names.items():
-        if node in found or node in parameters or not _is_cotangent_name(name, names):
+        if node in found or node in parameters or _forward_of(name, full) is None:
             continue
         if len(set(users.get(node, []))) > 1 and node.inputs:
             found[node] = name
     return found
-
-
-def _is_cotangent_name(name: str, names: dict[str, Node]) -> bool:
-    return name.startswith("d") and name[1:] in names
-
-
-def _preactivations(graph: Graph) -> dict[str, Node]:
-    """Names for the `W @ A + b` of layers, which have none in the text: `dense[1].Z` and its cotangent."""
-    return {name: node for name, node in graph.names.items() if name.endswith(".Z")}
 
 
 def _ordered(
@@ -94,10 +87,10 @@ def _ordered(
     """Cotangents in the order of the backward pass, each followed by the parameters' gradients made of it."""
     position = {node: i for i, node in enumerate(n for n in graph.nodes if n in cotangents)}
     direct = {name: _last_cotangent(node, position) for name, node in parameters.items()}
-    lines: list[tuple[Node, str]] = [(parameters[n], f"d{n}") for n, at in direct.items() if at < 0]
+    lines: list[tuple[Node, str]] = [(parameters[n], cotangent_name(n)) for n, at in direct.items() if at < 0]
     for node, at in position.items():
         lines.append((node, cotangents[node]))
-        lines += [(parameters[name], f"d{name}") for name, used in direct.items() if used == at]
+        lines += [(parameters[name], cotangent_name(name)) for name, used in direct.items() if used == at]
     return lines
 
 
@@ -116,4 +109,4 @@ def _last_cotangent(node: Node, position: dict[Node, int]) -> int:
     return best
 
 
-__all__ = ["Contraction", "DerivedLine", "OPS", "derivation", "render_derivation"]
+__all__ = ["DerivedLine", "derivation", "render_derivation"]

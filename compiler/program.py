@@ -96,7 +96,8 @@ class StateDeclaration:
 @dataclass(frozen=True, slots=True)
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
-    (`(n[2], m)`, empty where none is), and the layer it stands in."""
+    (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
+    floating-point operations that compute it for one batch."""
 
     name: str
     rule: str
@@ -104,6 +105,8 @@ class Line:
     span: Span
     layer: str = ""
     written: str = ""
+    flops: Dim = field(default_factory=lambda: Dim.of(0))
+    instance: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class CheckedModel:
 
     Graph roots: every program has `loss.<k>`, one a loss line, of type `(m)` or `()`; `training` has `update.<state>`
     for each `:=` too; `evaluation` has `output.<name>` and `metric.<name>`. `compiler/elaborate/training.py` makes from
-    them what runs. `scope` holds the model's names and `evaluate` computes a compile-time expression in it.
+    them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names and `evaluate` computes a compile-time expression in it.
     """
 
     name: str
@@ -137,6 +140,7 @@ class CheckedModel:
     training: Graph
     deterministic: Graph
     evaluation: Graph
+    names: Mapping[str, Node]
     shapes: Mapping[str, TensorType]
     lines: tuple[Line, ...]
     data: ast.Block | None

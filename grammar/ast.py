@@ -12,7 +12,10 @@ from dlc.grammar.span import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Anything that stands in the text."""
+    """Anything that stands in the text.
+
+    The span of what has a block below it is its header line; brackets around an expression belong to its span.
+    """
 
     span: Span
 

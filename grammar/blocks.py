@@ -39,7 +39,7 @@ class Blocks:
 
     def items(self) -> tuple[Any, ...]:
         """The items of the file: definitions, imports, `data:` and `train:` blocks, and constants."""
-        return self._block(0, depth=0)
+        return tuple(node for node in self._block(0, depth=0) if not isinstance(node, ast.Setting))
 
     def _block(self, indent: int, depth: int) -> tuple[Any, ...]:
         """What the rows from here on say that stand at `indent` or deeper."""
@@ -67,7 +67,8 @@ class Blocks:
             self._second_half(nodes, node, self._below(row, depth))
         else:
             fits = self._header_fits(node, depth)
-            body = self._below(row, depth)
+            body, has_settings = self._below(row, depth), node.word in ("data", "train")
+            body = tuple(part for part in body if isinstance(part, ast.Setting) == has_settings)
             nodes.append(node.build(body) if fits else None)
 
     def _second_half(self, nodes: list[Any], header: Header, body: tuple[Any, ...]) -> None:

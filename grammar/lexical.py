@@ -171,7 +171,7 @@ class Scanner:
             token.type = MEANT.get(token.text, "")
             return foreign_problem(token)
         rest = self.text[start + 1 : start + 60].split("\n")[0]
-        problem = less_problem(token, self.text[self.line_start : start], rest)
+        problem = less_problem(token, self.text[max(self.line_start, start - 60) : start], rest)
         token.type = "<" if problem is None or problem.code == "S005" else ""
         return problem
 

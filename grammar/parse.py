@@ -29,6 +29,7 @@ from dlc.grammar.lines import (
     CONTINUES,
     DECLARATION_WORDS,
     HEADER_WORDS,
+    MAX_STATEMENT,
     keyword,
     nesting,
     next_statement,
@@ -122,24 +123,29 @@ class Reader:
         try:
             return self._parse(tokens, rule), end
         except Stuck as stuck:
-            cut = next_statement(tokens, 0, len(tokens))
-            if cut < len(tokens) and stuck.at >= cut - 1 and (brackets := open_brackets(tokens[:cut])):
-                self.problems.append(not_closed(brackets[-1], tokens[cut - 1]))
-                return None, start + cut
-            self.problems.append(explain(tokens, stuck.at, stuck.expected, rule))
-            if stuck.at == len(tokens) and tokens[-1].type in CONTINUES:
-                end = self._continued(start, end)
+            problem, end = self._stuck(stuck, start, end, rule)
         except Mistake as mistake:
-            self.problems.append(mistake.problem)
+            problem = mistake.problem
         except RecursionError:
-            self.problems.append(_too_deep(tokens))
+            problem = _too_deep(tokens)
+        self.problems.append(problem)
         return None, end
 
-    def _continued(self, start: int, end: int) -> int:
-        """Behind the deeper lines below a statement that ends with an operator: they were meant to continue it."""
-        while end < len(self.tokens) and self._indent(end) > self._indent(start):
-            end = statement_end(self.tokens, end)
-        return end
+    def _stuck(self, stuck: Stuck, start: int, end: int, rule: str) -> tuple[Problem, int]:
+        """What is wrong with the statement `start:end`, and where it ends in truth."""
+        tokens = self.tokens[start:end]
+        cut = next_statement(tokens, 0, len(tokens))
+        if cut < len(tokens) and stuck.at >= cut - 1 and (brackets := open_brackets(tokens[:cut])):
+            return not_closed(brackets[-1], tokens[cut - 1]), start + cut
+        if len(tokens) >= MAX_STATEMENT:
+            return _too_deep(tokens), next_statement(self.tokens, start, len(self.tokens))
+        if nesting(tokens) > MAX_NESTING:
+            return _too_deep(tokens), start + cut
+        if stuck.at == len(tokens) and tokens[-1].type in CONTINUES:
+            # The deeper lines below were meant to go on with it.
+            while end < len(self.tokens) and self._indent(end) > self._indent(start):
+                end = statement_end(self.tokens, end)
+        return explain(tokens, stuck.at, stuck.expected, rule), end
 
     def _is_unreadable(self, start: int, end: int) -> bool:
         lines = self.scanner.unreadable
@@ -150,8 +156,8 @@ class Reader:
             tokens[0].type = word
             if word == "frozen" and tokens[1].text in DECLARATION_WORDS:
                 tokens[1].type = tokens[1].text
-        if len(tokens) > MAX_NESTING and nesting(tokens) > MAX_NESTING:
-            raise Mistake(_too_deep(tokens))
+        if len(tokens) >= MAX_STATEMENT or (len(tokens) > MAX_NESTING and nesting(tokens) > MAX_NESTING):
+            raise Stuck(len(tokens), frozenset())
         state = tables().parse_interactive(start=rule).parser_state
         at, node = 0, None
         try:
@@ -213,7 +219,9 @@ def _after(tokens: list[Token], type: str) -> Token:
 
 
 def _too_deep(tokens: list[Token]) -> Problem:
-    message = f"brackets nest at most {MAX_NESTING} deep, operators {MAX_TREE_DEPTH}"
+    message = f"this is too deep: {MAX_NESTING} brackets or {MAX_TREE_DEPTH} operators inside each other are the most"
+    if len(tokens) >= MAX_STATEMENT:
+        message = f"a statement has at most {MAX_STATEMENT:,} words and signs"
     return Problem("S023", message, tokens[0].span, help="give parts of the expression names of their own")
 
 

@@ -10,10 +10,7 @@ import keyword
 import math
 import re
 import unicodedata
-from collections.abc import Container, Mapping
-
-from dlc.compiler.ir import Node
-from dlc.compiler.ops import OPS, Contraction, Elementwise, Leaf, Reduction
+from collections.abc import Container
 
 LINE = 116
 CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "isnan", "max", "min", "real", "sign"})
@@ -72,67 +69,3 @@ class ScalarEmitter(KernelEmitter):
 
     def call(self, function: str, *arguments: str) -> str:
         return super().call("float64" if function == "real" else function, *arguments)
-
-
-class FormulaEmitter:
-    """The text of an op in a comment."""
-
-    def number(self, value: float) -> str:
-        return f"{value:g}"
-
-    def call(self, function: str, *arguments: str) -> str:
-        if function == "real":
-            return arguments[0]
-        if function == "pow":
-            return f"({arguments[0]})^({arguments[1]})"
-        return f"{function}({', '.join(_bare(a) for a in arguments)})"
-
-
-def _bare(text: str) -> str:
-    """The text without a pair of parentheses around all of it."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and position < len(text) - 1:
-            return text
-    return text[1:-1]
-
-
-def formula(node: Node, names: Mapping[Node, str], limit: int = LINE) -> str:
-    """The equation's right side in the spec's names, for a comment: the node itself is always opened."""
-    return _bare(_formula(node, names, True, limit))
-
-
-def _formula(node: Node, names: Mapping[Node, str], opened: bool, limit: int) -> str:
-    if node in names and not opened:
-        return names[node]
-    op = OPS[node.op]
-    if isinstance(op, Leaf):
-        return leaf_text(node)
-    parts = [_formula(value, names, False, limit) for value in node.inputs]
-    if sum(map(len, parts)) > limit:
-        parts = [part if len(part) < limit // 2 else "..." for part in parts]
-    if isinstance(op, Elementwise):
-        return op.emit(FormulaEmitter(), *parts, **node.keywords)
-    if isinstance(op, Contraction):
-        return f"({' @ '.join(parts)})"
-    if isinstance(op, Reduction):
-        axes = "".join(f", over axis {axis + 1}" for axis in node.attr("axes", ()))
-        return f"{node.op}({_bare(parts[0])}{axes})" if node.type.rank else f"{node.op}({_bare(parts[0])})"
-    if node.op == "transpose":
-        return f"{parts[0]}.T"
-    if node.op in ("drop", "broadcast", "rename"):
-        return parts[0]
-    return f"{node.op}({', '.join(map(_bare, parts))})"
-
-
-def leaf_text(node: Node) -> str:
-    """A leaf in a formula."""
-    if node.op == "constant":
-        return f"{node.attr('value'):g}"
-    if node.op == "size":
-        return str(node.attr("dim"))
-    name = node.attr("name")
-    return str(name) if name is not None else node.op

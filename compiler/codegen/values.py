@@ -14,15 +14,13 @@ import hashlib
 from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Builder, Graph, Node, rebuild
 from dlc.compiler.ops import OPS, Contraction, Elementwise, Leaf, Movement, Reduction
 
 Point = tuple[str, ...]
 
 DRAWS = {"draw_uniform": "uniform01", "draw_normal": "normal01"}
 """Leaves that are computed: the host's counter-based random numbers."""
-
-REAL_BOUND = frozenset({"input", "parameter", "state", "gradient"})
 
 
 class Role(Enum):
@@ -162,7 +160,13 @@ _MOVES = {
 }
 
 
-def masks_of_kept_values(graph: Graph) -> dict[Node, Node]:
-    """Comparisons `x > c` whose `max(x, c)` exists: the larger one, which is stored anyway, says the same."""
-    larger = {node.inputs: node for node in graph.nodes if node.op == "max"}
-    return {node: larger[node.inputs] for node in graph.nodes if node.op == "gt" and node.inputs in larger}
+def masks_from_results(graph: Graph) -> Graph:
+    """`x > c` read off `max(x, c)` where that exists: the result is kept anyway, and x need not be."""
+    larger = {node.inputs for node in graph.nodes if node.op == "max"}
+
+    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op != "gt" or node.inputs not in larger:
+            return None
+        return b.typed("gt", (b.typed("max", inputs, (), inputs[0].type), inputs[1]), (), node.type)
+
+    return rebuild(graph, rule)

@@ -25,6 +25,8 @@ from dlc.grammar.span import Span
 
 # A source line longer than this is cut around its mark, whatever the width asked for.
 _LONGEST = 240
+# A label that does not fit beside its mark goes below it, where it has at least this much room.
+_LABEL = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +198,10 @@ def _mark_rows(page: _Page, mark: _Mark, offset: int, length: int) -> list[str]:
         return [page.numbered(None, underline)]
     used = page.gutter + 3 + offset
     if page.width is not None and used + length + 1 + width_of(mark.label) > page.width:
-        label = wrapped(mark.label, page.width - used)
-        return [page.numbered(None, row) for row in [underline, *(" " * offset + page.paint(style, t) for t in label)]]
+        room = page.width - page.gutter - 3
+        left = min(offset, max(0, room - _LABEL))
+        label = [" " * left + page.paint(style, line) for line in wrapped(mark.label, room - left)]
+        return [page.numbered(None, row) for row in (underline, *label)]
     first, *more = wrapped(mark.label, None)
     rows = [f"{underline} {page.paint(style, first)}"]
     rows += [" " * (offset + length + 1) + page.paint(style, line) for line in more]

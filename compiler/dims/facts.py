@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from dlc.compiler.dims.bounds import interval, is_integral
 from dlc.compiler.dims.poly import ONE, ZERO, Atom, Dim, DimLike, Term
-from dlc.compiler.dims.symbol import Symbol
+from dlc.compiler.dims.symbol import DimTooLarge, Symbol
 from dlc.compiler.dims.terms import build, content, dim_min, divide, lead, mod, power, quotient
 
 OPS = ("==", "!=", "<", "<=", ">", ">=")
@@ -79,24 +79,27 @@ class Facts:
     empty: ClassVar[Facts]
 
     def assume(self, relation: Relation) -> Facts:
-        """These facts and one more."""
+        """These facts and one more. A relation beyond the algebra's limits is kept, but proves nothing."""
         from dlc.compiler.dims.solver import Truth, decide
 
         known = decide(relation, self)
         more = replace(self, relations=(*self.relations, relation))
-        if known is Truth.NO:
-            return replace(more, contradictory=True)
-        if known is Truth.YES:
+        if known is not Truth.UNKNOWN:
+            return replace(more, contradictory=True) if known is Truth.NO else more
+        try:
+            return more._learn(relation.op, canonical(relation.left - relation.right, self))
+        except DimTooLarge:
             return more
-        difference = canonical(relation.left - relation.right, self)
-        match relation.op:
+
+    def _learn(self, op: str, difference: Dim) -> Facts:
+        match op:
             case "==":
-                return more._equal(difference)
+                return self._equal(difference)
             case "!=":
-                return more._different(difference)
+                return self._different(difference)
             case "<" | "<=":
-                return more._at_least(-difference, strict=relation.op == "<")
-        return more._at_least(difference, strict=relation.op == ">")
+                return self._at_least(-difference, strict=op == "<")
+        return self._at_least(difference, strict=op == ">")
 
     # --- inequalities ------------------------------------------------------------------------------------------
 

@@ -20,10 +20,12 @@ inequalities. Answers never depend on the order of dictionaries or on time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from fractions import Fraction
+from functools import wraps
 from itertools import islice, product
+from typing import Any, TypeVar, cast
 
 from dlc.compiler.dims.bounds import interval, is_integral
 from dlc.compiler.dims.facts import Facts, Relation, canonical
@@ -50,6 +52,23 @@ def _truth(value: bool) -> Truth:
     return Truth.YES if value else Truth.NO
 
 
+_Question = TypeVar("_Question", bound=Callable[..., Truth])
+
+
+def _within_limits(question: _Question) -> _Question:
+    """A question whose proof outgrows the limits of the algebra is not decided."""
+
+    @wraps(question)
+    def asked(*args: Any, **kwargs: Any) -> Truth:
+        try:
+            return question(*args, **kwargs)
+        except DimTooLarge:
+            return Truth.UNKNOWN
+
+    return cast(_Question, asked)
+
+
+@_within_limits
 def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a = b, in the sense of the module's docstring."""
     a, b = Dim.of(a), Dim.of(b)
@@ -67,6 +86,7 @@ def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     return Truth.UNKNOWN
 
 
+@_within_limits
 def less(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a < b."""
     a, b = Dim.of(a), Dim.of(b)
@@ -107,6 +127,7 @@ def decide(relation: Relation, facts: Facts = Facts.empty) -> Truth:
     raise ValueError(f"no relation {relation.op!r}")
 
 
+@_within_limits
 def is_integer(a: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a is a whole number; of a quotient, whether it divides exactly."""
     a = Dim.of(a)

@@ -15,6 +15,7 @@ from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, bind_pattern
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Over, Primitive, Tensor, Tuple, describe
+from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -146,7 +147,7 @@ def _read_arguments(
             if position >= len(free):
                 if variadic:
                     continue
-                raise stop("N205", f"{name} takes {len(names)} arguments", argument.span, rule=f"{name}({', '.join(names)})")
+                raise stop("N205", f"{name} takes {len(names)} argument{'s' * (len(names) != 1)}", argument.span, rule=f"{name}({', '.join(names)})")
             key = free[position]
             position += 1
         else:
@@ -303,7 +304,7 @@ def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evalua
             related=[("declared here", definition.name.span)],
             rule=f"{definition.name.id}({', '.join(names)})",
         )
-    return Instance(layer, given, expr.span)
+    return Instance(layer, given, expr.span, text=expr)
 
 
 def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) -> None:
@@ -333,8 +334,16 @@ def apply_instance(
             value = inner.names[parameter.name.id]
             if isinstance(value, Instance):
                 place_instance(value, parameter.name.id, inner, named=True)
-        inputs_given = [(given.value, given.expr) for given in inputs]
-        return _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=inputs_given, span=span))
+        given = [(item.value, item.expr) for item in inputs]
+        first = len(e.b.made)
+        outputs = _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=given, span=span))
+        result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
+        if isinstance(result, Tensor):
+            text = written(instance.text, scope) if instance.text is not None else definition.name.id
+            e.lines.append(
+                Line(instance.path, text, result.type, span, definition.name.id, "", e.work(first), instance=True)
+            )
+        return outputs
 
 
 __all__ = ["Evaluate", "Given", "Over", "Tensor", "apply_instance", "apply_value", "call", "call_function", "run_function"]

@@ -8,9 +8,10 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.elaborate.advice import for_product
 from dlc.compiler.elaborate.report import Findings, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.ops import ShapeError
 from dlc.compiler.program import InputDeclaration, Line
@@ -69,7 +70,8 @@ class Context:
     ) -> Tensor:
         """`name(*operands)` as a node; a refusal of the op's type rule becomes a diagnostic with both places."""
         try:
-            return Tensor(self.b.add(name, *(t.node for t in operands), span=span, **attrs))
+            place = self.findings.place(span)
+            return Tensor(self.b.add(name, *(t.node for t in operands), span=place, **attrs))
         except ShapeError as error:
             raise self.refused(error, operands, exprs, span, scope) from None
 
@@ -79,27 +81,36 @@ class Context:
         """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
         texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
         texts += ["this"] * (len(operands) - len(texts))
-        related, rules = [], []
+        related: list[Related] = []
         for number, axis in error.operands:
             declared = operands[number].declared if number < len(operands) else None
             if declared is None or not declared.items:
                 continue
             whole = axis is None or axis >= len(declared.items)
             place = declared.span if whole else declared.items[axis or 0].span
-            related.append(Related(f"{declared.name} : {declared.written} = {operands[number].type}", place))
-            if declared.rule:
-                rules.append(declared.rule)
-        fill = [*texts]
+            related.append(Related(declared.describe(operands[number].type), place))
         problem = stop(
             error.code,
-            error.message.format(*fill),
+            error.message.format(*texts),
             span,
             label=_operand_types(error.code, operands),
-            rule=error.rule.format(*fill) if error.rule else None,
-            help=error.help.format(*fill) if error.help else None,
+            rule=error.rule.format(*texts) if error.rule else None,
+            help=error.help.format(*texts) if error.help else None,
         )
         diagnostic = replace(problem.diagnostic, related=tuple(dict.fromkeys(related)))
+        if error.code == "D101" and len(operands) == 2:
+            advice = for_product(operands, scope)
+            diagnostic = replace(
+                diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
+            )
         return Stop(diagnostic)
+
+    def work(self, first: int) -> Dim:
+        """The floating-point operations of the nodes made since the builder had `first` of them."""
+        total = Dim.of(0)
+        for node in self.b.made[first:]:
+            total = total + operations(node)
+        return total
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""
@@ -114,7 +125,10 @@ class Context:
                 return self.b.constant(float(value))
             case Dim():
                 return self.b.size(value)
-        raise stop("N214", f"a tensor or a number belongs here, not {describe(value)}", span)
+        advice = None
+        if isinstance(value, Instance):
+            advice = "apply it first, in brackets: (x -> Layer(…)) + y; `->` binds more loosely than `+` and `*`"
+        raise stop("N214", f"a tensor or a number belongs here, not {describe(value)}", span, help=advice)
 
     def real(self, value: Any, span: Span) -> Tensor:
         """A value as a real tensor: truth values and class indices count as 0, 1, 2, …"""
@@ -122,6 +136,18 @@ class Context:
         if node.type.kind != "real":
             node = self.b.add("real", node, span=span)
         return Tensor(node, value.declared if isinstance(value, Tensor) else None)
+
+
+def operations(node: Node) -> Dim:
+    """What a node costs: two for each product of a contraction, one for each element of the rest."""
+    from dlc.compiler.ops import OPS, Contraction, Elementwise, Reduction
+
+    kind, count = OPS[node.op], Dim.of(1)
+    for size in (node.inputs[0] if isinstance(kind, Reduction) else node).type.sizes:
+        count = count * size
+    if isinstance(kind, Contraction):
+        return count * node.inputs[0].type.sizes[-1] * 2
+    return count if isinstance(kind, (Elementwise, Reduction)) else Dim.of(0)
 
 
 def _operand_types(code: str, operands: Sequence[Tensor]) -> str | None:
@@ -133,7 +159,9 @@ def _operand_types(code: str, operands: Sequence[Tensor]) -> str | None:
 
 def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
     """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
-    text = unparse(fill(expr, scope.indices))
+    filled = fill(expr, scope.indices)
+    single = isinstance(filled, ast.Shape) and len(filled.items) == 1
+    text = f"({unparse(filled.items[0])})" if single else unparse(filled)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

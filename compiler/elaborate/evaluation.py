@@ -15,7 +15,7 @@ from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction, Reduction
-from dlc.compiler.passes import AFTER_DIFFERENTIATION, BEFORE_DIFFERENTIATION, run
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import M, CheckedModel
 
 
@@ -32,7 +32,7 @@ class Evaluation:
 def evaluation_programs(checked: CheckedModel) -> Evaluation:
     """The passes and formulas of a model's loss and metrics. Raises `DiagnosticError` for a metric that cannot be
     computed batch by batch."""
-    graph = run(_wanted(checked), (*BEFORE_DIFFERENTIATION, *AFTER_DIFFERENTIATION))
+    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
     split = _Split()
     formulas = {name: Graph.of({"value": split.formula(node)}) for name, node in graph.roots.items()}
     levels = tuple(Graph.of(level, graph.names) for level in split.levels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.elaborate.calls import Eval
@@ -20,12 +20,12 @@ from dlc.grammar.format import unparse
 Fans = Mapping[Node, tuple[int, int]]
 
 
-def fans(graph: Graph) -> dict[Node, tuple[int, int]]:
+def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
     """fan_in and fan_out of each parameter that a contraction uses: the sizes that one output sums over, and that one
     input reaches. The first use counts."""
     origin: dict[Node, Node] = {}
     found: dict[Node, tuple[int, int]] = {}
-    for node in graph.nodes:
+    for node in nodes:
         if node.op == "parameter":
             origin[node] = node
         elif node.op in ("transpose", "rename") and node.inputs[0] in origin:
@@ -40,10 +40,10 @@ def fans(graph: Graph) -> dict[Node, tuple[int, int]]:
 
 
 def declare_parameters(
-    e: Context, graph: Graph, findings: Findings, evaluate: Eval
+    e: Context, findings: Findings, evaluate: Eval
 ) -> dict[str, ParameterDeclaration]:
     """The model's parameters with their initial values' graphs."""
-    known = fans(graph)
+    known = fans(e.b.made)
     result: dict[str, ParameterDeclaration] = {}
     for name, pending in e.parameters.items():
         fan = known.get(pending.node)

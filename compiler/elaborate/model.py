@@ -60,8 +60,7 @@ def elaborate_model(
     graphs = {mode: _graph(e, findings) for mode, e in programs.items()}
     if findings.failed:
         return None
-    used = graphs["training"]
-    parameters = declare_parameters(training, used, findings, evaluate)
+    parameters = declare_parameters(training, findings, evaluate)
     states = declare_states(training, findings, evaluate)
     scope = scopes["evaluation"]
 
@@ -80,6 +79,7 @@ def elaborate_model(
         training=graphs["training"],
         deterministic=graphs["deterministic"],
         evaluation=graphs["evaluation"],
+        names=deterministic.names,
         shapes={**{k: v.type for k, v in evaluation.names.items()}, **{k: v.type for k, v in training.names.items()}},
         lines=tuple(training.lines),
         data=data,

@@ -22,6 +22,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.statements import Body, fit
 from dlc.compiler.elaborate.values import Declared, Function, Instance, Layer, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node
+from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import M, CheckedModel, Initial, StateDeclaration
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -94,7 +95,7 @@ class _Step:
         self.e = Context("training", findings, b=b)
         self.name = name
         parameter = rule.checked.parameters[name]
-        self.leaf = b.typed("parameter", (), (("name", name),), parameter.type)
+        self.leaf = b.typed("parameter", (), (("name", name),), plain_type(parameter.type))
         self.slots: dict[str, StateDeclaration] = {}
         self.roots: dict[str, Node] = {}
         instance = self._instance(rule)

@@ -7,7 +7,7 @@ that tensor, so it may stand in a chain: `x -> reverse(over = T)`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -260,7 +260,7 @@ def _len(e: Context, site: Site) -> Any:
 def _reverse(e: Context, site: Site) -> Any:
     value = site.given["x"]
     if isinstance(value, Range):
-        return list(range(value.last, value.first - 1, -1))
+        return range(value.last, value.first - 1, -1)
     if isinstance(value, list):
         return value[::-1]
     return _not_yet(e, site)
@@ -343,11 +343,11 @@ def _randn(e: Context, site: Site) -> Any:
     return _standard(e, site, "draw_normal")
 
 
-def index_range(value: Any, span: Span) -> list[Any]:
+def index_range(value: Any, span: Span) -> Sequence[Any]:
     """What a `for` goes through."""
     if isinstance(value, Range):
-        return list(range(value.first, value.last + 1))
-    if isinstance(value, list):
+        return range(value.first, value.last + 1)
+    if isinstance(value, (list, range)):
         return value
     raise stop("N214", f"`for` goes through a range or a list, not {describe(value)}", span)
 

@@ -58,6 +58,12 @@ class Findings:
         if not any(_same(diagnostic, other) for other in self.found):
             self.found.append(diagnostic)
 
+    def place(self, span: Span) -> Span:
+        """The user's own text that a place in the library stands for: the innermost use outside the library."""
+        if not span.file.startswith(LIBRARY):
+            return span
+        return next((use for use, _ in reversed(self.uses) if not use.file.startswith(LIBRARY)), span)
+
     def at_use(self, diagnostic: Diagnostic) -> Diagnostic:
         span = diagnostic.span
         if span is None or not self.uses:

@@ -67,20 +67,21 @@ def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
 
 
 def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> Stop:
-    """`d_model / heads` with 512 and 7: says so, and names 504 and 511."""
+    """`d_model / heads` with 512 and 7: says so, and names 504, 511 and 518."""
     text = written(expr, scope)
     if isinstance(expr, ast.Binary) and expr.op == "/":
         a, b = evaluate(expr.left, scope), evaluate(expr.right, scope)
         if isinstance(a, int) and isinstance(b, int):
             below = a // b * b
-            near = " and ".join(str(n) for n in (below, below + b) if n > 0)
+            near = ", ".join(str(n) for n in (below - b, below) if n > 0)
+            near = f"{near} and {below + b}" if near else str(below + b)
             return stop(
                 "D107",
                 f"{text} does not divide exactly: {a} / {b}",
                 expr.span,
                 label=f"{a} / {b} = {float(value):g}",
                 rule="a bare / in a size must divide exactly",
-                help=f"{near} can be divided by {b}; write floor({text}) to drop the rest",
+                help=f"{near} can be divided by {b}; floor({text}) drops the rest",
             )
     return stop("D107", f"a size must be a whole number, and {text} is {value}", expr.span)
 
@@ -118,11 +119,15 @@ def _annotation_error(
     e: Context, axes: Sequence[Axis], tensor: Tensor, shape: ast.Shape, target: str, scope: Scope, span: Span, wrong: int
 ) -> Stop:
     want = TensorType(tuple(axes))
-    related = [(f"{target} is declared {written(shape, scope)} = {want}", shape.items[wrong].span if wrong >= 0 and wrong < len(shape.items) else shape.span)]
+    place = shape.items[wrong].span if 0 <= wrong < len(shape.items) else shape.span
+    related = [(Declared(target, shape.span, written=written(shape, scope)).describe(want), place)]
     if wrong < 0:
-        message = f"{target} is declared with {len(axes)} axes, and its value has {tensor.type.rank}: {want} against {tensor.type}"
+        message = (
+            f"{target} is declared with {len(axes)} axes, and its value has {tensor.type.rank}: {want} against {tensor.type}"
+        )
     else:
-        message = f"{target} is declared {want}, and its value is {tensor.type}: axis {wrong + 1} differs, {axes[wrong].size} against {tensor.type.axes[wrong].size}"
+        sizes = f"{axes[wrong].size} against {tensor.type.axes[wrong].size}"
+        message = f"{target} is declared {want}, and its value is {tensor.type}: axis {wrong + 1} differs, {sizes}"
     return stop("D106", message, span, label=f"{tensor.type}", related=related, rule=f"{target} : {written(shape, scope)}")
 
 
@@ -171,8 +176,7 @@ def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail:
         equal(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
     )
     if not same:
-        before = TensorType(scope.rest)
-        raise fail(f"the same further axes as before, {before}", None)
+        raise fail.unequal(TensorType(scope.rest))
 
 
 def _bind_item(
@@ -252,12 +256,32 @@ class _PatternFailure:
         self.e, self.shape, self.tensor, self.name = e, shape, tensor, name
         self.scope, self.code, self.where, self.owner = scope, code, where, owner
 
+    def unequal(self, before: TensorType) -> Stop:
+        """`(...)` twice means equal shapes: the classic is a target (m, 1) against a prediction (1, m)."""
+        error = self(f"the axes {before} of the argument before it", None)
+        if len(self.shape.items) > 1:
+            return error
+        turned = self.tensor.type.rank == 2 and self.tensor.type.sizes == before.sizes[::-1]
+        declared = self.tensor.declared
+        advice = None
+        if turned and declared is not None and declared.items:
+            a, b = (written(item, self.scope) for item in declared.items)
+            advice = f"the examples stand in columns: declare {declared.name} : ({b}, {a}), or write {declared.name}.T here"
+        return Stop(
+            replace(
+                error.diagnostic,
+                message=f"{self.owner} needs equal shapes, and {self.name} is {self.tensor.type} against {before}",
+                rule=f"{self.owner}(Y_hat : (...), Y : (...)): `(...)` twice means equal shapes; nothing broadcasts",
+                help=advice,
+            )
+        )
+
     def __call__(self, need: str, item: ast.Expr | None) -> Stop:
         pattern = written(self.shape, self.scope)
         related = [(f"{self.owner} takes {self.name} : {pattern}", item.span if item is not None else self.shape.span)]
         declared = self.tensor.declared
         if declared is not None and declared.items:
-            related.append((f"{declared.name} : {declared.written} = {self.tensor.type}", declared.span))
+            related.append((declared.describe(self.tensor.type), declared.span))
         error = stop(
             self.code,
             f"{self.owner} takes {self.name} : {pattern}, and this is {self.tensor.type}: it needs {need}",

@@ -251,6 +251,7 @@ class Body:
     # --- equations ---------------------------------------------------------------------------------------------
 
     def equation(self, statement: ast.Equation, scope: Scope) -> None:
+        first = len(self.e.b.made)
         value = self.evaluate(statement.value, scope)
         if isinstance(value, Poison):
             raise Poisoned
@@ -267,11 +268,25 @@ class Body:
             value = replace(value, declared=Declared(name, target.span))
         if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
             law = written(statement.shape, scope) if statement.shape is not None else ""
-            text = _equation_text(statement, scope)
+            text = self.equation_text(statement, scope)
             self.e.lines.append(
-                Line(scope.qualified(name), text, value.type, statement.span, _kind_of(scope), law)
+                Line(
+                    scope.qualified(name), text, value.type, statement.span, _kind_of(scope), law, self.e.work(first)
+                )
             )
         self.define(target, value, scope)
+
+    def equation_text(self, statement: ast.Equation, scope: Scope) -> str:
+        """The equation as this round reads it: loop indices filled in, the branch taken in place of the choice."""
+        value = statement.value
+        while isinstance(value, ast.Conditional):
+            condition = self.evaluate(value.condition, scope)
+            if not isinstance(condition, bool):
+                break
+            value = value.then if condition else value.otherwise
+        target = written(statement.targets[0], scope)
+        shape = f" : {written(statement.shape, scope)}" if statement.shape is not None else ""
+        return f"{target}{shape} = {unparse(fill(value, scope.indices))}"
 
     def several(self, statement: ast.Equation, value: Any, scope: Scope) -> None:
         items = value.items if isinstance(value, Tuple) else value if isinstance(value, list) else None
@@ -331,10 +346,12 @@ class Body:
 
     def loop(self, statement: ast.For, scope: Scope) -> None:
         """`for` is unrolled; a name without index is local to its round."""
-        for item in index_range(self.evaluate(statement.iterable, scope), statement.iterable.span):
-            self.e.rounds += 1
-            if self.e.rounds > MOST_ROUNDS:
-                raise stop("D118", f"this loop has more than {MOST_ROUNDS} rounds: it is too large to unroll", statement.iterable.span)
+        items = index_range(self.evaluate(statement.iterable, scope), statement.iterable.span)
+        self.e.rounds += len(items)
+        if self.e.rounds > MOST_ROUNDS:
+            many = f"{len(items):,} rounds are too many to unroll; all loops together may have {MOST_ROUNDS:,}"
+            raise stop("D118", many, statement.iterable.span)
+        for item in items:
             inner = scope.child()
             values = item if len(statement.targets) > 1 else [item]
             if isinstance(values, Tuple):
@@ -417,12 +434,6 @@ def run_body(
     if any(isinstance(output, Poison) for output in body.outputs):
         raise Poisoned
     return body.outputs
-
-
-def _equation_text(statement: ast.Equation, scope: Scope) -> str:
-    target = written(statement.targets[0], scope)
-    shape = f" : {written(statement.shape, scope)}" if statement.shape is not None else ""
-    return f"{target}{shape} = {unparse(fill(statement.value, scope.indices))}"
 
 
 def _kind_of(scope: Scope) -> str:

@@ -15,7 +15,8 @@ from dlc.compiler.elaborate.evaluation import Evaluation, evaluation_programs
 from dlc.compiler.elaborate.optimizer import Optimizer, read_optimizer, regularization
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction
-from dlc.compiler.passes import AFTER_DIFFERENTIATION, BEFORE_DIFFERENTIATION, run
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
+from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import M, CheckedModel, StateDeclaration
 from dlc.grammar import ast
 
@@ -46,10 +47,10 @@ def training_programs(
     """All programs of a model. Raises `DiagnosticError` where the optimizer or a regularizer is at fault."""
     graphs: dict[str, Graph] = {}
     outputs = {root: node for root, node in checked.evaluation.roots.items() if root.startswith("output.")}
-    graphs["forward"] = run(Graph.of(outputs, checked.evaluation.names), (*BEFORE_DIFFERENTIATION, *AFTER_DIFFERENTIATION))
+    graphs["forward"] = run(Graph.of(outputs, checked.evaluation.names), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
     slots: dict[str, StateDeclaration] = {}
     if any(root.startswith("loss.") for root in checked.training.roots):
-        graphs["backward"] = run(gradient_graph(checked, regularize), AFTER_DIFFERENTIATION)
+        graphs["backward"] = run(gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE))
         graphs["loss"] = run(_only(graphs["backward"], ("loss", "cost")), ())
         rule = read_optimizer(checked, optimizer)
         graphs["train"], slots = _train(checked, rule, regularize, clip)
@@ -74,18 +75,36 @@ class _Gradients:
     graph: Graph
 
 
-def gradient_graph(checked: CheckedModel, regularize: Sequence[ast.Expr] = ()) -> Graph:
-    """The deterministic training program with its gradients; cotangents of named values are called `d<name>`."""
-    got = _differentiated(checked, checked.deterministic, regularize)
+def gradient_graph(
+    checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, keep_names: bool = False
+) -> Graph:
+    """The deterministic training program with its gradients; cotangents of named values are called `d<name>`.
+
+    `keep_names` keeps every named value alive, for a derivation that speaks of `A[2]` although only the stable form
+    of the loss is computed.
+    """
+    program = checked.deterministic
+    if keep_names:
+        named = {f"keep.{name}": node for name, node in checked.names.items()}
+        program = Graph.of({**program.roots, **named}, checked.names)
+    got = _differentiated(checked, program, regularize)
     roots = {"loss": got.loss, "cost": got.cost}
     roots |= {f"gradient.{name}": node for name, node in got.plain.items()}
     if regularize:
         roots |= {f"regularized.{name}": node for name, node in got.regularized.items()}
+    if keep_names:
+        roots |= {root: node for root, node in got.graph.roots.items() if root.startswith("keep.")}
     return Graph.of(roots, got.names)
 
 
+def cotangent_name(name: str) -> str:
+    """`dZ[2]` for `Z[2]`, `dense[1].dW` for `dense[1].W`."""
+    path, dot, last = name.rpartition(".")
+    return f"{path}{dot}d{last}"
+
+
 def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[ast.Expr]) -> _Gradients:
-    graph = run(program, BEFORE_DIFFERENTIATION)
+    graph = run(program, BEFORE_GRADIENTS)
     b = Builder()
     leaves = _adopt(b, graph)
     learned = {n: leaves[n] for n, p in checked.parameters.items() if not p.frozen and n in leaves}
@@ -103,12 +122,12 @@ def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[
             plain[name] = b.add("broadcast", b.constant(0.0), axes=leaf.type.axes)
         else:
             plain[name] = b.add("div", ct, count) if count is not None else ct
-        names[f"d{name}"] = plain[name]
+        names[cotangent_name(name)] = plain[name]
     for name, node in list(names.items()):
         if name not in learned and cotangents.get(node) is not None and node.op not in ("input", "one_hot"):
             ct = cotangents[node]
             assert ct is not None
-            names.setdefault(f"d{name}", ct)
+            names.setdefault(cotangent_name(name), ct)
     weights = {n: leaves[n] for n, p in checked.parameters.items() if p.weight and not p.frozen and n in leaves}
     penalty, extra = regularization(checked, b, regularize, weights)
     cost = loss if penalty is None else b.add("add", loss, penalty)
@@ -176,19 +195,19 @@ def _train(
     roots = {"loss": got.loss, "cost": got.cost}
     roots |= {root: node for root, node in got.graph.roots.items() if root.startswith("update.")}
     roots |= updates
-    return run(Graph.of(roots, got.names), AFTER_DIFFERENTIATION), slots
+    return run(Graph.of(roots, got.names), (*AFTER_GRADIENTS, *BEFORE_CODE)), slots
 
 
 def _update(checked: CheckedModel, rule: Optimizer, clip: Clip | None) -> Graph:
     """The optimizer alone, on gradients that are given."""
     b = Builder()
     given = {
-        name: b.typed("gradient", (), (("name", name),), parameter.type)
+        name: b.typed("gradient", (), (("name", name),), plain_type(parameter.type))
         for name, parameter in checked.parameters.items()
         if not parameter.frozen
     }
     updates, _ = rule.updates(b, _clipped(b, given, clip))
-    return run(Graph.of(updates, {f"d{name}": node for name, node in given.items()}), AFTER_DIFFERENTIATION)
+    return run(Graph.of(updates, {cotangent_name(name): node for name, node in given.items()}), (*AFTER_GRADIENTS, *BEFORE_CODE))
 
 
 def _clipped(b: Builder, gradients: Mapping[str, Node], clip: Clip | None) -> dict[str, Node]:

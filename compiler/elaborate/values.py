@@ -33,6 +33,11 @@ class Declared:
     written: str = ""
     rule: str = ""
 
+    def describe(self, type: TensorType) -> str:
+        """`W[2] : (n[2], n[0]) = (16, 64)`, without the repetition where the shape was written in numbers."""
+        shown = f"{self.name} : {self.written}" if self.written else self.name
+        return shown if self.written == str(type) else f"{shown} = {type}"
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -119,6 +124,7 @@ class Instance:
     layer: Layer
     arguments: dict[str, Any]
     span: Span
+    text: ast.Expr | None = None
     path: str | None = None
     named: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)

@@ -12,11 +12,13 @@ from dlc.grammar.span import Span
 
 @dataclass(slots=True)
 class Builder:
-    """Builds one program. `facts` are what type rules may take for granted; `span` is the default place of new nodes."""
+    """Builds one program. `facts` are what type rules may take for granted; `span` is the default place of new nodes;
+    `made` are the nodes in the order of their making."""
 
     facts: Facts = Facts.empty
     span: Span | None = None
-    _made: dict[tuple[object, ...], Node] = field(default_factory=dict)
+    made: list[Node] = field(default_factory=list)
+    _known: dict[tuple[object, ...], Node] = field(default_factory=dict)
 
     def add(self, op: str, *inputs: Node, span: Span | None = None, **attrs: Hashable) -> Node:
         """The value `op(*inputs, **attrs)`; a composite op gives the value it decomposes into.
@@ -45,14 +47,15 @@ class Builder:
     ) -> Node:
         """The same for a type that is known already (passes that rebuild nodes)."""
         key = (op, inputs, attrs, type)
-        node = self._made.get(key)
+        node = self._known.get(key)
         if node is None:
-            node = self._made[key] = Node(op, inputs, attrs, type, span or self.span, len(self._made))
+            node = self._known[key] = Node(op, inputs, attrs, type, span or self.span, len(self._known))
+            self.made.append(node)
         return node
 
     def adopt(self, node: Node) -> None:
         """Makes a node of another graph this builder's own: asking for the same value gives it back."""
-        self._made.setdefault((node.op, node.inputs, node.attrs, node.type), node)
+        self._known.setdefault((node.op, node.inputs, node.attrs, node.type), node)
 
     def constant(self, value: float) -> Node:
         """A number, as a scalar."""

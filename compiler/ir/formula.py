@@ -92,6 +92,8 @@ def _read(tree: ast.expr) -> Formula:
             return Number(-float(value))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return Apply("neg", (_read(operand),))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return Apply("not", (_read(operand),))
         case ast.BinOp(left=left, op=operator, right=right):
             return Apply(_BINARY[type(operator)], (_read(left), _read(right)))
         case ast.Compare(left=left, ops=[operator], comparators=[right]):

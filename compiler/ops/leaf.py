@@ -34,6 +34,11 @@ class State(Bound):
     """`name`: a `state`, or an optimizer's slot."""
 
 
+@op("gradient")
+class Gradient(Bound):
+    """`name`: the gradient of a parameter, given to an optimizer that runs alone."""
+
+
 @op("scalar")
 class Scalar(Bound):
     """`name`: a number that the training loop knows: `t`, `step`, `epoch`."""

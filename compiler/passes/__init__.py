@@ -1,0 +1,59 @@
+"""Passes: each takes a graph and gives a graph, and says what it needs and what it leaves.
+
+`run` applies a tuple of them, verifies every graph on the way, and can time and dump. Between `BEFORE_GRADIENTS` and
+`AFTER_GRADIENTS` stands `differentiate`; what `dlc derive` prints is the graph before `BEFORE_CODE`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from dlc.compiler.dims import Facts
+from dlc.compiler.ir import Graph
+from dlc.compiler.ir.verify import BrokenGraph, verify
+from dlc.compiler.passes.erase import erase
+from dlc.compiler.passes.expand import expand
+from dlc.compiler.passes.simplify import simplify
+from dlc.compiler.passes.stabilise import stabilise
+
+Pass: TypeAlias = Callable[[Graph], Graph]
+Watcher: TypeAlias = Callable[[str, Graph, float], None]
+"""`on_pass(name, graph, seconds)`, called after each pass with its result."""
+
+BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise)
+AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
+BEFORE_CODE: tuple[Pass, ...] = (expand,)
+
+
+def run(
+    graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.empty
+) -> Graph:
+    """The graph after the passes, each verified before and after; a pass that breaks a graph raises `BrokenGraph`."""
+    first = passes[0].__name__ if passes else "no pass"
+    verify(graph, facts, f"before {first}")
+    for one in passes:
+        start = time.perf_counter()
+        graph = one(graph)
+        seconds = time.perf_counter() - start
+        verify(graph, facts, f"after {one.__name__}")
+        if on_pass is not None:
+            on_pass(one.__name__, graph, seconds)
+    return graph
+
+
+__all__ = [
+    "AFTER_GRADIENTS",
+    "BEFORE_CODE",
+    "BEFORE_GRADIENTS",
+    "BrokenGraph",
+    "Pass",
+    "Watcher",
+    "erase",
+    "expand",
+    "run",
+    "simplify",
+    "stabilise",
+    "verify",
+]

@@ -92,9 +92,10 @@ class Columns:
         selectors = []
         for argument in expr.arguments:
             value = argument.value
-            if argument.name is not None or not isinstance(value, ast.Name | ast.String):
+            name = value.id if isinstance(value, ast.Name) else value.value if isinstance(value, ast.String) else ""
+            if argument.name is not None or not name:
                 raise wrong(f"{kind} takes names, not {unparse(value)}", argument.span)
-            selectors.append(Selector(value.id if isinstance(value, ast.Name) else value.value, value.span))
+            selectors.append(Selector(name, value.span))
         if not selectors or (kind != "columns" and len(selectors) != 1):
             count = "at least one name" if kind == "columns" else "one name"
             raise wrong(f"{kind} takes {count}, not {len(selectors)}", expr.span)

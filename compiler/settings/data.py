@@ -78,7 +78,8 @@ def _source(expr: ast.Expr, key: str, evaluate: Evaluate) -> Source:
     if isinstance(function, ast.Name) and function.id in LATER:
         raise unsupported(f"{function.id} files are not yet supported: csv and npz are", function.span)
     if isinstance(expr, ast.String):
-        raise wrong(f"{key} must say what kind of file it is", expr.span, help=f"write csv({unparse(expr)}) or npz(…)")
+        help = f"write csv({unparse(expr)}) or npz({unparse(expr)})"
+        raise wrong(f"{key} must say what kind of file it is", expr.span, help=help)
     return cast(Source, called(expr, SOURCES, evaluate, key))
 
 
@@ -109,9 +110,10 @@ def _conflicts(settings: Mapping[str, ast.Setting], values: Mapping[str, Any], b
         return [mistake(message, settings["split"].span, related=related)]
     if not files and "source" not in values:
         help = 'write source = csv("data.csv")'
-        return [mistake("data: does not say where the data is", block, help=help)]
+        return [Diagnostic("T403", "data: does not say where the data is", block, help=help)]
     if files and "train" not in values:
-        return [mistake(f"data: has a {files[0]} file but no train file", settings[files[0]].span)]
+        message = f"data: has a {files[0]} file but no train file"
+        return [Diagnostic("T403", message, settings[files[0]].span)]
     formats = {values[key].format: settings[key].span for key in files}
     if len(formats) > 1:
         message = "the files of one data: block must be of one kind, csv or npz"

@@ -110,7 +110,7 @@ def called(expr: ast.Expr, forms: Mapping[str, Form], evaluate: Evaluate, what: 
     for key, rule in form.schema.model_fields.items():
         if rule.is_required() and key not in written:
             raise wrong(f"{name} needs its argument {key}: {rule.description}", expr.span)
-    values = checked(form.schema, written, evaluate, form.bare) | form.fixed
+    values = checked(form.schema, written, evaluate, form.bare) | dict(form.fixed)
     if "span" in getattr(form.record, "__dataclass_fields__", ()):
         values["span"] = next(iter(written.values()), expr).span
     return form.record(**values)
@@ -144,23 +144,23 @@ def _value(expr: ast.Expr, name: str, schema: type[Schema], evaluate: Evaluate, 
     match expr:
         case ast.String():
             return expr.value
-        case ast.Name() if bare or expr.id in words:
-            return expr.id
-        case ast.Attribute(base=ast.Name()):
-            return f"{expr.base.id}.{expr.name.id}"
+        case ast.Name(id=word) if bare or word in words:
+            return word
+        case ast.Attribute(base=ast.Name(id=owner)):
+            return f"{owner}.{expr.name.id}"
     try:
         return _plain(evaluate(expr))
     except DiagnosticError:
-        meant = did_you_mean(expr.id, words) if isinstance(expr, ast.Name) else None
-        if not meant:
+        meant = did_you_mean(unparse(expr), words)
+        if meant is None:
             raise
-        broken = replace(_broken(schema, name, expr, None), help=f"did you mean {meant}?")
-        raise DiagnosticError(broken) from None
+    raise DiagnosticError(replace(_broken(schema, name, expr, None), help=f"did you mean {meant}?"))
 
 
 def _broken(schema: type[Schema], name: str, expr: ast.Expr, value: Any) -> Diagnostic:
     text = unparse(expr)
-    if isinstance(value, int | float) and not isinstance(expr, ast.Number | ast.Unary):
+    literal = isinstance(expr.operand if isinstance(expr, ast.Unary) else expr, ast.Number)
+    if isinstance(value, int | float) and not literal:
         text += f" = {value:g}"
     return mistake(f"{name} must be {schema.model_fields[name].description}, not {text}", expr.span)
 

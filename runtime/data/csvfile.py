@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.grammar.span import Span
 from dlc.runtime.data.formats import CsvHeader, unreadable
-from dlc.runtime.data.problems import Problems
+from dlc.runtime.data.problems import MISSING_HELP, Problems
 
 BLOCK = 8192
 """Rows that are text at one time: it bounds memory, and keeps the parser's strings in the cache."""
@@ -125,8 +125,7 @@ class _Reader:
         if column.optional and text.lower() in ("", "nan"):
             return
         if not text:
-            help = "an input or target declared `optional` may have missing values"
-            self.problems.add("V502", f"{place}: the cell is empty", column.span, help)
+            self.problems.add("V502", f"{place}: the cell is empty", column.span, MISSING_HELP)
         elif _number(text) is not None:
             self.problems.add("V502", f"{place}: {text[:40]} is not a finite number", column.span)
         else:

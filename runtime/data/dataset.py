@@ -17,9 +17,11 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.program import InputDeclaration
 from dlc.compiler.settings import ByColumn, DataSettings, Fractions, Step
 from dlc.grammar.span import Span
-from dlc.runtime.data.headers import Opened, Origin, array_is_dense, opened, plan, require_columns
-from dlc.runtime.data.labels import Label, Place, class_numbers, encode, find_classes, listed
+from dlc.runtime.data.formats import Opened, opened
+from dlc.runtime.data.headers import counts, plan
+from dlc.runtime.data.labels import MISSING, Label, Place, class_numbers, encode, find_classes, listed
 from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.origins import Origin, array_is_dense, require_columns
 from dlc.runtime.data.preprocessing import Fitted, Preprocessing, applied, fit
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
@@ -99,7 +101,8 @@ def load(
         entries[name] = _fit(origin, steps, source.values[name], splits["train"], notes)
         arrays[name] = _transform(origin, entries[name], source, dtype, problems)
     problems.raise_if_any()
-    layouts = {name: origin.layout for name, origin in made.origins.items()}
+    layouts = {name: Layout.of(declaration) for name, declaration in inputs.items()}
+    arrays |= {name: _missing(layouts[name], source.count, dtype) for name in inputs if name not in arrays}
     parts = {
         split: Examples({name: array[rows] for name, array in arrays.items()}, len(rows), layouts, source, rows)
         for split, rows in splits.items()
@@ -116,22 +119,29 @@ def apply(
 ) -> Examples:
     """Reads a new file as the training data was read; the row count is kept. Targets are read only where asked for.
 
-    `file` comes from the command line and may lie anywhere. Raises the same errors as `load`, T407 for no such file.
+    `file` comes from the command line and may lie anywhere. Raises the same errors as `load`, T407 for no such file,
+    R603 where the record is not of this model.
     """
     path, shown = Path(file), str(file)
     if not path.is_file():
         raise DiagnosticError(Diagnostic("T407", f'there is no file "{shown}"', None))
     opening = opened(path, shown, "npz" if path.suffix == ".npz" else "csv", None)
     wanted = [name for name, declaration in inputs.items() if with_targets or declaration.role == "input"]
-    origins = {name: _saved_origin(preprocessing.entries[name], Layout.of(inputs[name]), opening) for name in wanted}
+    layouts = {name: Layout.of(inputs[name]) for name in wanted}
+    entries = {name: entry for name, entry in preprocessing.entries.items() if name in layouts}
+    for name in wanted:
+        if name not in entries and not inputs[name].optional:
+            raise DiagnosticError(
+                Diagnostic("R603", f"the saved preprocessing does not know {name}", inputs[name].span)
+            )
+    origins = {name: _saved_origin(entry, layouts[name], opening) for name, entry in entries.items()}
+    if found := counts([opening], origins):
+        raise DiagnosticError(*found)
     source = read([opening], origins)
     problems = Problems()
-    arrays = {
-        name: _transform(origin, preprocessing.entries[name], source, dtype, problems)
-        for name, origin in origins.items()
-    }
+    arrays = {name: _transform(origin, entries[name], source, dtype, problems) for name, origin in origins.items()}
     problems.raise_if_any()
-    layouts = {name: origin.layout for name, origin in origins.items()}
+    arrays |= {name: _missing(layouts[name], source.count, dtype) for name in wanted if name not in arrays}
     return Examples(arrays, source.count, layouts, source, np.arange(source.count))
 
 
@@ -197,11 +207,19 @@ def _transform(origin: Origin, entry: Fitted, source: Rows, dtype: str, problems
     if layout.declaration.index or (layout.class_axis is not None and not origin.dense):
         codes = encode(values, entry.classes, layout, place, origin.span, problems)
         return codes.reshape(source.count, *layout.features)
-    reals = values.astype(dtype)
+    with np.errstate(over="ignore"):
+        reals = values.astype(dtype)
     _require_finite(layout, raw, reals, place, origin.span, problems)
     reals = reals.reshape(source.count, *layout.dense)
     classes = class_numbers(reals, layout)
     return reals if classes is None else classes
+
+
+def _missing(layout: Layout, count: int, dtype: str) -> Array:
+    """The array of an `optional` input that the `data:` block leaves out."""
+    if layout.declaration.index or layout.class_axis is not None:
+        return np.full((count, *layout.features), MISSING, dtype=np.int64)
+    return np.full((count, *layout.dense), np.nan, dtype=dtype)
 
 
 def _require_finite(layout: Layout, raw: Array, values: Array, place: Place, span: Span, problems: Problems) -> None:

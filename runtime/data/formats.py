@@ -47,6 +47,39 @@ class ArrayHeader:
         return self.dtype.lstrip("<>|=")[:1]
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file whose header was read; `format` is `csv` or `npz`. `shown` is its path as messages name it."""
+
+    path: Path
+    shown: str
+    format: str
+    header: CsvHeader | Mapping[str, ArrayHeader]
+    span: Span | None
+
+    @property
+    def table(self) -> CsvHeader:
+        """The header of a CSV."""
+        assert isinstance(self.header, CsvHeader)
+        return self.header
+
+    @property
+    def arrays(self) -> Mapping[str, ArrayHeader]:
+        """The headers of an NPZ."""
+        assert not isinstance(self.header, CsvHeader)
+        return self.header
+
+
+def opened(path: Path, shown: str, format: str, span: Span | None) -> Opened:
+    """Reads a file's header. Raises V504, T404, and T407 where the system does not let us."""
+    try:
+        header = csv_header(path, shown, span) if format == "csv" else npz_header(path, shown, span)
+    except OSError as error:
+        message = f"{shown} cannot be opened: {error.strerror}"
+        raise DiagnosticError(Diagnostic("T407", message, span)) from None
+    return Opened(path, shown, format, header, span)
+
+
 def unreadable(message: str, span: Span | None, help: str | None = None) -> DiagnosticError:
     """A file that is empty, damaged, or of another kind than its name says: V504."""
     return DiagnosticError(Diagnostic("V504", message, span, help=help))
@@ -92,7 +125,7 @@ def npz_header(path: Path, shown: str, span: Span | None) -> Mapping[str, ArrayH
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             return {info.filename[:-4]: _member(archive, info) for info in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
         pass
     except (ValueError, SyntaxError, struct.error, KeyError, TypeError, MemoryError, RecursionError):
         raise unreadable(f"{shown} is damaged: the header of one of its arrays cannot be read", span) from None

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.program import InputDeclaration
 from dlc.compiler.settings import (
@@ -21,17 +20,18 @@ from dlc.compiler.settings import (
     Selection,
     Selector,
 )
-from dlc.grammar.span import Span
-from dlc.runtime.data.formats import ArrayHeader, CsvHeader, csv_header, npz_header
+from dlc.runtime.data.formats import Opened, opened
 from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.origins import Origin, declared, from_array, from_columns, listed, no_column
 from dlc.runtime.data.paths import resolve
-
-MAX_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files by split (or under `all`), and each input's origin, the same in all files."""
+    """The files by split (or under `all`), and each input's origin, the same in all files.
+
+    An `optional` input that the `data:` block leaves out has no origin.
+    """
 
     files: Mapping[str, Opened]
     origins: Mapping[str, Origin]
@@ -56,21 +56,16 @@ def plan(
         except DiagnosticError as error:
             found += error.diagnostics
     origins: dict[str, Origin] = {}
-    for declaration in inputs.values() if len(files) == len(settings.sources) else ():
+    wanted = [declaration for declaration in inputs.values() if not _left_out(settings, declaration)]
+    for declaration in wanted if len(files) == len(settings.sources) else ():
         try:
             origins[declaration.name] = _origin(settings, declaration, list(files.values()))
         except DiagnosticError as error:
             found += error.diagnostics
-    if len(origins) == len(inputs):
-        found += _fold(settings, files) + _counts(files, origins) + _leaks(origins)
+    if len(origins) == len(wanted):
+        found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     return (None if failed else Plan(files, origins)), found
-
-
-def opened(path: Path, shown: str, format: str, span: Span | None) -> Opened:
-    """Reads a file's header."""
-    header = csv_header(path, shown, span) if format == "csv" else npz_header(path, shown, span)
-    return Opened(path, shown, format, header, span)
 
 
 def _names(settings: DataSettings, inputs: Mapping[str, InputDeclaration]) -> list[Diagnostic]:
@@ -84,6 +79,11 @@ def _names(settings: DataSettings, inputs: Mapping[str, InputDeclaration]) -> li
     return found
 
 
+def _left_out(settings: DataSettings, declaration: InputDeclaration) -> bool:
+    """An `optional` input without a line of its own is missing in every example."""
+    return declaration.optional and declaration.name not in settings.columns
+
+
 def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[Opened]) -> Origin:
     layout = Layout.of(declaration)
     if layout.unsupported:
@@ -95,8 +95,8 @@ def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[O
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
     if layout.class_axis is not None and any(not isinstance(step, Arithmetic) for step in selection.steps):
         message = f"{layout.text} has classes: only + - * / ^ with a constant may stand behind {selection.text}"
-        raise DiagnosticError(Diagnostic("T402", message, selection.span, related=_declared(layout)))
-    return (_from_array if settings.format == "npz" else _from_columns)(layout, selection, files)
+        raise DiagnosticError(Diagnostic("T402", message, selection.span, related=declared(layout)))
+    return (from_array if settings.format == "npz" else from_columns)(layout, selection, files)
 
 
 def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
@@ -108,17 +108,7 @@ def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
     example = f"column({same})" if same else "columns(…)"
     message = f"data: does not say which columns {layout.text} is made of"
     help = f"add a line {layout.name} = {example}; the columns are: {listed(header.names)}"
-    raise DiagnosticError(Diagnostic("T403", message, settings.span, related=_declared(layout), help=help))
-
-
-def _declared(layout: Layout) -> tuple[Related, ...]:
-    return (Related(f"{layout.text} is declared here", layout.declaration.span),)
-
-
-def listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(names[:MAX_LISTED]) + more
+    raise DiagnosticError(Diagnostic("T403", message, settings.span, related=declared(layout), help=help))
 
 
 # --- all inputs together ---------------------------------------------------------------------------------------
@@ -130,21 +120,20 @@ def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnosti
         return []
     file = files["all"]
     if file.format == "csv":
-        return [] if split.column in file.table.names else [_no_column(Selector(split.column, split.span), file)]
+        return [] if split.column in file.table.names else [no_column(Selector(split.column, split.span), file)]
     if split.column not in file.arrays:
         return [Diagnostic("T405", f'{file.shown} has no array "{split.column}"', split.span)]
     if file.arrays[split.column].kind != "U":
-        return [
-            Diagnostic(
-                "V507", f'array "{split.column}" of {file.shown} must hold the words train, dev, test', split.span
-            )
-        ]
+        message = f'array "{split.column}" of {file.shown} must hold the words train, dev, test'
+        return [Diagnostic("V507", message, split.span)]
     return []
 
 
-def _counts(files: Mapping[str, Opened], origins: Mapping[str, Origin]) -> list[Diagnostic]:
-    """The arrays of one file have the same number of examples."""
-    for file in files.values() if all(file.format == "npz" for file in files.values()) else ():
+def counts(files: Iterable[Opened], origins: Mapping[str, Origin]) -> list[Diagnostic]:
+    """T404 where the arrays of one file have different numbers of examples."""
+    for file in files:
+        if file.format == "csv":
+            continue
         first, *others = origins.values()
         m = _count(first, file)
         for origin in others:
@@ -169,9 +158,8 @@ def _leaks(origins: Mapping[str, Origin]) -> list[Diagnostic]:
         for target in targets:
             shared = [name for name in origin.columns if name in target.columns]
             if origin.layout.declaration.role == "input" and shared and set(origin.columns) != set(target.columns):
-                message = (
-                    f"{origin.layout.name} reads {listed(shared)}, which the target {target.layout.name} reads too"
-                )
+                reader, owner = origin.layout.name, target.layout.name
+                message = f"{reader} reads {listed(shared)}, which the target {owner} reads too"
                 help = "the answer is among the inputs; name the columns of the input one by one"
                 related = (Related("the target reads it here", target.span),)
                 found.append(Diagnostic("T408", message, origin.span, "warning", related=related, help=help))

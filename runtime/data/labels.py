@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.grammar.span import Span
 from dlc.runtime.data.layout import Layout
-from dlc.runtime.data.problems import Problems
+from dlc.runtime.data.problems import MISSING_HELP, Problems
 
 Label = int | float | str
 Cells = NDArray[np.object_] | NDArray[np.float64]
@@ -81,7 +81,7 @@ def class_numbers(array: NDArray[np.floating[Any]], layout: Layout) -> NDArray[n
     if layout.class_axis is None:
         return None
     axis = 1 + [i for i in range(len(layout.sizes)) if i != layout.batch].index(layout.class_axis)
-    exact = np.isin(array, (0, 1)).all() and (array.sum(axis=axis) == 1).all()
+    exact = ((array == 0) | (array == 1)).all() and (array.sum(axis=axis) == 1).all()
     return np.ascontiguousarray(array.argmax(axis=axis).astype(np.int64)) if exact else None
 
 
@@ -97,8 +97,7 @@ def _report(
     label = _label(cell)
     count = layout.declaration.classes or 0
     if label is None:
-        help = "an input or target declared `optional` may have missing values"
-        problems.add("V502", f"{where}: the label is missing", span, help)
+        problems.add("V502", f"{where}: the label is missing", span, MISSING_HELP)
     elif isinstance(label, str) and (classes is None or not isinstance(classes[0], str)):
         problems.add("V501", f"{where}: {label[:40]!r} is not a number, as the other labels are", span)
     else:
@@ -127,8 +126,8 @@ def _label(cell: Label) -> Label | None:
 
 def _flat(cells: Cells) -> list[Label]:
     """All cells in order; NaN, which no dictionary finds again, as the empty text."""
-    flat: list[Label] = cells.ravel().tolist()
-    return flat if cells.dtype == object else ["" if cell != cell else cell for cell in flat]
+    flat: list[Any] = cells.ravel().tolist()
+    return ["" if cell != cell else cell for cell in flat]
 
 
 def _distinct(cells: Cells) -> set[Label]:

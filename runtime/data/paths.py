@@ -14,12 +14,12 @@ MAX_LISTED = 1000
 def resolve(source: Source, folder: Path, root: Path | None = None) -> Path:
     """The real path of a source's file; links and `..` are followed before it is compared.
 
-    Raises T406 for a path outside `root` (by default `folder`), T407 where there is no such file.
+    Raises T407 for a path outside `root` (by default `folder`), and where there is no such file.
     """
     written, span = source.path, source.span
     help = "a .dl file reads files of its own folder only: put the data there, or widen it with --root DIR"
     if Path(written).is_absolute() or PureWindowsPath(written).is_absolute():
-        raise DiagnosticError(Diagnostic("T406", f'"{written}" is an absolute path', span, help=help))
+        raise DiagnosticError(Diagnostic("T407", f'"{written}" is an absolute path', span, help=help))
     try:
         path = (folder / written).resolve()
         inside = path.is_relative_to((root or folder).resolve())
@@ -27,7 +27,7 @@ def resolve(source: Source, folder: Path, root: Path | None = None) -> Path:
     except (OSError, ValueError, RuntimeError):
         raise DiagnosticError(Diagnostic("T407", f'"{written}" is not the path of a file', span)) from None
     if not inside:
-        raise DiagnosticError(Diagnostic("T406", f'"{written}" lies outside the folder of the spec', span, help=help))
+        raise DiagnosticError(Diagnostic("T407", f'"{written}" lies outside the folder of the spec', span, help=help))
     if found:
         return path
     if path.exists():

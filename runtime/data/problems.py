@@ -6,6 +6,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.grammar.span import Span
 
 MAX_SHOWN = 10
+MISSING_HELP = "an input or target declared `optional` may have missing values"
 
 
 class Problems:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.runtime.data.csvfile import Wanted, read_table
-from dlc.runtime.data.formats import unreadable
-from dlc.runtime.data.headers import Opened, Origin
+from dlc.runtime.data.formats import Opened, unreadable
+from dlc.runtime.data.origins import Origin
 
 Values = NDArray[Any]
 

@@ -22,34 +22,42 @@ class Host:
     """The sizes a matrix tile is built from.
 
     A tile of `rows` x `vectors` accumulators stays in registers while the sum over k runs, so
-    rows * vectors + vectors + 1 must not exceed the number of vector registers.
+    rows * vectors + vectors + 1 must not exceed the number of vector registers; and a core with two multiply-add units
+    of latency 4 wants 8 of them or more.
     """
 
     name: str
     vector_bytes: int
     """Bytes of one vector register."""
-    vectors: int
-    """Vectors side by side in a full column panel."""
-    heights: tuple[int, ...]
-    """Tile heights in rows for a panel of `vectors` vectors, tallest first."""
-    depth_block: int
+    tiles: tuple[tuple[int, ...], ...]
+    """tiles[v - 1]: the tile heights, in rows, of a panel of v vectors, tallest first. The last entry is the panel that
+    a wide matrix is cut into."""
+    depth_block: int = 256
     """Terms of the sum over k added in registers before they are added to memory: a (depth_block, panel) piece of B
-    stays in the L1 cache, and short chains keep the rounding noise of long sums down."""
+    stays in the caches next to the core, and short chains keep the rounding noise of long sums down."""
 
     def lanes(self, dtype: Dtype) -> int:
         """Elements in one vector."""
         return self.vector_bytes // item_bytes(dtype)
 
-    def panel(self, dtype: Dtype) -> int:
-        """Columns of a full panel."""
-        return self.vectors * self.lanes(dtype)
+    def overhang(self, vectors: int, rows: int) -> int:
+        """The rows that a panel of `rows` rows writes, unless it is exact: rounded up to the lowest tile."""
+        lowest = self.tiles[vectors - 1][-1]
+        return -(-rows // lowest) * lowest
 
     def panels(self, dtype: Dtype, columns: int) -> list[tuple[int, int, int]]:
         """Cut a matrix of `columns` columns (padding included) into panels: (first column, count, vectors of each)."""
-        lanes = self.lanes(dtype)
-        full, rest = divmod(-(-columns // lanes), self.vectors)
-        pieces = [(0, full, self.vectors)] if full else []
-        return [*pieces, (full * self.panel(dtype), 1, rest)] if rest else pieces
+        full, rest = divmod(-(-columns // self.lanes(dtype)), len(self.tiles))
+        pieces = [(0, full, len(self.tiles))] if full else []
+        return [*pieces, (full * len(self.tiles) * self.lanes(dtype), 1, rest)] if rest else pieces
+
+    def row_length(self, dtype: Dtype, columns: int) -> int:
+        """A good row length for a matrix: whole vectors, and no multiple of 1024 bytes.
+
+        Such a multiple would put the rows of a panel into a few sets of the cache, which then push each other out.
+        """
+        length = -(-columns // 16) * 16
+        return length + 16 * (length * item_bytes(dtype) % 1024 == 0)
 
 
 @functools.cache
@@ -57,9 +65,9 @@ def host() -> Host:
     """The record of the CPU this process runs on."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
-        return Host("avx512", vector_bytes=64, vectors=2, heights=(12, 4), depth_block=384)
+        return Host("avx512", vector_bytes=64, tiles=((16, 4), (8, 2), (8, 2), (6, 2)))
     if features.get("avx2") and features.get("fma"):
-        return Host("avx2", vector_bytes=32, vectors=2, heights=(6, 2), depth_block=384)
+        return Host("avx2", vector_bytes=32, tiles=((12, 4), (6, 2)))
     if features.get("neon"):
-        return Host("neon", vector_bytes=16, vectors=4, heights=(6, 2), depth_block=384)
-    return Host("generic", vector_bytes=16, vectors=2, heights=(6, 2), depth_block=384)
+        return Host("neon", vector_bytes=16, tiles=((16, 4), (8, 2), (8, 2), (6, 2)))
+    return Host("generic", vector_bytes=16, tiles=((8, 4), (4, 2)))

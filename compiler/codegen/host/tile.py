@@ -243,10 +243,12 @@ def matmul_panel(
     b_k * k + j after `b` and C[i, j] lies c_row * i + j after `c`. The start is 0 ("zero"), what C holds ("load"), or
     a row of biases ("row": its address is a sixth argument). A `depth` given here is used instead of the argument.
 
-    Up to `heights[-1] - 1` rows past `rows` are read from A and overwritten in C, unless `exact`.
+    Rows past `rows`, up to `Host.overhang` (no more than 3), are read from A and overwritten in C, unless `exact`.
     """
     cpu = cpu or host()
-    heights = (*cpu.heights, 1) if exact and cpu.heights[-1] != 1 else cpu.heights
+    heights = cpu.tiles[vectors - 1]
+    if exact and heights[-1] != 1:
+        heights = (*heights, 1)
     static = Panel(dtype, a_row, a_k, b_k, c_row, vectors, heights, depth, cpu.depth_block, start, cpu)
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:

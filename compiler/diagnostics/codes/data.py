@@ -119,6 +119,17 @@ CODES = (
         form="command",
     ),
     entry(
+        "V508",
+        "arrays do not match the model's inputs by name",
+        """
+        Arrays are given by the names of the inputs and targets: `model.loss(X=x, Y=y)`. `forward` asks only for what
+        the outputs read; what is `optional` may be left out.
+        """,
+        "model.forward(x=images)    # input X : (64, m)",
+        "model.forward(X=images)    # input X : (64, m)",
+        form="command",
+    ),
+    entry(
         "R601",
         "a run folder cannot be read",
         """

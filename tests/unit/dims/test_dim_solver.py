@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dim_strategies import GRID, Case, K, M, N, S, dimensions, polynomials
+from dim_strategies import GRID, Case, K, M, N, S, dimensions, divisors, polynomials
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,22 +53,44 @@ def test_answers_are_sound(a: Case, b: Case, op: str) -> None:
         assert held == {False}
 
 
-@given(st.lists(st.tuples(polynomials() | dimensions(), st.sampled_from(OPS), polynomials()), min_size=1, max_size=3),
-       dimensions(), dimensions(), st.sampled_from(OPS))
-def test_answers_under_facts_are_sound(known: list[tuple[Case, str, Case]], a: Case, b: Case, op: str) -> None:
-    relations = [Relation(o, x.dim, y.dim) for x, o, y in known]
+@st.composite
+def consistent_facts(draw: st.DrawFn) -> tuple[list[Relation], dict[Symbol, int]]:
+    """Relations that all hold for the sizes given beside them: of the kinds that `require` and `if` state."""
+    sizes = draw(st.sampled_from(GRID))
+    relations = []
+    for _ in range(draw(st.integers(1, 3))):
+        left = draw(polynomials() | dimensions()).dim
+        kind = draw(st.sampled_from(("value", "divides", "order", "order")))
+        right = draw(polynomials()).dim
+        if kind == "divides":
+            left = mod(left, draw(divisors()).dim)
+        if kind != "order":
+            right = Dim.of(left.evaluate(sizes))
+        relations.append(Relation(draw(st.sampled_from([o for o in OPS if Relation(o, left, right).holds(sizes)])), left, right))
+    return relations, sizes
+
+
+@given(consistent_facts(), dimensions(), dimensions(), st.sampled_from(OPS))
+def test_answers_under_facts_are_sound(
+    known: tuple[list[Relation], dict[Symbol, int]], a: Case, b: Case, op: str
+) -> None:
+    relations, sizes = known
     facts = Facts.empty
     for relation in relations:
         facts = facts.assume(relation)
-    admissible = [values for values in GRID if all(r.holds(values) for r in relations)]
+    assert not facts.contradictory
+    for relation in relations:
+        assert decide(relation, facts) is not NO
+    admissible = [sizes, *(values for values in GRID if all(r.holds(values) for r in relations))]
     asked = Relation(op, a.dim, b.dim)
     truth = decide(asked, facts)
     held = {asked.holds(values) for values in admissible}
-    assert not (facts.contradictory and admissible)
     if truth is YES:
-        assert False not in held
+        assert held == {True}
     if truth is NO:
-        assert True not in held
+        assert held == {False}
+    whole = {a.meaning(values).denominator == 1 for values in admissible}
+    assert is_integer(a.dim, facts) is UNKNOWN or whole == {is_integer(a.dim, facts) is YES}
 
 
 @given(dimensions())

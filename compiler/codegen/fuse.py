@@ -1,0 +1,282 @@
+"""Which values are computed together: one group becomes one kernel.
+
+A group runs over the rows of its values and computes its members one after the other while they are in registers or in
+the first cache. There are four kinds:
+
+- `contraction`  a matrix product, and what follows it element by element: bias, activation, mask, the update of W
+- `rows`         elementwise work and reductions within a row: softmax, losses, dropout, updates
+- `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
+- `transpose`    a copy of a matrix in the other orientation
+
+Every kind may add up *totals* over all its elements. A value joins the group of one of its operands wherever that is
+possible; what depends on bound values alone waits for its first reader. Cheap values are computed again rather than
+stored and read. Single numbers belong to no group: the program's body computes them between the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
+from dlc.compiler.codegen.products import STRIDED, wants_transposed
+from dlc.compiler.codegen.text import KernelEmitter
+from dlc.compiler.codegen.values import Point, Role, operand_points, role
+from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ops import OPS, Contraction, Elementwise, Reduction
+
+INNER = "jkl"
+"""Names of the indices inside a row, outermost first; `i` is the row."""
+
+Domain = tuple[int | None, tuple[int, ...]]
+"""Rows (None is m), and the sizes inside a row that are not 1."""
+
+
+@dataclass(eq=False)
+class Group:
+    """`members` are computed here, in this order; `anchor` is the matrix product or the transposed value."""
+
+    kind: str
+    domain: Domain
+    anchor: Node | None = None
+    members: dict[Node, None] = field(default_factory=dict)
+    totals: list[Node] = field(default_factory=list)
+    before: set[Group] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return f"{self.kind}{self.domain} {[f'%{node.number}' for node in self.members]} totals {len(self.totals)}"
+
+
+def domain_of(layout: Layout) -> Domain:
+    return layout.rows, tuple(size for size in layout.inner_sizes if size != 1)
+
+
+def canonical(node: Node) -> Point:
+    """The point of a member in the loops of its group: `i` for the row, `j`, `k`, `l` inside it."""
+    layout = layout_of(node.type, node)
+    point = ["0"] * len(layout.sizes)
+    if layout.row_axis is not None and layout.rows != 1:
+        point[layout.row_axis] = "i"
+    names = iter(INNER)
+    for axis in layout.inner:
+        if layout.sizes[axis] != 1:
+            point[axis] = next(names)
+    return tuple(point)
+
+
+def reads(node: Node, point: Point | None = None) -> Iterator[tuple[Node, Point]]:
+    """The values that an elementwise, inline or reduced value reads, seen through inline values, and where."""
+    if isinstance(OPS[node.op], Reduction):
+        (operand,) = node.inputs
+        if role(operand) is Role.INLINE:
+            yield from reads(operand)
+        else:
+            yield operand, canonical(operand)
+        return
+    if node.op == "gather":
+        yield node.inputs[0], ("?",)
+    operands = node.inputs[1:] if node.op == "gather" else node.inputs
+    for operand, place in zip(operands, operand_points(node, point or canonical(node)), strict=False):
+        if role(operand) is Role.INLINE:
+            yield from reads(operand, place)
+        else:
+            yield operand, place
+
+
+def costly(node: Node) -> bool:
+    """Whether storing the value and reading it is cheaper than computing it again."""
+    op = OPS[node.op]
+    if not isinstance(op, Elementwise):
+        return True
+    emitter = KernelEmitter()
+    op.emit(emitter, *("x" for _ in node.inputs), **node.keywords)
+    return emitter.costly
+
+
+class Fusion:
+    """The groups of a graph. `home` is the group that computes a value (and stores it, if it is in `stored`);
+    a cheap value may be a member of other groups too, which compute it again."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.groups: list[Group] = []
+        self.home: dict[Node, Group] = {}
+        self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
+        for node in graph.nodes:
+            self.visit(node)
+        for node in reversed(graph.nodes):  # a root that reads others takes them into its group
+            if node in set(graph.roots.values()) and not is_scalar(node.type):
+                self.need(node)
+
+    def visit(self, node: Node) -> None:
+        part = role(node)
+        if part is Role.SCALAR:
+            self.scalar(node)
+        elif part is Role.CONTRACTED:
+            self.contraction(node)
+        elif part is Role.REDUCED:
+            self.reduction(node)
+        elif part is Role.COMPUTED and any(self.groups_of(value) for value, _ in reads(node)):
+            self.join_or_start(node, "rows", domain_of(layout_of(node.type, node)))
+
+    # --- the kinds of values -----------------------------------------------------------------------------------
+
+    def scalar(self, node: Node) -> None:
+        """A single number: either arithmetic on such, or a total of a group."""
+        wide = [value for value in node.inputs if not is_scalar(value.type)]
+        if not wide:
+            self.after[node] = frozenset().union(*(self.after[value] for value in node.inputs))
+            return
+        if not isinstance(OPS[node.op], Reduction):
+            if isinstance(OPS[node.op], Contraction):
+                self.contraction(node)
+                return
+            raise NotSupported(f"{node.op} of a tensor as a single number", node)
+        domain = domain_of(layout_of(wide[0].type, wide[0]))
+        group = self.candidate(node, domain) or self.sharing(node, domain) or self.start("rows", domain)
+        self.connect(node, group)
+        group.totals.append(node)
+        self.after[node] = frozenset({group})
+
+    def contraction(self, node: Node) -> None:
+        mirrored = wants_transposed(node, self.home)
+        if mirrored is not None:
+            self.transposition(mirrored)
+        group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
+        for operand in node.inputs:
+            for value in self.operand_bases(operand):
+                self.need(value)
+                group.before |= self.groups_of(value)
+        if is_scalar(node.type):
+            group.totals.append(node)
+            self.after[node] = frozenset({group})
+        else:
+            group.members[node] = None
+            self.home[node] = group
+
+    def transposition(self, node: Node) -> None:
+        """A stored copy of a transposed matrix, for a product that needs its rows contiguous."""
+        (source,) = node.inputs
+        self.need(source)
+        group = self.start("transpose", domain_of(layout_of(node.type, node)), node)
+        group.before |= self.groups_of(source)
+        group.members[node] = None
+        self.home[node] = group
+
+    def operand_bases(self, operand: Node) -> list[Node]:
+        """What must lie in memory for a matrix product to read the operand with strides."""
+        if role(operand) is Role.INLINE and operand.op in STRIDED and operand not in self.home:
+            return self.operand_bases(operand.inputs[0])
+        return [operand]
+
+    def reduction(self, node: Node) -> None:
+        (operand,) = node.inputs
+        layout = layout_of(operand.type, operand)
+        folded = {axis for axis in node.attr("axes") if layout.sizes[axis] != 1}
+        inner = {axis for axis in layout.inner if layout.sizes[axis] != 1}
+        if folded == inner:
+            self.join_or_start(node, "rows", (layout.rows, ()))
+        elif folded == {layout.row_axis}:
+            group = self.start("columns", domain_of(layout_of(node.type, node)))
+            self.place(node, group)
+        else:
+            raise NotSupported("a reduction over some of the axes inside a row", node)
+
+    # --- groups ------------------------------------------------------------------------------------------------
+
+    def start(self, kind: str, domain: Domain, anchor: Node | None = None) -> Group:
+        group = Group(kind, domain, anchor)
+        self.groups.append(group)
+        return group
+
+    def join_or_start(self, node: Node, kind: str, domain: Domain) -> None:
+        self.place(node, self.candidate(node, domain) or self.start(kind, domain))
+
+    def candidate(self, node: Node, domain: Domain) -> Group | None:
+        """The latest group of an operand that the value may join."""
+        near = {group for value, _ in reads(node) if (group := self.home.get(value))}
+        for group in sorted(near, key=self.groups.index, reverse=True):
+            if self.fits(node, group, domain) and self.allowed(node, group):
+                return group
+        return None
+
+    def sharing(self, node: Node, domain: Domain) -> Group | None:
+        """A group over the same elements that reads the same bound values anyway (a regularizer beside the update)."""
+        mine = set(self.bound(node))
+        for group in self.groups:
+            if group.domain == domain and group.kind in ("contraction", "rows") and self.allowed(node, group):
+                theirs = {value for member in group.members if member is not group.anchor for value in self.bound(member)}
+                if mine & theirs:
+                    return group
+        return None
+
+    def bound(self, node: Node) -> Iterator[Node]:
+        """The bound values that a value waiting for its first reader, or a member, reads at its own place."""
+        for value, _ in reads(node):
+            if role(value) is Role.MEMORY:
+                yield value
+            elif role(value) is Role.COMPUTED and value not in self.home:
+                yield from self.bound(value)
+
+    def fits(self, node: Node, group: Group, domain: Domain) -> bool:
+        """Whether a value, with its operands at its own place, belongs to the loops of a group."""
+        total = is_scalar(node.type)
+        if group.kind == "rows":
+            return group.domain[0] == domain[0]
+        return group.kind != "transpose" and group.domain == domain and (total or role(node) is Role.COMPUTED)
+
+    def allowed(self, node: Node, group: Group) -> bool:
+        """Whether everything it reads is there when the group runs."""
+        for value, point in reads(node):
+            if self.home.get(value) is group:
+                if point != canonical(value):
+                    return False
+            elif any(other is group or depends(other, group) for other in self.groups_of(value)) or (value not in self.home and role(value) is Role.COMPUTED and not self.allowed(value, group)):
+                return False
+        return True
+
+    def groups_of(self, value: Node) -> frozenset[Group]:
+        """The groups that must have run before a value can be read."""
+        if is_scalar(value.type):
+            return self.after[value]
+        if value in self.home:
+            return frozenset({self.home[value]})
+        if role(value) is Role.COMPUTED or role(value) is Role.INLINE:
+            return frozenset().union(*(self.groups_of(v) for v, _ in reads(value)))
+        return frozenset()
+
+    def place(self, node: Node, group: Group) -> None:
+        self.connect(node, group)
+        group.members[node] = None
+        self.home[node] = group
+
+    def connect(self, node: Node, group: Group) -> None:
+        """Place what waits for this reader, and say what must run before the group."""
+        for value, point in reads(node):
+            if value not in self.home and role(value) is Role.COMPUTED:
+                domain = domain_of(layout_of(value.type, value))
+                inside = self.fits(value, group, domain) and point == canonical(value)
+                if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
+                    self.connect(value, group)  # computed inside the loop over rows
+                    continue
+                self.place(value, group if inside and self.allowed(value, group) else self.start("rows", domain))
+            group.before |= self.groups_of(value) - {group}
+
+    def need(self, node: Node) -> None:
+        """Make sure that some group computes a value that has to lie in memory."""
+        if role(node) is Role.MEMORY or node in self.home:
+            return
+        self.join_or_start(node, "rows", domain_of(layout_of(node.type, node)))
+
+
+def depends(group: Group, on: Group) -> bool:
+    """Whether a group runs after another one by necessity."""
+    seen: set[Group] = set()
+    waiting = [group]
+    while waiting:
+        current = waiting.pop()
+        if on in current.before:
+            return True
+        waiting += [other for other in current.before if other not in seen]
+        seen |= current.before
+    return False

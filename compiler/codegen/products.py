@@ -1,0 +1,103 @@
+"""How each matrix product is computed: which operand gives the rows of the tile, which the columns, with what strides.
+
+A product has three forms:
+
+- `tile`   the register-tiled panel of the host: the columns of the result and of one operand are contiguous
+- `sweep`  the result is one contiguous vector, summed up row by row: dw = X dz.T of a single neuron
+- `dot`    one sum for each element: z = w.T X of a single neuron, and whatever else the first two cannot do
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.compiler.codegen.layout import Layout, NotSupported, layout_of, sizes_of
+from dlc.compiler.codegen.values import operand_points
+from dlc.compiler.ir import Node
+
+STRIDED = frozenset({"rename", "transpose", "permute", "drop", "expand", "reshape"})
+"""Inline values that only change the strides with which memory is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strided:
+    """A value read from `base` with one stride (in elements) for each of its own axes."""
+
+    base: Node
+    strides: tuple[int, ...]
+
+
+def strided(node: Node, at_hand: object = ()) -> Strided:
+    """How a product reads an operand from memory; values `at_hand` (a container) lie there themselves."""
+    if node.op not in STRIDED or node in at_hand:  # type: ignore[operator]
+        return Strided(node, layout_of(node.type, node).strides)
+    inner = strided(node.inputs[0], at_hand)
+    marks = tuple(f"axis{axis}" for axis in range(node.type.rank))
+    (point,) = operand_points(node, marks)
+    strides = dict.fromkeys(marks, 0) | {mark: s for mark, s in zip(point, inner.strides, strict=True) if mark in marks}
+    return Strided(inner.base, tuple(strides[mark] for mark in marks))
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """C = A B for the loops: `left` and `right` are the operands as written; `rows` is the operand that has the result's
+    row axis, `columns` the other one. Strides count elements."""
+
+    form: str
+    left: Strided
+    right: Strided
+    depth: int | None
+    layout: Layout
+    rows_first: bool
+    """Whether the row axis belongs to the left operand."""
+
+    @property
+    def rows(self) -> Strided:
+        return self.left if self.rows_first else self.right
+
+    @property
+    def columns(self) -> Strided:
+        return self.right if self.rows_first else self.left
+
+    @property
+    def row_strides(self) -> tuple[int, int]:
+        """Of the row operand: from row to row, and along the sum."""
+        return _outer_and_sum(self.rows, self.rows_first)
+
+    @property
+    def column_strides(self) -> tuple[int, int]:
+        """Of the column operand: from column to column, and along the sum."""
+        return _outer_and_sum(self.columns, not self.rows_first)
+
+
+def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
+    if len(operand.strides) == 1:
+        return 0, operand.strides[0]
+    return operand.strides if is_left else (operand.strides[1], operand.strides[0])
+
+
+def product_of(node: Node, at_hand: object = ()) -> Product:
+    """The form of a matrix product. Raises `NotSupported` for more than two axes."""
+    left, right = (strided(operand, at_hand) for operand in node.inputs)
+    ranks = [operand.type.rank for operand in node.inputs]
+    if max(ranks) > 2:
+        raise NotSupported("a product of tensors with more than two axes", node)
+    layout = layout_of(node.type, node)
+    rows_first = layout.row_axis == 0 and ranks[0] == 2
+    depth = sizes_of(node.inputs[0].type, node)[-1]
+    product = Product("dot", left, right, depth, layout, rows_first)
+    if layout.width > 1:
+        form = "tile" if product.column_strides[0] == 1 else "dot"
+    else:
+        form = "sweep" if product.row_strides[0] == 1 and layout.rows not in (None, 1) else "dot"
+    return Product(form, left, right, depth, layout, rows_first)
+
+
+def wants_transposed(node: Node, at_hand: object) -> Node | None:
+    """The operand that should be copied in the other orientation, for the product to be a tile."""
+    product = product_of(node, at_hand)
+    if product.form != "dot" or product.layout.width == 1:
+        return None
+    operand = node.inputs[1 if product.rows_first else 0]
+    plain = operand.op == "transpose" and operand.inputs[0].op not in STRIDED
+    return operand if plain and layout_of(operand.type, operand).strides[0] == 1 and not product.rows_first else None

@@ -1,0 +1,201 @@
+"""Where each input's values stand in a file: the columns of a table that a selection names, or an array.
+
+Only headers are known here; sizes are compared with the declaration, and a mismatch shows both places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.settings import Selection, Selector
+from dlc.grammar.span import Span
+from dlc.runtime.data.formats import ArrayHeader, Opened
+from dlc.runtime.data.layout import Layout
+
+MAX_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one input's values stand: `columns` of a table, in order, or an `array`.
+
+    `dense` says that the class axis of a `one_hot` input is in the data; `texts` that the cells of its columns are
+    labels of any type, and not numbers that steps apply to.
+    """
+
+    layout: Layout
+    columns: tuple[str, ...]
+    array: str
+    transposed: bool
+    dense: bool
+    texts: bool
+    span: Span
+
+    @property
+    def text(self) -> str:
+        """`columns label`, `array Y`"""
+        return f"column {listed(self.columns)}" if self.columns else f"array {self.array}"
+
+    def column_text(self, column: int) -> str:
+        """How messages call one of the columns; the features of an array count from 0."""
+        return f"column {self.columns[column]}" if self.columns else f"array {self.array}, feature {column}"
+
+
+def declared(layout: Layout) -> tuple[Related, ...]:
+    """The second place of a message: the input's declaration."""
+    return (Related(f"{layout.text} is declared here", layout.declaration.span),)
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b, c`, the first twelve and a count."""
+    names = list(names)
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
+
+
+# --- tables ----------------------------------------------------------------------------------------------------
+
+
+def from_columns(layout: Layout, selection: Selection, files: list[Opened]) -> Origin:
+    """The columns of a table that make one input. Raises T402, T404, T405."""
+    columns = matching(selection, files[0])
+    for file in files[1:]:
+        require_columns(columns, file, f"{files[0].shown} has it")
+    count = len(columns)
+    dense = layout.class_axis is not None and count == layout.dense_width != layout.width
+    if count != layout.width and not dense:
+        needs = f"{layout.width} column{'s' if layout.width != 1 else ''}"
+        needs += f" with the class, or {layout.dense_width}" if layout.class_axis is not None else ""
+        message = f"{layout.text} needs {needs}, {selection.text} gives {count}"
+        rule = f"one column for each feature, one row for each of the m examples: {layout.shape_text(dense=True)}"
+        raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout), rule=rule))
+    texts = layout.class_axis is not None and not dense and not selection.steps
+    return Origin(layout, columns, "", False, dense, texts, selection.span)
+
+
+def matching(selection: Selection, file: Opened) -> tuple[str, ...]:
+    """The columns that the selectors name, in the order of the selectors, a pattern's in the order of the file."""
+    header = file.table
+    chosen: list[str] = []
+    for selector in selection.selectors:
+        if selector.name in header.names:
+            matches = [selector.name]
+        else:
+            matches = [name for name in header.names if _fits_pattern(name, selector.name)]
+        if not matches:
+            raise DiagnosticError(no_column(selector, file))
+        twice = next((name for name in matches if name in chosen), None)
+        if twice is not None:
+            raise DiagnosticError(Diagnostic("T402", f'the column "{twice}" is taken twice', selector.span))
+        chosen += matches
+    return tuple(chosen)
+
+
+def _fits_pattern(name: str, pattern: str) -> bool:
+    """`pixel_*`: the pieces between the stars stand in the name in this order. Takes linear time."""
+    first, *pieces = pattern.split("*")
+    if not pieces:
+        return name == pattern
+    *middle, last = pieces
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for piece in middle:
+        at = name.find(piece, at, end) + len(piece)
+        if at < len(piece):
+            return False
+    return True
+
+
+def no_column(selector: Selector, file: Opened) -> Diagnostic:
+    """T405, with the column that was meant."""
+    header = file.table
+    what = f'column that matches "{selector.name}"' if "*" in selector.name else f'column "{selector.name}"'
+    meant = did_you_mean(selector.name, header.names)
+    help = f"did you mean {meant}?" if meant else f"its columns are: {listed(header.names)}"
+    if all(re.fullmatch(r"[-+.\deE]*", name) for name in header.names):
+        help = f"its first line must hold the names of the columns; it is {listed(header.names)}"
+    fix = (Edit(selector.span, meant if meant.isidentifier() else f'"{meant}"'),) if meant else ()
+    return Diagnostic("T405", f"{file.shown} has no {what}", selector.span, help=help, fix=fix)
+
+
+def require_columns(columns: Iterable[str], file: Opened, reason: str) -> None:
+    """Raises T405 for the first columns that a further file lacks."""
+    header = file.table
+    missing = [name for name in columns if name not in header.names]
+    if missing:
+        what = f"column{'s' if len(missing) > 1 else ''} {listed(missing)}"
+        meant = did_you_mean(missing[0], header.names)
+        help = f"it has {meant}" if meant else f"its columns are: {listed(header.names)}"
+        raise DiagnosticError(Diagnostic("T405", f"{file.shown} has no {what}: {reason}", file.span, help=help))
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------
+
+
+def from_array(layout: Layout, selection: Selection, files: list[Opened]) -> Origin:
+    """The array that is one input. Raises T404, T405, V507."""
+    selector = selection.selectors[0]
+    dense = [array_is_dense(layout, selector.name, selection.transposed, file, selection.span) for file in files]
+    if selection.steps and any(file.arrays[selector.name].kind == "U" for file in files):
+        raise DiagnosticError(
+            Diagnostic("V507", f"{selection.text} holds texts: no step applies to them", selection.span)
+        )
+    if len(set(dense)) > 1:
+        message = f"{selection.text} holds class numbers in one file and one-hot columns in another"
+        raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout)))
+    return Origin(layout, (), selector.name, selection.transposed, dense[0], False, selection.span)
+
+
+def array_is_dense(layout: Layout, name: str, transposed: bool, file: Opened, span: Span | None) -> bool:
+    """Whether the array has the class axis; T405, T404 and V507 where it does not fit the declaration at all."""
+    arrays = file.arrays
+    array = arrays.get(name)
+    if array is None:
+        meant = did_you_mean(name, arrays)
+        help = f'did you mean array("{meant}")?' if meant else f"its arrays are: {listed(arrays)}"
+        raise DiagnosticError(Diagnostic("T405", f'{file.shown} has no array "{name}"', span, help=help))
+    _require_numbers(array, name, layout, file, span)
+    shape = array.shape[::-1] if transposed else array.shape
+    forms = (False,) if layout.class_axis is None else (False, True)
+    for dense in forms:
+        if fits(shape, layout, dense):
+            return dense
+    needs = " or ".join(layout.shape_text(dense) for dense in forms)
+    written = f'array("{name}")' + (".T" if transposed else "")
+    message = f"{layout.text} needs {needs}, {written} of {file.shown} is {shape_text(shape)}"
+    turned = any(fits(shape[::-1], layout, dense) for dense in forms)
+    other = f'array("{name}")' + ("" if transposed else ".T")
+    first = "last" if transposed else "first"
+    advice = f"the examples come {first} there: write {layout.name} = {other}" if turned else None
+    raise DiagnosticError(Diagnostic("T404", message, span, related=declared(layout), help=advice))
+
+
+def _require_numbers(array: ArrayHeader, name: str, layout: Layout, file: Opened, span: Span | None) -> None:
+    labels = layout.class_axis is not None
+    if array.kind in ("fiub" + "U" * labels):
+        return
+    message = f'array "{name}" of {file.shown} does not hold numbers (its type is {array.dtype})'
+    help: str | None = None
+    if array.kind == "U":
+        help = "texts can be the labels of a one_hot input or target only"
+    elif array.kind == "O":
+        message = f'array "{name}" of {file.shown} holds pickled Python objects, which are never loaded'
+        help = f'save numbers: {name}.astype("float32"), or {name}.astype(str) for labels'
+    raise DiagnosticError(Diagnostic("V507", message, span, help=help))
+
+
+def fits(shape: tuple[int, ...], layout: Layout, dense: bool) -> bool:
+    """Whether the shape is the declared one, for some m."""
+    axes = range(len(layout.sizes)) if dense else layout.label_axes
+    wanted = [layout.sizes[i] for i in axes]
+    return len(shape) == len(wanted) and all(w in (None, size) for w, size in zip(wanted, shape, strict=True))
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`(64, 100)`, and `(100)` as the language writes it."""
+    return f"({', '.join(map(str, shape))})"

@@ -1,0 +1,276 @@
+"""From a path to everything that is known before a number is touched.
+
+The model proved, its `train:` and `data:` blocks read, the optimizer and the regularizers resolved, the headers of the
+data held against the inputs. `dlc check` is this and nothing more, so neither numpy nor numba is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.driver import CheckResult, check
+from dlc.compiler.program import CheckedModel
+from dlc.compiler.settings import DATA_KEYS, TRAIN_KEYS, DataSettings, TrainSettings, disagreements, read_data, read_train
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for.
+
+    `hypers` are values by name; `settings` are texts of `train:` and `data:` settings (`--set batch=32`). `data_folder`
+    is where data paths start (by default the spec's folder). `dense` names one-hot inputs that come as real arrays.
+    """
+
+    path: Path
+    model: str | None = None
+    hypers: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    data_folder: Path | None = None
+    dense: frozenset[str] = frozenset()
+
+    @property
+    def folder(self) -> Path:
+        return self.data_folder if self.data_folder is not None else self.path.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked model with its settings. `checked` is None where there are errors among the `diagnostics`."""
+
+    request: Request
+    diagnostics: list[Diagnostic]
+    models: tuple[str, ...]
+    sources: Mapping[str, str]
+    checked: CheckedModel | None = None
+    train: TrainSettings = field(default_factory=TrainSettings)
+    data: DataSettings | None = None
+
+    @property
+    def failed(self) -> bool:
+        return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+
+def prepare(request: Request, *, headers: bool = True) -> Prepared:
+    """Checks one model of a file, and with `headers` the first lines of its data too."""
+    result = _check(request, request.model)
+    if result.checked is None:
+        found = list(result.diagnostics)
+        if not any(d.severity == "error" for d in found):
+            found.append(_which_model(request, result))
+        return Prepared(request, found, result.models, result.sources)
+    return _with_settings(request, result, result.checked, headers)
+
+
+def prepare_all(request: Request, *, headers: bool = True) -> Iterator[Prepared]:
+    """Checks every model of a file, or the one that is asked for."""
+    result = _check(request, request.model)
+    if result.checked is not None:
+        yield _with_settings(request, result, result.checked, headers)
+    elif len(result.models) < 2 or any(d.severity == "error" for d in result.diagnostics):
+        yield Prepared(request, list(result.diagnostics), result.models, result.sources)
+    else:
+        for name in result.models:
+            own = _check(request, name)
+            if own.checked is not None:
+                yield _with_settings(request, own, own.checked, headers)
+
+
+def _check(request: Request, model: str | None) -> CheckResult:
+    return check(request.path, model=model, hypers=request.hypers, root=request.root, dense=request.dense)
+
+
+def _which_model(request: Request, result: CheckResult) -> Diagnostic:
+    if not result.models:
+        return Diagnostic("N212", f"{request.path} has no model", None, help="write `model Name:` and its equations below")
+    names = ", ".join(result.models)
+    help = f"choose one with --model {result.models[0]}, or model={result.models[0]!r} in Python"
+    return Diagnostic("N212", f"{request.path} has several models: {names}", None, help=help)
+
+
+def _with_settings(request: Request, result: CheckResult, checked: CheckedModel, headers: bool) -> Prepared:
+    found = list(result.diagnostics)
+    train_texts = {key: text for key, text in request.settings.items() if key in TRAIN_KEYS}
+    data_texts = {key: text for key, text in request.settings.items() if key not in TRAIN_KEYS}
+    train, wrong = read_train(checked.train, checked.evaluate, train_texts, checked.metrics)
+    data, wrong_data = read_data(checked.data, checked.evaluate, tuple(checked.inputs), data_texts)
+    found += [*wrong, *wrong_data, *disagreements(data, train)]
+    if not wrong and has_loss(checked):
+        found += _training_mistakes(checked, train)
+    if data is not None and headers:
+        from dlc.runtime.data.headers import headers as header_mistakes
+
+        found += header_mistakes(data, request.folder, checked.inputs, request.root)
+    failed = any(diagnostic.severity == "error" for diagnostic in found)
+    # --set texts have files of their own, so that a message shows where a value comes from.
+    sources = dict(result.sources) | {f"--set {key}={text}": f"{key} = {text}" for key, text in request.settings.items()}
+    return Prepared(request, found, result.models, sources, None if failed else checked, train, data)
+
+
+def has_loss(checked: CheckedModel) -> bool:
+    """Whether the model can be trained: it has a loss line."""
+    return any(root.startswith("loss") for root in checked.training.roots)
+
+
+def _training_mistakes(checked: CheckedModel, train: TrainSettings) -> list[Diagnostic]:
+    """What the optimizer and the regularizers have wrong, tried on one learned parameter each."""
+    from dlc.compiler.elaborate.optimizer import read_optimizer, regularization
+    from dlc.compiler.ir import Builder
+
+    learned = [p for p in checked.parameters.values() if not p.frozen]
+    weights = [p for p in learned if p.weight]
+    b = Builder()
+    try:
+        rule = read_optimizer(checked, train.optimizer if "optimizer" in train.places else None)
+        for parameter in learned[:1]:
+            gradient = b.typed("gradient", (), (("name", parameter.name),), parameter.type)
+            rule.updates(b, {parameter.name: gradient})
+        for parameter in weights[:1]:
+            leaf = b.typed("parameter", (), (("name", parameter.name),), parameter.type)
+            regularization(checked, b, train.regularize, {parameter.name: leaf})
+    except DiagnosticError as error:
+        return error.diagnostics
+    return []
+
+
+# --- `--set name=value` ----------------------------------------------------------------------------------------
+
+
+def assignments(path: Path, model: str | None, texts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Which of `--set`'s names are hypers, with their values, and which are settings of a block, with their texts.
+
+    Raises DiagnosticError (T401) with the nearest name for one that is neither.
+    """
+    if not texts:
+        return {}, {}
+    hypers = _hypers_of(path, model)
+    inputs = _inputs_of(path, model)
+    values: dict[str, Any] = {}
+    settings: dict[str, str] = {}
+    found: list[Diagnostic] = []
+    for name, text in texts.items():
+        if name in hypers:
+            try:
+                values[name] = value_of(name, text)
+            except DiagnosticError as error:
+                found += error.diagnostics
+        elif name in TRAIN_KEYS or name in DATA_KEYS or name in inputs:
+            settings[name] = text
+        else:
+            found.append(_unknown(name, [*hypers, *TRAIN_KEYS, *DATA_KEYS]))
+    if found:
+        raise DiagnosticError(*found)
+    return values, settings
+
+
+def _unknown(name: str, known: list[str]) -> Diagnostic:
+    from dlc.compiler.diagnostics.suggest import did_you_mean
+
+    near = did_you_mean(name, known)
+    help = f"did you mean {near}?" if near else f"what can be set: {', '.join(dict.fromkeys(known))}"
+    return Diagnostic("T401", f"--set {name}: there is no such hyper and no such setting", None, help=help)
+
+
+def _statements(path: Path, model: str | None) -> Iterator[Any]:
+    from dlc.grammar import ast
+    from dlc.grammar.parse import parse
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    file, _ = parse(text, str(path))
+    for item in file.items:
+        if isinstance(item, ast.Definition) and item.kind == "model" and model in (None, item.name.id):
+            yield from item.parameters
+            yield from item.body or ()
+
+
+def _hypers_of(path: Path, model: str | None) -> list[str]:
+    from dlc.grammar import ast
+
+    return [s.name.id for s in _statements(path, model) if isinstance(s, ast.Hyper | ast.Parameter)]
+
+
+def _inputs_of(path: Path, model: str | None) -> list[str]:
+    from dlc.grammar import ast
+
+    declared = [s for s in _statements(path, model) if isinstance(s, ast.Declaration) and s.kind in ("input", "target")]
+    return [target.id for s in declared for target in s.targets if isinstance(target, ast.Name)]
+
+
+def value_of(name: str, text: str) -> Any:
+    """The value of a hyper from the command line: numbers, lists, words, and arithmetic of numbers. Raises T402."""
+    from dlc.compiler.settings.overrides import parsed
+
+    found: list[Diagnostic] = []
+    lines = parsed("train", {name: text}, found)
+    if found:
+        raise DiagnosticError(*found)
+    if len(lines[0].values) != 1:
+        help = f"a list is written in brackets: --set '{name}=[{text}]'"
+        raise DiagnosticError(Diagnostic("T402", f"--set {name} takes one value, not {text}", lines[0].span, help=help))
+    return _literal(lines[0].values[0], name, text)
+
+
+def _literal(expr: Any, name: str, text: str) -> Any:
+    from dlc.grammar import ast
+
+    match expr:
+        case ast.Number() | ast.String():
+            return expr.value
+        case ast.Name(id="true" | "True"):
+            return True
+        case ast.Name(id="false" | "False"):
+            return False
+        case ast.Name():
+            return expr.id
+        case ast.ListExpr():
+            return [_literal(item, name, text) for item in expr.items]
+        case ast.Unary(op="-"):
+            return -_number(expr.operand, name, text)
+        case ast.Binary(op="+" | "-" | "*" | "/" | "//" | "%" | "^"):
+            return _arithmetic(expr.op, _number(expr.left, name, text), _number(expr.right, name, text), expr, text)
+    raise DiagnosticError(Diagnostic("T402", f"--set {name} takes a number, a word or a list, not {text}", expr.span))
+
+
+def _number(expr: Any, name: str, text: str) -> Any:
+    value = _literal(expr, name, text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DiagnosticError(Diagnostic("T402", f"--set {name}: {value!r} is not a number", expr.span))
+    return value
+
+
+def _arithmetic(op: str, left: Any, right: Any, expr: Any, text: str) -> Any:
+    import operator
+
+    functions = {
+        "+": operator.add,
+        "-": operator.sub,
+        "*": operator.mul,
+        "/": operator.truediv,
+        "//": operator.floordiv,
+        "%": operator.mod,
+        "^": operator.pow,
+    }
+    try:
+        if op == "^" and abs(right) > 1000:
+            raise OverflowError
+        value = functions[op](left, right)
+    except (ZeroDivisionError, OverflowError):
+        raise DiagnosticError(Diagnostic("T402", f"{text} has no value", expr.span)) from None
+    return int(value) if op == "/" and value == int(value) and isinstance(left, int) else value
+
+
+def shown_path(path: Path) -> str:
+    """The path relative to the current folder where it lies below, as one would type it."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        return str(path)
+    return str(path) if relative.startswith("..") else relative
