@@ -154,8 +154,9 @@ class Reader:
     def _parse(self, tokens: list[Token], rule: str) -> Any:
         if rule == "line" and (word := keyword(tokens, 0, len(tokens))):
             tokens[0].type = word
-            if word == "frozen" and tokens[1].text in DECLARATION_WORDS:
-                tokens[1].type = tokens[1].text
+            for role in tokens[1:2]:
+                if word == "frozen" and role.text in DECLARATION_WORDS:
+                    role.type = role.text
         if len(tokens) >= MAX_STATEMENT or (len(tokens) > MAX_NESTING and nesting(tokens) > MAX_NESTING):
             raise Stuck(len(tokens), frozenset())
         state = tables().parse_interactive(start=rule).parser_state
@@ -171,7 +172,7 @@ class Reader:
                 node = self._with_colon(tokens, state)
             if node is None:
                 raise Stuck(at, expected) from None
-        if len(tokens) > MAX_TREE_DEPTH and depth(node) > MAX_TREE_DEPTH:
+        if len(tokens) > MAX_TREE_DEPTH and depth(node.build(()) if isinstance(node, Header) else node) > MAX_TREE_DEPTH:
             raise Mistake(_too_deep(tokens))
         return node
 

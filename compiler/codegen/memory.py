@@ -8,20 +8,20 @@ as it is needed. It grows with the number of examples: offsets are `fixed + per_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlc.compiler.codegen.fuse import Group, canonical
-from dlc.compiler.codegen.layout import LANES, Layout, Size, is_scalar, layout_of, round_up
+from dlc.compiler.codegen.fuse import Group
+from dlc.compiler.codegen.layout import Layout, Size, is_scalar, layout_of, round_up
 from dlc.compiler.codegen.schedule import Schedule
 from dlc.compiler.codegen.stored import Settled, loop_of, loop_times, readings
-from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import TensorType
 from dlc.compiler.ir import Graph, Node
 
 LINE = 64
 """Everything starts at a multiple of this many bytes: a line of the cache."""
 
+BOUND = frozenset({"input", "parameter", "state", "gradient"})
 SEED, STEP = 0, 1
 """The first two numbers are int64: what draws depend on besides their name."""
 
@@ -52,7 +52,7 @@ class Persistent:
 @dataclass(frozen=True)
 class Plan:
     """The transient part of one program. `place` is where each value is read; `stores` what each group writes, and
-    where to; `partials` belong to totals. `copies` are done at the end."""
+    where to; `partials` belong to totals; `copies` are done at the end."""
 
     inputs: Mapping[str, Buffer]
     results: Mapping[str, Buffer]
@@ -109,34 +109,44 @@ def buffer_of(name: str, node: Node, item: int) -> Buffer:
 
 
 def plan(
-    graph: Graph, settled: Settled, made: Schedule, shared: Persistent, names: Mapping[Node, str], item: int
+    graph: Graph,
+    settled: Settled,
+    made: Schedule,
+    shared: Persistent,
+    partial_sizes: Mapping[Group, Size],
+    names: Mapping[Node, str],
+    item: int,
 ) -> Plan:
     """Give every stored value of a program its place."""
     place: dict[Node, Buffer] = {}
     inputs: dict[str, Buffer] = {}
-    for node in graph.nodes:
-        if role(node) is Role.MEMORY and node.op != "input":
-            place[node] = shared.tensors[node.op, str(node.attr("name"))]
     offset = Size()
-    for node in sorted((n for n in graph.nodes if n.op == "input"), key=lambda n: str(n.attr("name"))):
-        buffer = place[node] = inputs[str(node.attr("name"))] = buffer_of(str(node.attr("name")), node, item)
-        buffer.offset, offset = offset, offset + buffer.size
+    for node in sorted((n for n in graph.nodes if n.op in BOUND), key=lambda n: str(n.attr("name"))):
+        name = str(node.attr("name"))
+        if node.op == "input":
+            place[node] = inputs[name] = buffer_of(name, node, item)
+            inputs[name].offset, offset = offset, offset + inputs[name].size
+        else:
+            place[node] = shared.tensors[node.op, name]
     for root, node in made.in_place.items():
         place[node] = target_of(root, shared)
-    results: dict[str, Buffer] = {}
-    for root, node in graph.roots.items():
-        if is_scalar(node.type) or root in made.in_place or root in made.copies:
-            continue
-        if role(node) is not Role.MEMORY and node not in place:
+    for node in graph.nodes:
+        if node in settled.stored and node not in place:
             place[node] = buffer_of(names[node], node, item)
-    stores, partials, needed = wanted_buffers(settled, made, place, names, item)
-    for root, node in graph.roots.items():
-        if not is_scalar(node.type) and not root.startswith("update."):
-            results[root] = place[node]
-    last = set(results.values()) | {place[node] for node in made.copies.values()}
-    size = allocate(made.groups, stores, partials, settled, place, last, offset)
+    stores = {group: [(n, place[n]) for n in group.members if settled.home[n] is group and n in place] for group in made.groups}
+    partials = {
+        node: Buffer(f"{names[node]}_parts", "transient", "partial", partial_sizes[group])
+        for group in made.groups
+        for node in group.totals
+    }
+    results = {
+        root: place[node]
+        for root, node in graph.roots.items()
+        if not is_scalar(node.type) and not root.startswith("update.")
+    }
     copies = [(node, target_of(root, shared)) for root, node in made.copies.items()]
-    del needed
+    kept = {*results.values(), *(place[node] for node, _ in copies)}
+    size = allocate(lifetimes(made.groups, settled, place, stores, partials, kept), offset)
     return Plan(inputs, results, place, stores, partials, copies, size)
 
 
@@ -146,3 +156,92 @@ def target_of(root: str, shared: Persistent) -> Buffer:
     if kind == "gradient":
         return shared.tensors["gradient", name]
     return shared.tensors.get(("parameter", name)) or shared.tensors["state", name]
+
+
+@dataclass
+class Life:
+    """A buffer and the kernels, by their number, that first write and last read it. It may take the place of
+    `successor_of`, which its kernel reads element by element before it writes."""
+
+    buffer: Buffer
+    first: int
+    last: int
+    successor_of: list[Buffer] = field(default_factory=list)
+
+
+def lifetimes(
+    groups: Sequence[Group],
+    settled: Settled,
+    place: Mapping[Node, Buffer],
+    stores: Mapping[Group, list[tuple[Node, Buffer]]],
+    partials: Mapping[Node, Buffer],
+    kept: set[Buffer],
+) -> list[Life]:
+    """The transient buffers in the order in which they are first written."""
+    lives: dict[Buffer, Life] = {}
+    for number, group in enumerate(groups):
+        for _, value, _ in readings(group, settled.home):
+            if place.get(value) in lives:
+                lives[place[value]].last = number
+        written = [buffer for _, buffer in stores[group]] + [partials[node] for node in group.totals]
+        for buffer in written:
+            if buffer.part == "transient":
+                lives[buffer] = Life(buffer, number, len(groups) if buffer in kept else number)
+        for node, buffer in stores[group]:
+            if buffer in lives:
+                lives[buffer].successor_of = [place[v] for v in consumed(node, group, settled, place)]
+    return list(lives.values())
+
+
+def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Buffer]) -> list[Node]:
+    """The stored values whose elements are read for the last time, in this group, before `node` is written."""
+    times = loop_times(group)
+    late: set[Node] = set()
+    found: dict[Node, None] = {}
+    for member, value, own in readings(group, settled.home):
+        if value not in place or place[value].part != "transient" or value.op == "input":
+            continue
+        same = own and group.kind in ("rows", "contraction") and place[value].layout == place[node].layout
+        if same and place[value].kind == place[node].kind and (times[member], loop_of(member)) <= (times[node], loop_of(node)):
+            found[value] = None
+        else:
+            late.add(value)
+    return [value for value in found if value not in late and settled.home.get(value) is not group]
+
+
+def allocate(lives: Sequence[Life], start: Size) -> Size:
+    """Give each buffer a slot that is free while it lives. A slot grows with its buffers; offsets are given at the end,
+    and the whole size is returned."""
+    slots: list[list[Buffer]] = []
+    sizes: list[Size] = []
+    free_from: list[int] = []
+    for life in lives:
+        number = _slot(life, slots, sizes, free_from)
+        if number is None:
+            number = len(slots)
+            slots.append([])
+            sizes.append(life.buffer.size)
+            free_from.append(0)
+        slots[number].append(life.buffer)
+        sizes[number] = sizes[number] if sizes[number].covers(life.buffer.size) else life.buffer.size
+        free_from[number] = life.last + 1
+    offset = start
+    for buffers, size in zip(slots, sizes, strict=True):
+        for buffer in buffers:
+            buffer.offset = offset
+        offset = offset + size
+    return offset
+
+
+def _slot(life: Life, slots: list[list[Buffer]], sizes: list[Size], free_from: list[int]) -> int | None:
+    """The slot for a buffer: its operand's, if that ends here, else the smallest free one that is or can be made large
+    enough."""
+    for number, buffers in enumerate(slots):
+        if buffers[-1] in life.successor_of and free_from[number] == life.first + 1:
+            return number
+    fitting = [
+        number
+        for number, size in enumerate(sizes)
+        if free_from[number] <= life.first and (size.covers(life.buffer.size) or life.buffer.size.covers(size))
+    ]
+    return min(fitting, key=lambda number: abs(sizes[number].at(LINE) - life.buffer.size.at(LINE)), default=None)

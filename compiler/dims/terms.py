@@ -179,18 +179,17 @@ def _whole_part(op: str, p: Dim, q: Dim) -> tuple[Dim, Dim]:
 
 
 def cancel(a: Dim, b: Dim) -> tuple[Dim, Dim, Dim]:
-    """(p, q, c) with a = c*p, b = c*q: integer coefficients, no common monomial, no negative powers, q's lead > 0."""
+    """(p, q, c) with a = c*p, b = c*q: integer coefficients, no common factor, no negative powers; q > 0 where b > 0."""
     if b.constant == 0:
         raise ZeroDivisionError("division by zero")
     if a.constant == 0:
         return ZERO, ONE, b
     monomials = [dict(m) for d in (a, b) for m in d.terms]
     atoms = {atom for m in monomials for atom in m}
-    shared = monomial_of(
-        (atom, least) for atom in atoms if (least := min(m.get(atom, 0) for m in monomials)) != 0
-    )
+    lowest = [(atom, min(m.get(atom, 0) for m in monomials)) for atom in atoms]
+    shared = monomial_of((atom, e) for atom, e in lowest if e < 0 or (e > 0 and _surely_below(ZERO, Dim.atom(atom))))
     scale = _gcd(content(a), content(b))
-    if b.terms[lead(b)] < 0:
+    if b.constant is not None and b.constant < 0:
         scale = -scale
     common = Dim({shared: integral(scale)})
     undo = power(common, -1)

@@ -42,6 +42,7 @@ SOFTMAX: tuple[Rule, ...] = (
 
 BINARY_CROSS_ENTROPY: tuple[Rule, ...] = (
     rule("(1 - y) * softplus(z) + y * softplus(-z)", "softplus(z) - y * z"),
+    rule("y * softplus(-z) - (y - 1) * softplus(z)", "softplus(z) - y * z"),
     rule(
         "sum((1 - y) * softplus(z), axes=k) + sum(y * softplus(-z), axes=k)",
         "sum(softplus(z) - y * z, axes=k)",

@@ -26,7 +26,7 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import cfunc, njit, types
-from numba.core import sigutils
+from numba.core import cgutils, sigutils
 from numba.extending import intrinsic, models, register_model
 
 __all__ = ["CacheFolderError", "Kernel", "address_of", "cache_folder", "fingerprint", "kernel", "program"]
@@ -102,7 +102,7 @@ def address_of(typing: Any, called: Any) -> tuple[Any, Any]:
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(called.sig.args))
-        declared = builder.module.globals.get(called.symbol) or ir.Function(builder.module, kind, called.symbol)
+        declared = cgutils.get_or_insert_function(builder.module, kind, called.symbol)
         return builder.ptrtoint(declared, ir.IntType(64))
 
     return types.intp(called), lower

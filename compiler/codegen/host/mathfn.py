@@ -14,6 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dlc.compiler.codegen.host.formulas import (
@@ -39,6 +40,8 @@ __all__ = [
     "expm1",
     "log",
     "log1p",
+    "maximum",
+    "minimum",
     "normal01_float32",
     "normal01_float64",
     "sigmoid",
@@ -138,9 +141,8 @@ class LlvmArithmetic:
         return Value(self, self.builder.fadd(product, c.value, flags=CONTRACT))
 
     def sqrt(self, x: Value) -> Value:
-        symbol = f"llvm.sqrt.f{self.int.width}"
         kind = ir.FunctionType(self.float, [self.float])
-        function = self.builder.module.globals.get(symbol) or ir.Function(self.builder.module, kind, symbol)
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.f{self.int.width}")
         return Value(self, self.builder.call(function, [x.value]))
 
     def abs(self, x: Value) -> Value:
@@ -194,6 +196,27 @@ tanh = unary(tanh_formula)
 sigmoid = unary(sigmoid_formula)
 softplus = unary(softplus_formula)
 erf = unary(erf_formula)
+
+
+def larger_or_smaller(name: str) -> Any:
+    """The intrinsic of llvm.maximum or llvm.minimum: NaN where either is NaN, like NumPy's, and as a reduction over a
+    row it vectorises, which a comparison of floats that may be NaN does not."""
+
+    @intrinsic
+    def compiled(typing: Any, x: Any, y: Any) -> Any:
+        def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            symbol, kind = f"llvm.{name}.f{signature.return_type.bitwidth}", args[0].type
+            declared = ir.FunctionType(kind, [kind, kind])
+            return builder.call(cgutils.get_or_insert_function(builder.module, declared, symbol), args)
+
+        kind = types.float32 if x is types.float32 and y is types.float32 else types.float64
+        return kind(kind, kind), lower
+
+    return compiled
+
+
+maximum = larger_or_smaller("maximum")
+minimum = larger_or_smaller("minimum")
 
 
 Sample = Callable[[LlvmArithmetic, Callable[[Value], Value], Value], Value]

@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dlc.compiler.codegen.host.machine import Dtype, Host, host, item_bytes
@@ -52,7 +53,7 @@ class Lines:
         self.lanes = lanes
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
         name = f"llvm.fmuladd.v{lanes}f{8 * self.bytes}"
-        self.fmuladd = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        self.fmuladd = cgutils.get_or_insert_function(builder.module, kind, name)
 
     def move(self, address: ir.Value, elements: int | ir.Value, stride: int = 1) -> ir.Value:
         """The address of the element `elements * stride` further on."""

@@ -83,6 +83,30 @@ def test_limits(name: str, dtype: str) -> None:
     np.testing.assert_allclose(evaluate(name, x), exact, rtol=4e-7, atol=float(np.finfo(dtype).smallest_subnormal) * 2)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "meaning"), [("maximum", np.maximum), ("minimum", np.minimum)])
+def test_larger_and_smaller(name: str, meaning: Any, dtype: str) -> None:
+    """Of two numbers, and over an array, with NaN wherever NumPy has it."""
+    function = getattr(mathfn, name)
+
+    @njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+    def both(x: Any, y: Any, z: Any) -> Any:
+        extreme = x[0]
+        for i in range(x.size):
+            z[i] = function(x[i], y[i])
+            extreme = function(extreme, x[i])
+        return extreme
+
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((2, 1000)).astype(dtype)
+    z = np.empty_like(x)
+    assert both(x, y, z) == meaning.reduce(x)
+    np.testing.assert_array_equal(z, meaning(x, y))
+    x[500], y[7], y[8], x[9] = np.nan, np.nan, np.inf, -np.inf
+    assert np.isnan(both(x, y, z))
+    np.testing.assert_array_equal(z, meaning(x, y))
+
+
 def test_exp_reaches_down_to_subnormal_numbers() -> None:
     for dtype, lowest in (("float32", -103.0), ("float64", -744.0)):
         x = np.linspace(lowest, lowest + 15, 1000).astype(dtype)

@@ -66,7 +66,8 @@ def consistent_facts(draw: st.DrawFn) -> tuple[list[Relation], dict[Symbol, int]
             left = mod(left, draw(divisors()).dim)
         if kind != "order":
             right = Dim.of(left.evaluate(sizes))
-        relations.append(Relation(draw(st.sampled_from([o for o in OPS if Relation(o, left, right).holds(sizes)])), left, right))
+        true = [relation for o in OPS if (relation := Relation(o, left, right)).holds(sizes)]
+        relations.append(draw(st.sampled_from(true)))
     return relations, sizes
 
 

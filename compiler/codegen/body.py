@@ -1,0 +1,211 @@
+"""The text of values inside a kernel: loads, stores, formulas, and what the kernel takes as arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dlc.compiler.codegen.fuse import Group, canonical
+from dlc.compiler.codegen.layout import NotSupported, is_scalar, layout_of, sizes_of
+from dlc.compiler.codegen.memory import SEED, STEP, Buffer
+from dlc.compiler.codegen.text import KernelEmitter, identifier
+from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role
+from dlc.compiler.ir import Node
+from dlc.compiler.ops import OPS, Elementwise
+
+Argument = Node | Buffer | str
+"""What a kernel is given: a single number, a buffer's address, or one of the words `m`, `seed`, `step`, `flag`."""
+
+PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
+"""Constants written into a kernel; others are arguments, so that a new learning rate needs no new kernel."""
+
+AT = {"real": "real_at", "truth": "real_at", "index": "int64_at", "partial": "float64_at"}
+
+
+@dataclass
+class Arguments:
+    """The argument block of a kernel: its entries in order, and their names inside the kernel."""
+
+    check: bool = False
+    entries: list[Argument] = field(default_factory=lambda: ["m"])
+    names: dict[Argument, str] = field(default_factory=lambda: {"m": "m"})
+    pointers: dict[Buffer, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=lambda: set(RESERVED))
+
+    def name(self, entry: Argument, wish: str) -> str:
+        """The name of an entry, which is added on first use."""
+        if entry not in self.names:
+            self.names[entry] = self.fresh(wish)
+            self.entries.append(entry)
+        return self.names[entry]
+
+    def fresh(self, wish: str) -> str:
+        made = identifier(wish, self.taken)
+        self.taken.add(made)
+        return made
+
+    def address(self, buffer: Buffer) -> str:
+        """The address of a buffer, in bytes."""
+        return self.name(buffer, f"{family(buffer.name)}_start")
+
+    def pointer(self, buffer: Buffer) -> str:
+        """A typed pointer to a buffer."""
+        if buffer not in self.pointers:
+            self.pointers[buffer] = self.fresh(family(buffer.name))
+            self.address(buffer)
+        return self.pointers[buffer]
+
+    def end(self, buffer: Buffer) -> str:
+        """Under check: how many elements the buffer has."""
+        self.address(buffer)
+        return f"{self.names[buffer]}_end"
+
+    @property
+    def flag(self) -> str:
+        return self.name("flag", "flag")
+
+    def lines(self) -> list[str]:
+        """The statements that open the block."""
+        if any(isinstance(entry, Node) for entry in self.entries):
+            lines = ["given, numbers = int64_at(args), float64_at(args)"]
+        else:
+            lines = ["given = int64_at(args)"]
+        place = 0
+        for entry in self.entries:
+            name = self.names[entry]
+            lines.append(f"{name} = real(numbers[{place}])" if isinstance(entry, Node) else f"{name} = given[{place}]")
+            place += 1
+            if isinstance(entry, Buffer) and entry in self.pointers:
+                lines.append(f"{self.pointers[entry]} = {AT[entry.kind]}({name})")
+            if self.check and isinstance(entry, Buffer):
+                lines.append(f"{name}_end = given[{place}]")
+                place += 1
+        return lines
+
+
+RESERVED = frozenset(
+    "m i j k l n r u p args first last given numbers unit rows real one zero tile terms begin end step seed".split()
+)
+
+
+def family(name: str) -> str:
+    """A name without its indices, so that the kernels of equal layers have equal texts: `W_1` and `W_2` give `W`."""
+    return re.sub(r"(_\d+)+$", "", name) or name
+
+
+class Body:
+    """Writes what the members of a group are worth, at a point of its loops.
+
+    `locals` are members whose value a variable holds. A member that is neither held nor stored is written out where it
+    is read.
+    """
+
+    def __init__(
+        self, group: Group, place: Mapping[Node, Buffer], names: Mapping[Node, str], item: str, arguments: Arguments
+    ) -> None:
+        self.group, self.place, self.names, self.item, self.arguments = group, place, names, item, arguments
+        self.locals: dict[Node, str] = {}
+        self.emitter = KernelEmitter()
+
+    # --- values ------------------------------------------------------------------------------------------------
+
+    def value(self, node: Node, point: Point) -> str:
+        """The text of a value at a point."""
+        if is_scalar(node.type):
+            return self.number(node)
+        if node in self.locals and (point == canonical(node) or self.group.kind == "columns"):
+            return self.locals[node]
+        own = node in self.group.members and node not in self.locals and point == canonical(node)
+        if node in self.place and not (own and self.unwritten(node)):
+            return self.load(self.place[node], point)
+        return self.formula(node, point)
+
+    def unwritten(self, node: Node) -> bool:
+        """Whether the loops have not come to the place where the value is stored."""
+        return node not in self.written
+
+    written: frozenset[Node] = frozenset()
+
+    def formula(self, node: Node, point: Point) -> str:
+        """The value written out."""
+        if node.op in DRAWS:
+            return self.draw(node, point)
+        op = OPS[node.op]
+        if isinstance(op, Elementwise):
+            parts = [self.value(v, p) for v, p in zip(node.inputs, operand_points(node, point), strict=True)]
+            return op.emit(self.emitter, *parts, **node.keywords)
+        if role(node) is Role.INLINE:
+            return self.moved(node, point)
+        raise NotSupported(f"{node.op} inside a fused loop", node)
+
+    def moved(self, node: Node, point: Point) -> str:
+        """An inline value: some element of its operand, or a number made from its place."""
+        if node.op == "position":
+            return f"real({point[node.attr('axis')]} + 1)"
+        places = operand_points(node, point)
+        if node.op == "gather":
+            index = self.value(node.inputs[1], places[0])
+            table = node.inputs[0]
+            return self.value(table, (*point[: table.type.rank - 1], index))
+        element = self.value(node.inputs[0], places[0])
+        if node.op == "one_hot":
+            return f"({self.emitter.number(1)} if {element} == {point[node.attr('axis')]} else {self.emitter.number(0)})"
+        if node.op == "shift":
+            return f"({element} if {point[node.attr('axis')]} > 0 else {self.emitter.number(0)})"
+        return element
+
+    def number(self, node: Node) -> str:
+        """A single number: a literal, or an argument."""
+        if node.op == "constant" and abs(node.attr("value")) in PLAIN:
+            return self.emitter.number(node.attr("value"))
+        return self.arguments.name(node, family(self.names.get(node, node.op)))
+
+    def draw(self, node: Node, point: Point) -> str:
+        """A random number: it depends on the seed, the step, the draw's name and the element's place in C order."""
+        seed, step = self.arguments.name("seed", "seed_"), self.arguments.name("step", "step_")
+        return f"{DRAWS[node.op]}_{self.item}({seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)})"
+
+    # --- memory ------------------------------------------------------------------------------------------------
+
+    def load(self, buffer: Buffer, point: Point) -> str:
+        text = self.element(buffer, point)
+        return f"({text} != {self.emitter.number(0)})" if buffer.kind == "truth" else text
+
+    def store(self, buffer: Buffer, point: Point, value: str) -> str:
+        return f"{self.element(buffer, point)} = {f'real({value})' if buffer.kind == 'truth' else value}"
+
+    def element(self, buffer: Buffer, point: Point) -> str:
+        """`W[i * 512 + j]`"""
+        assert buffer.layout is not None
+        index = offset_text(point, buffer.layout.strides)
+        if self.arguments.check:
+            index = f"inside({index}, {self.arguments.end(buffer)}, {self.arguments.flag})"
+        return f"{self.arguments.pointer(buffer)}[{index}]"
+
+
+def offset_text(point: Point, strides: tuple[int, ...]) -> str:
+    """Where an element lies, counted in elements: the largest stride first."""
+    terms = sorted(((stride, index) for stride, index in zip(strides, point, strict=True) if index != "0"), key=_largest)
+    return " + ".join(index if stride == 1 else f"{index} * {stride}" for stride, index in terms) or "0"
+
+
+def _largest(term: tuple[int, str]) -> int:
+    return -term[0]
+
+
+def element_number(node: Node, point: Point) -> str:
+    """The number of an element in C order of the logical shape."""
+    sizes = sizes_of(node.type, node)
+    text = "0"
+    for size, index in zip(sizes, point, strict=True):
+        length = "m" if size is None else str(size)
+        text = index if text == "0" else text if size == 1 else f"({text}) * {length} + {index}"
+    return text
+
+
+def tensor_width(node: Node) -> int:
+    return layout_of(node.type, node).width
+
+
+__all__ = ["SEED", "STEP", "Argument", "Arguments", "Body", "element_number", "offset_text", "tensor_width"]

@@ -1,0 +1,114 @@
+"""Loss and metrics of a whole split, batch by batch.
+
+In a metric `m` is the whole split: its sums over `m` go on over the batches, and the formula around them is applied
+once, to the totals. A sum that needs another sum first takes a pass of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.compiler.driver import Programs
+from dlc.compiler.ir import Graph
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
+from dlc.compiler.program import CheckedModel, InputDeclaration, M
+from dlc.runtime.data.dataset import to_declared
+from dlc.runtime.data.layout import Layout
+from dlc.runtime.engine import Arrays, Engine, example_count, rows_of
+from dlc.runtime.reference import evaluate
+
+BATCH = 256
+"""Examples a batch of an evaluation has at least: large enough for the matrix tile, small enough for the cache."""
+
+
+def batches(inputs: Arrays, declarations: Mapping[str, InputDeclaration], size: int) -> Iterator[dict[str, Any]]:
+    """The inputs in batches of examples; once as they are where nothing has examples."""
+    count = example_count(inputs, declarations)
+    if count is None:
+        yield dict(inputs)
+        return
+    for start in range(0, count, size):
+        yield rows_of(inputs, declarations, slice(start, start + size))
+
+
+def measure(
+    engine: Engine, checked: CheckedModel, programs: Programs, inputs: Arrays, size: int = BATCH
+) -> dict[str, float]:
+    """`loss` (where the model has one) and every metric of the examples, by the evaluation program."""
+    plan = programs.evaluation
+    known: dict[str, Any] = {}
+    for level in range(len(plan.levels)):
+        totals: dict[str, Any] = {}
+        for batch in batches(inputs, checked.inputs, size):
+            for name, value in engine.totals(level, batch, known).items():
+                totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
+        known |= totals
+    sizes = {M: example_count(inputs, checked.inputs) or 1}
+    bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in known.items()}
+    return {
+        name: float(evaluate(graph, bindings, sizes)["value"].reshape(()))
+        for name, graph in plan.formulas.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """`counts[truth, prediction]`: how often a class was taken for another."""
+
+    target: str
+    output: str
+    labels: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+
+def classified(checked: CheckedModel) -> tuple[str, str] | None:
+    """The `one_hot` target and the output that predicts it: the first pair of equal shapes."""
+    for target in checked.inputs.values():
+        if target.role != "target" or not target.one_hot:
+            continue
+        for output in checked.outputs:
+            if checked.evaluation.roots[f"output.{output}"].type.sizes == target.type.sizes:
+                return target.name, output
+    return None
+
+
+def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """The table of counts; a missing truth (-1) is not counted."""
+    known = truth >= 0
+    return np.bincount(truth[known] * classes + predicted[known], minlength=classes**2).reshape(classes, classes)
+
+
+def example_losses(engine: Engine, checked: CheckedModel, inputs: Arrays) -> NDArray[np.float64] | None:
+    """Each example's own loss in float64, by the evaluation program; None where no loss line has examples."""
+    roots = {
+        name: node
+        for name, node in checked.evaluation.roots.items()
+        if name.startswith("loss.") and node.type.rank
+    }
+    if not roots:
+        return None
+    graph = run(Graph.of(roots), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS))
+    bindings: dict[tuple[str, str], Any] = {("parameter", name): value for name, value in engine.parameters.items()}
+    bindings |= {("state", name): value for name, value in engine.states.items()}
+    parts = []
+    for batch in batches(inputs, checked.inputs, BATCH):
+        for name, array in batch.items():
+            layout = Layout.of(checked.inputs[name])
+            bindings["input", name] = array if layout.batch is None else to_declared(array, layout)
+        sizes = {M: example_count(batch, checked.inputs) or 1}
+        values = evaluate(graph, bindings, sizes)
+        parts.append(np.asarray(sum(value.reshape(-1) for value in values.values()), np.float64))
+    return np.concatenate(parts)
+
+
+def shown(value: float) -> str:
+    """A measured number as people read it: `0.0962`, `1.23e-05`, `nan`."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"

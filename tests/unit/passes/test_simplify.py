@@ -1,0 +1,178 @@
+"""Simplification: same values, the course's form, a fixed point."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from pass_cases import TYPES, M, labels, program, text, with_gradient
+
+from dlc.compiler.ir import Graph
+from dlc.compiler.ir.formula import formula
+from dlc.compiler.ops import OPS
+from dlc.compiler.passes import erase, expand, run, simplify
+from dlc.runtime.reference import evaluate
+
+FORMS = [
+    ("x * 1 + 0", "x"),
+    ("0 - x", "neg(x)"),
+    ("x + -y", "sub(x, y)"),
+    ("-x + y", "sub(y, x)"),
+    ("-x - -y", "sub(y, x)"),
+    ("-x * -y", "mul(x, y)"),
+    ("x + -2 * y", "sub(x, mul(2, y))"),
+    ("sum(-x, axes=(0,))", "neg(sum(x, axes=(0,)))"),
+    ("sum(x * s, axes=(0,))", "mul(s, sum(x, axes=(0,)))"),
+    ("2 * (3 * x)", "mul(6, x)"),
+    ("x * 2 * s", "mul(mul(2, s), x)"),
+    ("x ** 1", "x"),
+    ("x ** 0.5", "sqrt(x)"),
+    ("x + x", "mul(2, x)"),
+    ("x - (1 - 1) * 5", "x"),
+    ("exp(0) * x", "x"),
+    ("W.T.T", "W"),
+    ("-(-W).T", "transpose(W)"),
+    ("W @ -x", "neg(matmul(W, x))"),
+    ("select(x > 0, y, y)", "y"),
+    ("select(x > 0, y, 0) + select(x > 0, 0, z)", "select(gt(x, 0), y, z)"),
+    ("sum(sum(x, axes=(0,)), axes=(1,))", "sum(x, axes=(0, 1))"),
+    ("sum(row, axes=(0,))", "row"),
+    ("1 - (1 - x)", "x"),
+    ("y * x - x * y + z", "add(sub(mul(y, x), mul(y, x)), z)"),
+    ("0 * real(x > 0)", "broadcast(0, axes=(3, m))"),
+    ("0 * x", "mul(0, x)"),
+    ("x - x", "sub(x, x)"),
+    ("x / x", "div(x, x)"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), FORMS, ids=[form[0] for form in FORMS])
+def test_forms(before: str, after: str) -> None:
+    _, graph, _ = program(before)
+    shown = text(run(graph, (simplify,)).roots["0"])
+    assert shown.replace("Axis(size=Dim(3), name=None, one=False)", "3").replace(
+        "Axis(size=Dim(m), name=None, one=False)", "m"
+    ) == after
+
+
+def test_broadcasts_only_where_an_op_does_not_broadcast_by_itself() -> None:
+    b, _, inputs = program()
+    axes = inputs["x"].type.axes
+    values = {**inputs, "axes": axes}
+    grown = formula("broadcast(column, axes=axes) * x + broadcast(s, axes=axes)").build(b, values)
+    both = formula("broadcast(column, axes=axes) + row").build(b, values)
+    once = formula("exp(broadcast(column, axes=axes))").build(b, values)
+    counted = formula("sum(broadcast(row, axes=axes), axes=(0,))").build(b, values)
+    graph = run(erase(Graph.of({"grown": grown, "both": both, "once": once, "counted": counted})), (simplify,))
+    assert text(graph.roots["grown"]) == "add(mul(column, x), s)"
+    assert text(graph.roots["both"]).startswith("add(broadcast(column")
+    assert text(graph.roots["once"]).startswith("broadcast(exp(column)")
+    assert text(graph.roots["counted"]) == "mul(3, row)"
+
+
+def test_one_hot_columns_sum_to_1() -> None:
+    b, _, inputs = program()
+    graph = Graph.of({"0": formula("x * sum(Y, axes=(0,))").build(b, {"x": inputs["x"], "Y": labels(b)})})
+    assert text(run(graph, (erase, simplify)).roots["0"]) == "x"
+
+
+@pytest.mark.parametrize(
+    ("activation", "gradient"),
+    [
+        ("tanh(z)", "mul(x, sub(1, pow(tanh(z), 2)))"),
+        ("max(0, z)", "select(gt(z, 0), x, 0)"),
+        ("max(z, 0)", "select(gt(z, 0), x, 0)"),
+        ("max(0.01 * z, z)", "select(gt(z, 0), x, mul(0.01, x))"),
+        ("1 / (1 + exp(-z))", "mul(x, mul(sigmoid(z), sub(1, sigmoid(z))))"),
+        ("select(z > 0, z, exp(z) - 1)", "select(gt(z, 0), x, mul(exp(z), x))"),
+        ("log(1 + exp(z))", "mul(x, sigmoid(z))"),
+        ("z ** 2", "mul(2, mul(x, z))"),
+    ],
+)
+def test_derivatives_read_like_the_course(activation: str, gradient: str) -> None:
+    """x stands for dA: the gradient of sum(dA * g(z)) is dA * g'(z)."""
+    _, graph, _ = program(f"{activation} * x")
+    assert text(with_gradient(graph, "z").roots["gradient"]) in (gradient, gradient.replace("mul(exp(z), x)", "mul(x, exp(z))"))
+
+
+def test_hidden_layer_reads_like_the_course() -> None:
+    """dZ1 = W2.T @ dZ2 * (1 - A1^2)"""
+    _, graph, _ = program("Y * (W @ tanh(z))".replace("Y", "s"))
+    shown = text(with_gradient(graph, "z").roots["gradient"])
+    assert shown.startswith("mul(s, mul(") or shown.startswith("mul(matmul(transpose(W)")
+
+
+def test_powers_are_written_out_for_the_machine() -> None:
+    _, graph, _ = program("x ** 2 + y ** 3")
+    assert text(expand(graph).roots["0"]) == "add(mul(x, x), mul(mul(y, y), y))"
+
+
+class RandomProgram:
+    """Random formulas over `TYPES`, with the shapes that fit."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.b, _, self.inputs = program()
+
+    def matrix(self, depth: int):  # type: ignore[no-untyped-def]
+        r, b = self.random, self.b
+        if depth == 0:
+            return self.inputs[r.choice(["x", "y", "z"])]
+        x = self.matrix(depth - 1)
+        match r.randrange(9):
+            case 0:
+                return b.add(r.choice(["neg", "tanh", "sigmoid", "abs", "real_sign"]).replace("real_sign", "sign"), x)
+            case 1 | 2:
+                return b.add(r.choice(["add", "sub", "mul", "max", "min"]), x, self.matrix(depth - 1))
+            case 3:
+                return b.add(r.choice(["add", "sub", "mul"]), *r.sample([x, self.part(depth - 1)], 2))
+            case 4:
+                grown = b.add("broadcast", self.part(depth - 1), axes=x.type.axes)
+                return b.add(r.choice(["add", "sub", "mul"]), *r.sample([x, grown], 2))
+            case 5:
+                condition = b.add(r.choice(["lt", "ge"]), x, self.part(depth - 1))
+                chosen = [self.matrix(depth - 1), b.constant(float(r.randrange(2)))]
+                return b.add("select", condition, *r.sample(chosen, 2))
+            case 6:
+                return b.add("sum", x, axes=r.choice([(0,), (1,), (0, 1)])) if False else b.add(
+                    "sub", x, b.add("sum", x, axes=r.choice([(0,), (1,), (0, 1)]))
+                )
+            case 7:
+                return b.add("transpose", b.add(r.choice(["neg", "tanh"]), b.add("transpose", x)))
+            case _:
+                return b.add("div", x, b.constant(float(r.choice([-2, -1, 1, 4]))))
+
+    def part(self, depth: int):  # type: ignore[no-untyped-def]
+        """A scalar, a constant, a row or a column."""
+        r, b = self.random, self.b
+        match r.randrange(6):
+            case 0:
+                return self.inputs[r.choice(["s", "t"])]
+            case 1:
+                return b.constant(float(r.choice([-2, -1, 0, 1, 3])))
+            case 2:
+                return self.inputs[r.choice(["row", "column"])]
+            case 3:
+                return b.add("mul", b.constant(float(r.choice([-2, 3]))), self.inputs["s"])
+            case 4:
+                return b.add("neg", self.part(depth))
+            case _:
+                return b.add("sum", self.matrix(depth), axes=r.choice([(0,), (1,)])) if depth else self.inputs["t"]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_random_programs_keep_their_value_and_reach_a_fixed_point(seed: int) -> None:
+    made = RandomProgram(seed)
+    graph = erase(Graph.of({"0": made.matrix(5)}))
+    simple = run(graph, (simplify,))
+    rng = np.random.default_rng(seed)
+    bindings = {("input", name): rng.normal(size=[4 if s == M else s for s in _shape(name)]) for name in TYPES}
+    before, after = (evaluate(g, bindings, {M: 4})["0"] for g in (graph, simple))
+    np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9 * (1 + np.abs(before).max()))
+    assert str(run(simple, (simplify,))) == str(simple)
+    assert all(OPS[node.op] for node in simple.nodes)
+
+
+def _shape(name: str) -> list[object]:
+    return [M if axis.size.constant is None else int(axis.size.constant) for axis in TYPES[name].axes]
