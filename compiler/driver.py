@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import Loader, Source, file_scope, library_sources
 from dlc.compiler.elaborate.model import elaborate_model
+from dlc.compiler.elaborate.optimizer import read_optimizer, regularization
 from dlc.compiler.elaborate.report import LIBRARY, Findings, Poisoned, Stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.training import Programs, training_programs
+from dlc.compiler.ir import Builder, Node
+from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import CheckedModel
 from dlc.grammar import ast
 
@@ -84,6 +87,25 @@ def programs(
     return training_programs(checked, optimizer, regularize, clip)
 
 
+def check_training(
+    checked: CheckedModel, optimizer: ast.Expr | None, regularize: tuple[ast.Expr, ...] = ()
+) -> list[Diagnostic]:
+    """What is wrong with the optimizer and the regularizers of a `train:` block, found on one parameter each."""
+    learned = [name for name, parameter in checked.parameters.items() if not parameter.frozen][:1]
+    weights = [name for name, parameter in checked.parameters.items() if parameter.weight][:1]
+    b = Builder()
+
+    def leaf(name: str) -> Node:
+        return b.typed("parameter", (), (("name", name),), plain_type(checked.parameters[name].type))
+
+    try:
+        read_optimizer(checked, optimizer).updates(b, {name: leaf(name) for name in learned})
+        regularization(checked, b, regularize, {name: leaf(name) for name in weights})
+    except DiagnosticError as error:
+        return error.diagnostics
+    return []
+
+
 def _file_names(source: Source, findings: Findings) -> Scope:
     """The file's scope, with its top-level constants."""
     scope = file_scope(source)
@@ -130,4 +152,4 @@ def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block |
     return found
 
 
-__all__ = ["CheckResult", "Programs", "check", "programs"]
+__all__ = ["CheckResult", "Programs", "check", "check_training", "programs"]

@@ -64,7 +64,7 @@ class Builder:
     def exprs(c: Values) -> tuple[ast.Expr, ...]:
         return tuple(c[::2])
 
-    names = items = exprs
+    names = elements = exprs
 
     @staticmethod
     def arguments(c: Values) -> tuple[ast.Argument, ...]:
@@ -106,14 +106,14 @@ class Builder:
 
     @staticmethod
     def shape(c: Values) -> ast.Shape:
-        return ast.Shape(items=c[1] if len(c) > 2 else (), span=c[0].span.to(c[-1].span))
+        return ast.Shape(items=tuple(c[1:-1:2]), span=c[0].span.to(c[-1].span))
 
     @classmethod
     def parentheses(cls, c: Values) -> ast.Expr:
         """`(x)` is `x`, with the brackets in its span; what only a shape may hold makes a shape of it."""
-        if len(c) == 3 and len(c[1]) == 1 and not isinstance(c[1][0], ast.NamedAxis | ast.Rest | ast.Spread):
-            return replace(c[1][0], span=c[0].span.to(c[2].span))  # type: ignore[no-any-return]
-        return cls.shape(c)
+        if isinstance(c[1], ast.NamedAxis | ast.Rest | ast.Spread):
+            return cls.shape(c)
+        return replace(c[1], span=c[0].span.to(c[2].span))  # type: ignore[no-any-return]
 
     @staticmethod
     def named_axis(c: Values) -> ast.NamedAxis:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dlc.compiler.codegen.fuse import Group, canonical
-from dlc.compiler.codegen.layout import NotSupported, is_scalar, layout_of, sizes_of
-from dlc.compiler.codegen.memory import SEED, STEP, Buffer
+from dlc.compiler.codegen.fuse import canonical
+from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
+from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.text import KernelEmitter, identifier
 from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role
 from dlc.compiler.ir import Node
@@ -101,10 +101,8 @@ class Body:
     is read.
     """
 
-    def __init__(
-        self, group: Group, place: Mapping[Node, Buffer], names: Mapping[Node, str], item: str, arguments: Arguments
-    ) -> None:
-        self.group, self.place, self.names, self.item, self.arguments = group, place, names, item, arguments
+    def __init__(self, place: Mapping[Node, Buffer], names: Mapping[Node, str], dtype: str, arguments: Arguments) -> None:
+        self.place, self.names, self.dtype, self.arguments = place, names, dtype, arguments
         self.locals: dict[Node, str] = {}
         self.emitter = KernelEmitter()
 
@@ -114,18 +112,9 @@ class Body:
         """The text of a value at a point."""
         if is_scalar(node.type):
             return self.number(node)
-        if node in self.locals and (point == canonical(node) or self.group.kind == "columns"):
+        if node in self.locals and point == canonical(node):
             return self.locals[node]
-        own = node in self.group.members and node not in self.locals and point == canonical(node)
-        if node in self.place and not (own and self.unwritten(node)):
-            return self.load(self.place[node], point)
-        return self.formula(node, point)
-
-    def unwritten(self, node: Node) -> bool:
-        """Whether the loops have not come to the place where the value is stored."""
-        return node not in self.written
-
-    written: frozenset[Node] = frozenset()
+        return self.load(self.place[node], point) if node in self.place else self.formula(node, point)
 
     def formula(self, node: Node, point: Point) -> str:
         """The value written out."""
@@ -164,7 +153,7 @@ class Body:
     def draw(self, node: Node, point: Point) -> str:
         """A random number: it depends on the seed, the step, the draw's name and the element's place in C order."""
         seed, step = self.arguments.name("seed", "seed_"), self.arguments.name("step", "step_")
-        return f"{DRAWS[node.op]}_{self.item}({seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)})"
+        return f"{DRAWS[node.op]}_{self.dtype}({seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)})"
 
     # --- memory ------------------------------------------------------------------------------------------------
 
@@ -202,10 +191,3 @@ def element_number(node: Node, point: Point) -> str:
         length = "m" if size is None else str(size)
         text = index if text == "0" else text if size == 1 else f"({text}) * {length} + {index}"
     return text
-
-
-def tensor_width(node: Node) -> int:
-    return layout_of(node.type, node).width
-
-
-__all__ = ["SEED", "STEP", "Argument", "Arguments", "Body", "element_number", "offset_text", "tensor_width"]

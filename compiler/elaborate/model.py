@@ -23,6 +23,7 @@ from dlc.compiler.ir import Graph, Node
 from dlc.compiler.program import M, CheckedModel, HyperDeclaration, InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
+from dlc.grammar.parse import parse_definitions
 from dlc.grammar.span import Span
 
 MODES = ("training", "deterministic", "evaluation")
@@ -146,11 +147,26 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
 def _hyper(body: Body, statement: ast.Hyper, scope: Scope) -> None:
     name = statement.name.id
     default = body.evaluate(statement.default, scope)
-    value = body.e.overrides.get(name, default)
+    value = _given(body, name, default, scope) if name in body.e.overrides else default
     if type(value) is not type(default) and not _same_kind(value, default):
-        raise stop("T402", f"{name} is {describe(default)} in the file, and {describe(value)} is given", statement.name.span)
+        message = f"{name} is {describe(default)} in the file, and {describe(value)} is given"
+        raise stop("T402", message, statement.name.span)
     body.e.hypers[name] = HyperDeclaration(name, value, default, statement.domain, statement.span)
     body.define(statement.name, value, scope)
+
+
+def _given(body: Body, name: str, default: Any, scope: Scope) -> Any:
+    """A value from outside: Python's own, or the text of an expression (`--set n=[64,32,10]`)."""
+    value = body.e.overrides[name]
+    if isinstance(value, str) and not isinstance(default, str):
+        file, problems = parse_definitions(f"{name} = {value}\n", f"--set {name}")
+        item = file.items[0] if len(file.items) == 1 else None
+        if problems or not isinstance(item, ast.Equation):
+            raise stop("T402", f"{name} = {value} is not a value", file.span)
+        return body.evaluate(item.value, scope)
+    if isinstance(value, (list, tuple)):
+        return [int(item) if hasattr(item, "__index__") else item for item in value]
+    return int(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
 
 
 def _same_kind(a: Any, b: Any) -> bool:

@@ -1,0 +1,171 @@
+"""The loops of a kernel: what its members, totals and stores become, row by row.
+
+Inside a row, members are computed in one loop after another: a reduction has to end before what reads it begins. A
+value read once is written into its reader's formula; others get a variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dlc.compiler.codegen.body import Body
+from dlc.compiler.codegen.fuse import INNER, Group, canonical, reads
+from dlc.compiler.codegen.layout import is_scalar
+from dlc.compiler.codegen.memory import Buffer
+from dlc.compiler.codegen.stored import inner_of, loop_of, loop_times
+from dlc.compiler.codegen.text import ScalarEmitter
+from dlc.compiler.ir import Node
+from dlc.compiler.ops import OPS, Reduction
+
+INDENT = "    "
+INLINE_LENGTH = 70
+"""A value read once stays in its reader's formula up to this many characters."""
+
+
+def indented(lines: Sequence[str], depth: int = 1) -> list[str]:
+    return [INDENT * depth + line for line in lines]
+
+
+class Loops:
+    """Writes the statements for one row (or one element, in an epilogue) of a group."""
+
+    def __init__(self, group: Group, body: Body, stores: Sequence[tuple[Node, Buffer]]) -> None:
+        self.group, self.body = group, body
+        self.stores: dict[Node, list[Buffer]] = {}
+        for node, buffer in stores:
+            self.stores.setdefault(node, []).append(buffer)
+        self.times = loop_times(group)
+        self.sums: dict[Node, str] = {}  # totals: the float64 variable of the unit
+        members = [node for node in group.members if node is not group.anchor]
+        self.members = members + [node for node in self.stores if node not in group.members]
+
+    # --- totals ------------------------------------------------------------------------------------------------
+
+    def begin_unit(self) -> list[str]:
+        """Totals start for every unit."""
+        lines = []
+        for node in self.group.totals:
+            if node is not self.group.anchor:
+                self.sums[node] = self.body.arguments.fresh(f"{self.body.names[node]}_part")
+                lines.append(f"{self.sums[node]} = {_reduction(node).identity(ScalarEmitter())}")
+        return lines
+
+    def end_unit(self, partials: Mapping[Node, Buffer]) -> list[str]:
+        """They are added up by the program, unit after unit."""
+        arguments = self.body.arguments
+        lines = []
+        for node, name in self.sums.items():
+            index = f"inside(unit, {arguments.end(partials[node])}, {arguments.flag})" if arguments.check else "unit"
+            lines.append(f"{arguments.pointer(partials[node])}[{index}] = {name}")
+        return lines
+
+    # --- one row -----------------------------------------------------------------------------------------------
+
+    def row(self) -> list[str]:
+        """The statements for row `i`."""
+        lines: list[str] = []
+        last = max([self.times.get(node, 0) for node in [*self.members, *self.group.totals]], default=0)
+        for time in range(last + 1):
+            lines += self.row_values(time)
+            for inner in self.inner_loops(time):
+                lines += self.inner_loop(time, inner)
+        return lines
+
+    def row_values(self, time: int) -> list[str]:
+        """What is one number a row."""
+        lines = []
+        for node in self.members:
+            if self.times.get(node, 0) == time and not loop_of(node):
+                lines += self.define(node)
+                lines += self.stored(node)
+        for node in self.sums:
+            if self.times[node] == time and not loop_of(node):
+                lines.append(self.add(node, self.sums[node], self.operand(node), ScalarEmitter()))
+        return lines
+
+    def inner_loops(self, time: int) -> list[tuple[int, ...]]:
+        """The different loops at a time, in the order of their first member."""
+        nodes = [node for node in [*self.members, *self.sums] if self.times.get(node, 0) == time and loop_of(node)]
+        return list(dict.fromkeys(loop_of(node) for node in nodes))
+
+    def inner_loop(self, time: int, inner: tuple[int, ...]) -> list[str]:
+        """One loop over the elements of a row, with what is reduced in it."""
+        nodes = [n for n in [*self.members, *self.sums] if self.times.get(n, 0) == time and loop_of(n) == inner]
+        before, after = [], []
+        rows: dict[Node, str] = {}
+        for node in nodes:
+            if isinstance(OPS[node.op], Reduction):
+                rows[node] = self.body.arguments.fresh(self.body.names[node])
+                before.append(f"{rows[node]} = {_reduction(node).identity(self.body.emitter)}")
+                if node in self.sums:
+                    after.append(self.add(node, self.sums[node], rows[node], ScalarEmitter()))
+        held = set(self.body.locals)
+        lines = self.elements(nodes, rows)
+        self.body.locals = {node: name for node, name in self.body.locals.items() if node in held}
+        for node, name in rows.items():
+            if node not in self.sums:
+                self.body.locals[node] = name
+                after += self.stored(node)
+        for size, index in reversed(list(zip(inner, INNER, strict=False))):
+            lines = [f"for {index} in range({size}):", *indented(lines)]
+        return before + lines + after
+
+    def elements(self, nodes: Sequence[Node], reductions: Mapping[Node, str]) -> list[str]:
+        """The statements for one element: values in order, then what is added up, then the stores: a value that is
+        written over its operand is written after the operand was read."""
+        lines: list[str] = []
+        for node in nodes:
+            if node not in reductions and (node in self.stores or self.shared(node, nodes)):
+                lines += self.define(node)
+        for node, name in reductions.items():
+            lines.append(self.add(node, name, self.operand(node), self.body.emitter))
+        for node in nodes:
+            lines += self.stored(node) if node not in reductions else []
+        return lines
+
+    def shared(self, node: Node, nodes: Sequence[Node]) -> bool:
+        """Whether a value deserves a variable: it is read more than once, or its formula is long."""
+        readings = sum(value is node for reader in nodes for value, _ in reads(reader))
+        if readings != 1:
+            return readings > 1
+        return len(self.body.formula(node, canonical(node))) > INLINE_LENGTH
+
+    def define(self, node: Node) -> list[str]:
+        """A variable for a member."""
+        if node not in self.group.members:
+            return []
+        text = self.body.formula(node, canonical(node))
+        name = self.body.locals[node] = self.body.arguments.fresh(self.body.names[node])
+        return [f"{name} = {bare(text)}"]
+
+    def stored(self, node: Node) -> list[str]:
+        point = canonical(node)
+        return [self.body.store(buffer, point, self.body.value(node, point)) for buffer in self.stores.get(node, ())]
+
+    def operand(self, node: Node) -> str:
+        (value,) = node.inputs
+        return self.body.value(value, canonical(value))
+
+    def add(self, node: Node, total: str, element: str, emitter: ScalarEmitter | object) -> str:
+        return f"{total} = {bare(_reduction(node).combine(emitter, total, element))}"  # type: ignore[arg-type]
+
+
+def _reduction(node: Node) -> Reduction:
+    op = OPS[node.op]
+    assert isinstance(op, Reduction)
+    return op
+
+
+def bare(text: str) -> str:
+    """The text without a pair of parentheses around all of it."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1]
+
+
+__all__ = ["Loops", "bare", "indented", "inner_of", "is_scalar"]

@@ -1,0 +1,306 @@
+"""The training loop: epochs of seeded batches, the best checkpoint, early stopping, and an end in good order.
+
+Everything random is a function of the seed and of a count (the epoch for the order of the examples, the step for the
+draws), and the counts are part of every checkpoint. So a run that was interrupted anywhere goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.compiler.driver import Programs
+from dlc.compiler.program import CheckedModel
+from dlc.compiler.settings import EarlyStop, TrainSettings
+from dlc.runtime.engine import Arrays, Engine, Totals, example_count
+from dlc.runtime.metrics import BATCH, measure
+
+Array = NDArray[Any]
+End = Literal["finished", "stopped early", "interrupted", "diverged"]
+
+CALL_FLOPS = 2e9
+"""Arithmetic of one call of the engine: a few hundredths of a second, so that a progress bar and Ctrl-C answer."""
+MOST_BATCHES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far training is. `epoch` counts whole epochs, `batch` the batches of the one that is going on, `step` all
+    updates; `totals` sums the losses of the epoch so far. `waited` counts epochs since the best one."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    totals: Totals = Totals()
+    best: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Progress:
+        """The inverse of `as_json`. Raises TypeError or KeyError for a record of another form."""
+        return Progress(**{**record, "totals": Totals(**record["totals"])})
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of `metrics.jsonl`. `train` has `loss` and `cost`, `dev` the loss and metrics (empty without a dev
+    split); `improved` says that this epoch is the best so far."""
+
+    epoch: int
+    step: int
+    train: Mapping[str, float]
+    dev: Mapping[str, float]
+    seconds: float
+    improved: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "train": _finite(self.train), "dev": _finite(self.dev)}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of everything that training changes."""
+
+    progress: Progress
+    parameters: Mapping[str, Array]
+    states: Mapping[str, Array]
+    slots: Mapping[str, Array]
+
+    @staticmethod
+    def of(engine: Engine, progress: Progress) -> Snapshot:
+        groups = (engine.parameters, engine.states, engine.slots)
+        return Snapshot(progress, *({name: np.array(array) for name, array in group.items()} for group in groups))
+
+    def restore(self, engine: Engine) -> None:
+        """Writes the copy back into the engine's memory."""
+        for kept, memory in (
+            (self.parameters, engine.parameters),
+            (self.states, engine.states),
+            (self.slots, engine.slots),
+        ):
+            for name, array in kept.items():
+                memory[name][...] = array
+
+
+class Observer(Protocol):
+    """Who watches a training: the command's progress bar and run folder, or nobody."""
+
+    def on_batches(self, progress: Progress, of: int) -> None:
+        """Some of the `of` batches of an epoch are done."""
+        ...
+
+    def on_epoch(self, record: EpochRecord, training: Training) -> None:
+        """An epoch is done and measured."""
+        ...
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def on_batches(self, progress: Progress, of: int) -> None:
+        pass
+
+    def on_epoch(self, record: EpochRecord, training: Training) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a training went through. `epochs` has a record for each epoch that was finished."""
+
+    end: End
+    progress: Progress
+    epochs: tuple[EpochRecord, ...]
+
+    def __getitem__(self, name: str) -> list[float]:
+        """A curve by name: `history["train.loss"]`, `history["dev.accuracy"]`."""
+        split, _, measured = name.partition(".")
+        return [getattr(record, split)[measured] for record in self.epochs]
+
+
+@dataclass(slots=True)
+class Training:
+    """One training, from `progress` to its end. `run` may be called once."""
+
+    engine: Engine
+    checked: CheckedModel
+    programs: Programs
+    settings: TrainSettings
+    seed: int
+    data: Arrays
+    dev: Arrays | None = None
+    progress: Progress = Progress()
+    observer: Observer = field(default_factory=Nobody)
+    best: Snapshot | None = None
+    stop_requested: bool = False
+    """Set from a signal handler: training ends after the batches that are being computed."""
+    records: list[EpochRecord] = field(default_factory=list)
+    _good: Snapshot | None = None
+
+    @property
+    def examples(self) -> int:
+        return example_count(self.data, self.checked.inputs) or 1
+
+    @property
+    def batch(self) -> int:
+        size = self.settings.batch
+        return self.examples if size == "all" else min(size, self.examples)
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        return -(-self.examples // self.batch)
+
+    @property
+    def last_step(self) -> int:
+        """How many updates the whole training makes, from its very beginning."""
+        if self.settings.steps is not None:
+            return self.settings.steps
+        return (self.settings.epochs or 0) * self.batches
+
+    def run(self) -> History:
+        """Trains until the settings, early stopping, `stop_requested` or a loss that is no number ends it.
+
+        Where it diverged, the engine is back at the end of the last good epoch.
+        """
+        self._good = Snapshot.of(self.engine, self.progress)
+        end: End = "finished"
+        while self.progress.step < self.last_step:
+            started = time.perf_counter()
+            outcome = self._epoch()
+            if outcome is None and not self._measured(time.perf_counter() - started):
+                outcome = "diverged"
+            if outcome == "diverged":
+                self._good.restore(self.engine)
+                self.progress = self._good.progress
+            if outcome is not None:
+                end = outcome
+                break
+            self._good = Snapshot.of(self.engine, self.progress)
+            if self._exhausted():
+                end = "stopped early"
+                break
+        return History(end, self.progress, tuple(self.records))
+
+    # --- one epoch ---------------------------------------------------------------------------------------------
+
+    def _epoch(self) -> End | None:
+        """The rest of the current epoch; an end where training cannot go on."""
+        number = self.progress.epoch + 1
+        order = example_order(self.examples, self.seed, number, self.settings.shuffle and self.batches > 1)
+        group = batches_per_call(self.checked, self.batch)
+        while self.progress.batch < self.batches and self.progress.step < self.last_step:
+            if self.stop_requested:
+                return "interrupted"
+            done, step = self.progress.batch, self.progress.step
+            # Groups begin at fixed batches, so that sums come out the same however often training was interrupted.
+            count = min(group - done % group, self.batches - done, self.last_step - step)
+            totals = self.engine.train(self.data, order, self.batch, done, count, step, number)
+            if not (np.isfinite(totals.loss) and np.isfinite(totals.cost)):
+                return "diverged"
+            self.progress = replace(
+                self.progress, batch=done + count, step=step + count, totals=self.progress.totals + totals
+            )
+            self.observer.on_batches(self.progress, self.batches)
+        return None
+
+    def _measured(self, seconds: float) -> bool:
+        """Ends the epoch: measures it and keeps it where it is the best. False where it is no good at all."""
+        before = self.progress
+        m = max(before.totals.examples, 1)
+        train = {"loss": before.totals.loss / m, "cost": before.totals.cost / m}
+        if self.settings.early_stop is not None and self.watched.startswith("train.") and self.watched[6:] not in train:
+            train |= {k: v for k, v in self._measure(self.data).items() if k != "loss"}
+        dev = self._measure(self.dev) if self.dev is not None else {}
+        if np.isnan(dev.get("loss", 0.0)) or not _whole(self.engine):
+            return False
+        epoch = before.epoch + 1
+        value = _watched(self.watched, train, dev)
+        improved = value is None or _better(value, before.best, self.settings.early_stop)
+        self.progress = Progress(
+            epoch=epoch,
+            step=before.step,
+            best=value if improved else before.best,
+            best_epoch=epoch if improved else before.best_epoch,
+            waited=0 if improved else before.waited + 1,
+        )
+        if improved:
+            self.best = Snapshot.of(self.engine, self.progress)
+        record = EpochRecord(epoch, before.step, train, dev, round(seconds, 4), improved)
+        self.records.append(record)
+        self.observer.on_epoch(record, self)
+        return True
+
+    @property
+    def watched(self) -> str:
+        """What the best epoch is chosen by; empty where nothing speaks for one, and the last one counts as the best."""
+        if self.settings.early_stop is not None:
+            return self.settings.early_stop.on
+        return "dev.loss" if self.dev is not None else ""
+
+    def _measure(self, inputs: Arrays) -> dict[str, float]:
+        return measure(self.engine, self.checked, self.programs, inputs, max(BATCH, self.batch))
+
+    def _exhausted(self) -> bool:
+        stop = self.settings.early_stop
+        return stop is not None and self.progress.waited >= stop.patience
+
+
+def example_order(count: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:
+    """The order of the examples in an epoch: it depends on the seed and the epoch alone.
+
+    It sorts the raw 64-bit stream of PCG64, which NumPy promises to leave as it is (NEP 19).
+    """
+    if not shuffle:
+        return np.arange(count)
+    return np.argsort(np.random.PCG64([seed, epoch]).random_raw(count))
+
+
+def batches_per_call(checked: CheckedModel, batch: int) -> int:
+    """How many batches one call of the engine computes; three products of two flops for each weight and example."""
+    flops = 6 * max(checked.parameter_count, 1) * batch
+    return max(1, min(MOST_BATCHES, int(CALL_FLOPS / flops)))
+
+
+def _watched(name: str, train: Mapping[str, float], dev: Mapping[str, float]) -> float | None:
+    split, _, measured = name.partition(".")
+    return (train if split == "train" else dev).get(measured)
+
+
+def _better(value: float, best: float | None, stop: EarlyStop | None) -> bool:
+    if best is None or np.isnan(best):
+        return True
+    return value > best if stop is not None and stop.best == "max" else value < best
+
+
+def _whole(engine: Engine) -> bool:
+    """Whether every parameter is a number: one NaN or infinity makes the sum one."""
+    with np.errstate(all="ignore"):
+        return all(bool(np.isfinite(array.sum(dtype=np.float64))) for array in engine.parameters.values())
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+__all__ = [
+    "EpochRecord",
+    "History",
+    "Nobody",
+    "Observer",
+    "Progress",
+    "Snapshot",
+    "Training",
+    "batches_per_call",
+    "example_order",
+]
