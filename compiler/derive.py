@@ -81,9 +81,7 @@ def _shared_cotangents(graph: Graph, full: Graph, parameters: set[Node]) -> dict
     return found
 
 
-def _ordered(
-    graph: Graph, cotangents: dict[Node, str], parameters: dict[str, Node]
-) -> list[tuple[Node, str]]:
+def _ordered(graph: Graph, cotangents: dict[Node, str], parameters: dict[str, Node]) -> list[tuple[Node, str]]:
     """Cotangents in the order of the backward pass, each followed by the parameters' gradients made of it."""
     position = {node: i for i, node in enumerate(n for n in graph.nodes if n in cotangents)}
     direct = {name: _last_cotangent(node, position) for name, node in parameters.items()}

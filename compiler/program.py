@@ -126,7 +126,8 @@ class CheckedModel:
 
     Graph roots: every program has `loss.<k>`, one a loss line, of type `(m)` or `()`; `training` has `update.<state>`
     for each `:=` too; `evaluation` has `output.<name>` and `metric.<name>`. `compiler/elaborate/training.py` makes from
-    them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names and `evaluate` computes a compile-time expression in it.
+    them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names, and
+    `evaluate` computes a compile-time expression in it.
     """
 
     name: str
@@ -155,7 +156,6 @@ class CheckedModel:
 
 
 __all__ = [
-    "M",
     "Builder",
     "CheckedModel",
     "Dim",
@@ -163,6 +163,7 @@ __all__ = [
     "Initial",
     "InputDeclaration",
     "Line",
+    "M",
     "Node",
     "ParameterDeclaration",
     "StateDeclaration",

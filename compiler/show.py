@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlc.compiler.dims import Dim, TensorType
-from dlc.compiler.program import M, CheckedModel, Line
+from dlc.compiler.program import CheckedModel, Line, M
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _row(checked: CheckedModel, line: Line) -> Row:
 
 def _each(work: Dim) -> int:
     """Work of a batch of one example."""
-    symbols = {symbol: 1 for symbol in work.symbols}
+    symbols = dict.fromkeys(work.symbols, 1)
     return int(work.evaluate(symbols))
 
 
@@ -56,7 +56,7 @@ def _elements(type: TensorType) -> int:
     count = Dim.of(1)
     for size in type.sizes:
         count = count * size
-    return int(count.evaluate({symbol: 1 for symbol in count.symbols})) if M in count.symbols else 0
+    return int(count.evaluate(dict.fromkeys(count.symbols, 1))) if M in count.symbols else 0
 
 
 __all__ = ["Row", "shape_table"]

@@ -58,8 +58,10 @@ def _binary(expr: ast.Binary) -> tuple[str, int]:
         left = own + 1
     elif own == _POWER:  # to the right, and `2^-x` needs no brackets
         left, right = _POSTFIX, _NEGATION
-    space = "" if expr.op in _TIGHT else " "
-    return f"{_text(expr.left, left)}{space}{expr.op}{space}{_text(expr.right, right)}", own
+    first, second = _text(expr.left, left), _text(expr.right, right)
+    dots = first.endswith(".") or second.startswith(".")  # `f... .. 3`
+    space = "" if expr.op in _TIGHT and not dots else " "
+    return f"{first}{space}{expr.op}{space}{second}", own
 
 
 def _postfix(expr: ast.Expr) -> str:
@@ -81,9 +83,9 @@ def _postfix(expr: ast.Expr) -> str:
         case ast.Call():
             return f"{_text(expr.function, _POSTFIX)}({', '.join(map(_argument, expr.arguments))})"
         case ast.Attribute():
-            return f"{_text(expr.base, _POSTFIX)}.{expr.name.id}"
+            return f"{_before_dot(expr.base)}.{expr.name.id}"
         case ast.Transpose():
-            return f"{_text(expr.operand, _POSTFIX)}.T"
+            return f"{_before_dot(expr.operand)}.T"
         case ast.Shape():
             return _shape(expr)
         case ast.Rest():
@@ -93,6 +95,11 @@ def _postfix(expr: ast.Expr) -> str:
         case ast.NamedAxis():
             return f"{expr.name.id} = {unparse(expr.size)}"
     raise TypeError(f"not an expression: {expr!r}")
+
+
+def _before_dot(expr: ast.Expr) -> str:
+    text = _text(expr, _POSTFIX)
+    return f"({text})" if isinstance(expr, ast.Number) else text
 
 
 def _list(items: tuple[ast.Expr, ...]) -> str:
@@ -108,4 +115,9 @@ def _shape(shape: ast.Shape) -> str:
     """`(n)` is the shape of rank 1 where only a shape may stand; the comma of `(n,)` keeps it one elsewhere."""
     if len(shape.items) == 1 and not isinstance(shape.items[0], ast.NamedAxis | ast.Rest | ast.Spread):
         return f"({unparse(shape.items[0])},)"
+    return f"({_list(shape.items)})"
+
+
+def unparse_shape(shape: ast.Shape) -> str:
+    """A shape as it stands in a declaration, where `(n)` needs no comma."""
     return f"({_list(shape.items)})"

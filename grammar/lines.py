@@ -11,7 +11,7 @@ STATEMENT_WORDS = frozenset(
     {*DEFINITION_WORDS, *BLOCK_WORDS, *DECLARATION_WORDS, "frozen", "import", "hyper", "dim"}
     | {"loss", "metric", "output", "require", "freeze", "load"}
 )
-_TAKES_EXPRESSION = frozenset({"loss", "metric", "output", "require", "if", "for"})
+_TAKES_EXPRESSION = frozenset({"loss", "metric", "output", "require"})
 
 HEADER_WORDS = frozenset((*DEFINITION_WORDS, *BLOCK_WORDS))
 
@@ -87,7 +87,7 @@ def keyword(tokens: list[Token], start: int, end: int) -> str | None:
     after = tokens[start + 1]
     if after.type == ":":
         ends = start + 2 >= end or tokens[start + 2].line != after.line
-        return word.text if ends or word.text in ("if", "for") else None
+        return word.text if ends else None
     if after.type == "(" and word.text not in _TAKES_EXPRESSION:
         return None
     if after.type == "[" and (word.touches(after) or word.text not in _TAKES_EXPRESSION):

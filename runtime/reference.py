@@ -76,8 +76,8 @@ def _value(
         result = OPS[node.op].reference(*(values[operand] for operand in node.inputs), **attrs)
     array = np.asarray(result, np.float64)
     if array.shape != shape:
-        name = f" ({node.attr('name')})" if node.attr("name") else ""
-        raise ValueError(f"{node.op}{name} is declared {node.type} = {shape}, and its value has the shape {array.shape}")
+        name = f" {node.attr('name')}" if node.attr("name") else ""
+        raise ValueError(f"{node.op}{name} is declared {node.type} = {shape}, and its value is {array.shape}")
     return array
 
 

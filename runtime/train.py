@@ -175,6 +175,9 @@ class Training:
         self._good = Snapshot.of(self.engine, self.progress)
         end: End = "finished"
         while self.progress.step < self.last_step:
+            if self._exhausted():
+                end = "stopped early"
+                break
             started = time.perf_counter()
             outcome = self._epoch()
             if outcome is None and not self._measured(time.perf_counter() - started):
@@ -186,9 +189,6 @@ class Training:
                 end = outcome
                 break
             self._good = Snapshot.of(self.engine, self.progress)
-            if self._exhausted():
-                end = "stopped early"
-                break
         return History(end, self.progress, tuple(self.records))
 
     # --- one epoch ---------------------------------------------------------------------------------------------

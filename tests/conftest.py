@@ -6,7 +6,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files; read them before you commit")
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden files; read them before you commit"
+    )
 
 
 @pytest.fixture

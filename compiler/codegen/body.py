@@ -85,7 +85,7 @@ class Arguments:
 
 
 RESERVED = frozenset(
-    "m i j k l n r u p args first last given numbers unit rows real one zero tile terms begin end step seed".split()
+    ["m", "i", "j", "k", "l", "n", "r", "u", "p", "args", "first", "last", "given", "numbers", "unit", "rows", "real", "one", "zero", "tile", "terms", "begin", "end", "step", "seed"]
 )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from dlc.compiler.codegen.body import Body
 from dlc.compiler.codegen.fuse import INNER, Group, canonical, reads
-from dlc.compiler.codegen.layout import is_scalar
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.stored import inner_of, loop_of, loop_times
 from dlc.compiler.codegen.text import ScalarEmitter
@@ -18,6 +17,7 @@ from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
 
 INDENT = "    "
+NOTHING: Mapping[Node, str] = {}
 INLINE_LENGTH = 70
 """A value read once stays in its reader's formula up to this many characters."""
 
@@ -29,15 +29,22 @@ def indented(lines: Sequence[str], depth: int = 1) -> list[str]:
 class Loops:
     """Writes the statements for one row (or one element, in an epilogue) of a group."""
 
-    def __init__(self, group: Group, body: Body, stores: Sequence[tuple[Node, Buffer]]) -> None:
-        self.group, self.body = group, body
+    def __init__(
+        self, group: Group, body: Body, stores: Sequence[tuple[Node, Buffer]], given: Mapping[Node, str] = NOTHING
+    ) -> None:
+        """`given` are members that are there already when a row begins: the product, the sum of a column."""
+        self.group, self.body, self.given = group, body, given
+        body.locals.update(given)
         self.stores: dict[Node, list[Buffer]] = {}
         for node, buffer in stores:
             self.stores.setdefault(node, []).append(buffer)
-        self.times = loop_times(group)
+        self.times = loop_times(group) if group.kind == "rows" else {}
         self.sums: dict[Node, str] = {}  # totals: the float64 variable of the unit
-        members = [node for node in group.members if node is not group.anchor]
-        self.members = members + [node for node in self.stores if node not in group.members]
+        self.members = list(dict.fromkeys([*group.members, *self.stores]))
+
+    def loop(self, node: Node) -> tuple[int, ...]:
+        """The sizes of the loop inside a row that a value belongs to."""
+        return inner_of(node) if node in self.given else loop_of(node)
 
     # --- totals ------------------------------------------------------------------------------------------------
 
@@ -75,26 +82,26 @@ class Loops:
         """What is one number a row."""
         lines = []
         for node in self.members:
-            if self.times.get(node, 0) == time and not loop_of(node):
+            if self.times.get(node, 0) == time and not self.loop(node):
                 lines += self.define(node)
                 lines += self.stored(node)
         for node in self.sums:
-            if self.times[node] == time and not loop_of(node):
+            if self.times.get(node, 0) == time and not self.loop(node):
                 lines.append(self.add(node, self.sums[node], self.operand(node), ScalarEmitter()))
         return lines
 
     def inner_loops(self, time: int) -> list[tuple[int, ...]]:
         """The different loops at a time, in the order of their first member."""
-        nodes = [node for node in [*self.members, *self.sums] if self.times.get(node, 0) == time and loop_of(node)]
-        return list(dict.fromkeys(loop_of(node) for node in nodes))
+        nodes = [node for node in [*self.members, *self.sums] if self.times.get(node, 0) == time and self.loop(node)]
+        return list(dict.fromkeys(self.loop(node) for node in nodes))
 
     def inner_loop(self, time: int, inner: tuple[int, ...]) -> list[str]:
         """One loop over the elements of a row, with what is reduced in it."""
-        nodes = [n for n in [*self.members, *self.sums] if self.times.get(n, 0) == time and loop_of(n) == inner]
+        nodes = [n for n in [*self.members, *self.sums] if self.times.get(n, 0) == time and self.loop(n) == inner]
         before, after = [], []
         rows: dict[Node, str] = {}
         for node in nodes:
-            if isinstance(OPS[node.op], Reduction):
+            if isinstance(OPS[node.op], Reduction) and node not in self.given:
                 rows[node] = self.body.arguments.fresh(self.body.names[node])
                 before.append(f"{rows[node]} = {_reduction(node).identity(self.body.emitter)}")
                 if node in self.sums:
@@ -125,14 +132,16 @@ class Loops:
 
     def shared(self, node: Node, nodes: Sequence[Node]) -> bool:
         """Whether a value deserves a variable: it is read more than once, or its formula is long."""
-        readings = sum(value is node for reader in nodes for value, _ in reads(reader))
+        if node in self.given:
+            return False
+        readings = sum(value is node for reader in nodes if reader not in self.given for value, _ in reads(reader))
         if readings != 1:
             return readings > 1
         return len(self.body.formula(node, canonical(node))) > INLINE_LENGTH
 
     def define(self, node: Node) -> list[str]:
         """A variable for a member."""
-        if node not in self.group.members:
+        if node not in self.group.members or node in self.given:
             return []
         text = self.body.formula(node, canonical(node))
         name = self.body.locals[node] = self.body.arguments.fresh(self.body.names[node])
@@ -166,6 +175,3 @@ def bare(text: str) -> str:
         if depth == 0 and position < len(text) - 1:
             return text
     return text[1:-1]
-
-
-__all__ = ["Loops", "bare", "indented", "inner_of", "is_scalar"]

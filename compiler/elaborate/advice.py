@@ -43,12 +43,12 @@ def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
 
 def _transposed(declared: Declared, scope: Scope) -> Advice:
     """`W[l] : (n[l-1], n[l])`: rows and columns are swapped."""
-    a, b = declared.items
+    (a, b), place = declared.items, declared.span
     swapped = f"({unparse(b)}, {unparse(a)})"
     return Advice(
-        f"{declared.name} : ({unparse(b)}, {unparse(a)}): as many rows as the result, as many columns as what it multiplies",
-        f"rows and columns of {declared.name} are swapped: write {swapped} at {declared.span.line}:{declared.span.column}",
-        (Edit(declared.span, swapped),),
+        f"{declared.name} : {swapped}: as many rows as the result, as many columns as what it multiplies",
+        f"rows and columns of {declared.name} are swapped: write {swapped} at {place.line}:{place.column}",
+        (Edit(place, swapped),),
     )
 
 

@@ -81,7 +81,7 @@ def simplest(value: Any) -> Any:
 
 def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) -> Any:
     """`left op right`."""
-    if isinstance(left, Tensor) or isinstance(right, Tensor):
+    if isinstance(left, Tensor) or isinstance(right, Tensor) or _grows_with_data(left, right):
         return tensor_binary(e, expr, left, right, scope)
     if expr.op in ("==", "!=") and not (is_number(left) and is_number(right)):
         return (left == right) == (expr.op == "==")
@@ -99,9 +99,16 @@ def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) ->
     return numbers(expr.op, left, right, expr.span)
 
 
+def _grows_with_data(left: Any, right: Any) -> bool:
+    """`0.7 / m`: a real number that is known only when a batch arrives is a scalar tensor."""
+    return (isinstance(left, Dim) and isinstance(right, float)) or (isinstance(left, float) and isinstance(right, Dim))
+
+
 def tensor_binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) -> Tensor:
     if expr.op == "//":
-        whole = tensor_binary(e, ast.Binary(op="/", left=expr.left, right=expr.right, span=expr.span), left, right, scope)
+        whole = tensor_binary(
+            e, ast.Binary(op="/", left=expr.left, right=expr.right, span=expr.span), left, right, scope
+        )
         return e.op("floor", [whole], [expr], expr.span, scope)
     if expr.op not in TENSOR_OPS:
         raise stop("N208", f"`{expr.op}` needs numbers known before anything runs", expr.span)
@@ -156,7 +163,7 @@ def _dims(op: str, left: Dim, right: Dim, span: Span) -> Dim:
 def power(left: Any, right: Any, span: Span) -> Any:
     """`left ^ right`, exact for whole exponents."""
     if isinstance(left, (int, Fraction)) and isinstance(right, int):
-        if abs(right) > 200 or (left not in (0, 1, -1) and abs(right) * math.log10(max(abs(left), 2)) > 60):
+        if abs(right) > 200 or (left not in (0, 1, -1) and abs(right) * math.log10(max(abs(float(left)), 2.0)) > 60):
             raise stop("D118", "this number is too large", span)
         if left == 0 and right < 0:
             raise stop("D117", "this divides by zero", span)
@@ -193,7 +200,9 @@ def whole(e: Context, value: Dim, expr: ast.Expr, scope: Scope) -> None:
     text = written(expr, scope)
     help_text = None
     if isinstance(expr, ast.Binary) and expr.op == "/":
-        help_text = f"write floor({written(expr.left, scope)} / {written(expr.right, scope)}) if the rest is to be dropped"
+        help_text = (
+            f"write floor({written(expr.left, scope)} / {written(expr.right, scope)}) if the rest is to be dropped"
+        )
     raise stop("D107", f"{text} is {value}, which is not a whole number", expr.span, help=help_text)
 
 
@@ -206,4 +215,16 @@ def round_number(kind: str, value: Any, span: Span) -> Any:
     return math.floor(value) if kind == "floor" else math.ceil(value)
 
 
-__all__ = ["Facts", "binary", "compare", "is_number", "numbers", "power", "round_number", "simplest", "to_dim", "to_int", "whole"]
+__all__ = [
+    "Facts",
+    "binary",
+    "compare",
+    "is_number",
+    "numbers",
+    "power",
+    "round_number",
+    "simplest",
+    "to_dim",
+    "to_int",
+    "whole",
+]

@@ -92,7 +92,9 @@ def _place(scope: Scope, name: str) -> list[tuple[str, Span]]:
 # --- primitives ------------------------------------------------------------------------------------------------
 
 
-def call_primitive(e: Context, callee: Primitive, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval) -> Any:
+def call_primitive(
+    e: Context, callee: Primitive, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval
+) -> Any:
     signature = PRIMITIVES[callee.name]
     names = [name for name, _ in signature.parameters]
     given: dict[str, Any] = dict(callee.given)
@@ -109,7 +111,12 @@ def call_primitive(e: Context, callee: Primitive, expr: ast.Call, piped: list[Gi
     if missing and missing == names[:1]:
         return replace(callee, given=tuple(given.items()))
     if missing:
-        raise stop("N204", f"{callee.name} needs {' and '.join(missing)}", expr.span, rule=_signature(callee.name, signature.parameters))
+        raise stop(
+            "N204",
+            f"{callee.name} needs {' and '.join(missing)}",
+            expr.span,
+            rule=_signature(callee.name, signature.parameters),
+        )
     for name, default in signature.parameters:
         given.setdefault(name, default)
 
@@ -147,7 +154,12 @@ def _read_arguments(
             if position >= len(free):
                 if variadic:
                     continue
-                raise stop("N205", f"{name} takes {len(names)} argument{'s' * (len(names) != 1)}", argument.span, rule=f"{name}({', '.join(names)})")
+                raise stop(
+                    "N205",
+                    f"{name} takes {len(names)} argument{'s' * (len(names) != 1)}",
+                    argument.span,
+                    rule=f"{name}({', '.join(names)})",
+                )
             key = free[position]
             position += 1
         else:
@@ -181,7 +193,9 @@ def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval
 # --- functions of the language ---------------------------------------------------------------------------------
 
 
-def call_function(e: Context, callee: Function, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval) -> Any:
+def call_function(
+    e: Context, callee: Function, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval
+) -> Any:
     definition = callee.definition
     name = definition.name.id
     names = [p.name.id for p in definition.parameters]
@@ -197,7 +211,12 @@ def call_function(e: Context, callee: Function, expr: ast.Call, piped: list[Give
     positional = sum(1 for a in expr.arguments if a.name is None)
     partial = definition.kind == "function" and not piped and bool(required)
     keyword = {a.name.id for a in expr.arguments if a.name is not None}
-    if partial and required[0] in free and required[0] not in keyword and positional < len([r for r in required if r in free]):
+    if (
+        partial
+        and required[0] in free
+        and required[0] not in keyword
+        and positional < len([r for r in required if r in free])
+    ):
         free = [n for n in free if n != required[0]]
     _read_arguments(e, name, expr, free, names, given, exprs, scope, evaluate, False)
     missing = [n for n in required if n not in given]
@@ -324,9 +343,8 @@ def apply_instance(
     if instance.path is None:
         kind = definition.name.id.lower()
         place_instance(instance, f"{kind}[{scope.number(kind)}]", scope, named=False)
-    inner = instance.layer.scope.child(
-        path=instance.path, rest=None, indices={}, counts={}, instance=instance, kind="layer"
-    )
+    path = instance.path or ""
+    inner = instance.layer.scope.child(path=path, rest=None, indices={}, counts={}, instance=instance, kind="layer")
     instance.uses.append(span)
     with inside(e, definition, span):
         for parameter in definition.parameters:
@@ -340,10 +358,18 @@ def apply_instance(
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
         if isinstance(result, Tensor):
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
-            e.lines.append(
-                Line(instance.path, text, result.type, span, definition.name.id, "", e.work(first), instance=True)
-            )
+            e.lines.append(Line(path, text, result.type, span, definition.name.id, "", e.work(first), instance=True))
         return outputs
 
 
-__all__ = ["Evaluate", "Given", "Over", "Tensor", "apply_instance", "apply_value", "call", "call_function", "run_function"]
+__all__ = [
+    "Evaluate",
+    "Given",
+    "Over",
+    "Tensor",
+    "apply_instance",
+    "apply_value",
+    "call",
+    "call_function",
+    "run_function",
+]

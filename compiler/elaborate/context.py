@@ -181,13 +181,13 @@ def fill(expr: Any, indices: dict[str, int]) -> Any:
     if not isinstance(expr, ast.Tree) or not indices:
         return expr
     changed = {
-        f.name: fill(getattr(expr, f.name), indices) for f in fields(expr) if f.name not in ("span", "op", "text", "name")
+        f.name: fill(getattr(expr, f.name), indices)
+        for f in fields(expr)
+        if f.name not in ("span", "op", "text", "name")
     }
     result = replace(expr, **changed)
-    if isinstance(result, ast.Binary) and result.op in ("+", "-"):
-        left, right = result.left, result.right
-        if isinstance(left, ast.Number) and isinstance(right, ast.Number):
-            if isinstance(left.value, int) and isinstance(right.value, int):
-                value = left.value + right.value if result.op == "+" else left.value - right.value
-                return ast.Number(value=value, text=str(value), span=result.span)
+    match result:
+        case ast.Binary(op="+" | "-" as op, left=ast.Number(value=int(a)), right=ast.Number(value=int(b))):
+            value = a + b if op == "+" else a - b
+            return ast.Number(value=value, text=str(value), span=result.span)
     return result

@@ -16,7 +16,7 @@ from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction, Reduction
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
-from dlc.compiler.program import M, CheckedModel
+from dlc.compiler.program import CheckedModel, M
 
 
 @dataclass(frozen=True, slots=True)

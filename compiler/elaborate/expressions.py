@@ -63,8 +63,8 @@ def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         case ast.Conditional():
             return _conditional(e, expr, scope)
         case ast.Transpose(operand=operand):
-            value = e.real(evaluate(e, operand, scope), operand.span)
-            return e.op("transpose", [value], [operand], expr.span, scope)
+            tensor = e.real(evaluate(e, operand, scope), operand.span)
+            return e.op("transpose", [tensor], [operand], expr.span, scope)
         case ast.Index():
             return _index(e, expr, scope)
         case ast.Attribute():
@@ -185,7 +185,9 @@ def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
         if expr.name.id in base.parameters:
             return base.parameters[expr.name.id]
         if not base.uses:
-            raise stop("N209", f"{written(expr, scope)} exists once {base.path or 'the layer'} has been applied", expr.span)
+            raise stop(
+                "N209", f"{written(expr, scope)} exists once {base.path or 'the layer'} has been applied", expr.span
+            )
         near = did_you_mean(expr.name.id, list(base.parameters))
         has = ", ".join(base.parameters) or "none"
         raise stop(

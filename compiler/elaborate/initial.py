@@ -39,9 +39,7 @@ def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
     return found
 
 
-def declare_parameters(
-    e: Context, findings: Findings, evaluate: Eval
-) -> dict[str, ParameterDeclaration]:
+def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[str, ParameterDeclaration]:
     """The model's parameters with their initial values' graphs."""
     known = fans(e.b.made)
     result: dict[str, ParameterDeclaration] = {}

@@ -40,7 +40,7 @@ def _index() -> dict[str, _Slice]:
     index: dict[str, _Slice] = {}
     for path in sorted(folder.glob("*.dl")):
         text = path.read_text(encoding="utf-8")
-        starts = [match for match in _HEADER.finditer(text)]
+        starts = list(_HEADER.finditer(text))
         ends = [match.start() for match in starts[1:]] + [len(text)]
         for match, end in zip(starts, ends, strict=True):
             line = text.count("\n", 0, match.start()) + 1

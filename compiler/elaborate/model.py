@@ -20,7 +20,7 @@ from dlc.compiler.elaborate.shapes import is_batch, shape_axes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.values import Declared, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.program import M, CheckedModel, HyperDeclaration, InputDeclaration, Line
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -112,9 +112,7 @@ def _with_arguments(
             scope.names[parameter.name.id] = Poison()
             continue
         default = parameter.default or ast.Number(value=0, text="0", span=parameter.span)
-        arguments.append(
-            ast.Hyper(name=parameter.name, default=default, domain=parameter.domain, span=parameter.span)
-        )
+        arguments.append(ast.Hyper(name=parameter.name, default=default, domain=parameter.domain, span=parameter.span))
     return (*arguments, *(definition.body or ()))
 
 
@@ -189,23 +187,45 @@ def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scop
         raise stop("U901", "families of inputs are not supported yet", target.span)
     name = target.id
     if statement.shape is None:
-        raise stop("D112", f"{statement.kind} {name} needs a shape", target.span, help=f"write `{statement.kind} {name} : (n_x, m)`")
+        raise stop(
+            "D112",
+            f"{statement.kind} {name} needs a shape",
+            target.span,
+            help=f"write `{statement.kind} {name} : (n_x, m)`",
+        )
     axes = shape_axes(e, statement.shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     one_hot, optional, classes = _qualifiers(body, statement, scope)
-    declared = Declared(name, statement.shape.span, statement.shape.items, written(statement.shape, scope), f"{name} : {unparse(statement.shape)}")
+    declared = Declared(
+        name,
+        statement.shape.span,
+        statement.shape.items,
+        written(statement.shape, scope),
+        f"{name} : {unparse(statement.shape)}",
+    )
     class_axis = None
     if one_hot:
         class_axis = type.rank - 1 if type.rank > 1 and type.axes[0].name == "m" else 0
         if type.rank == 0 or is_batch(type.axes[class_axis].size):
-            raise stop("D115", f"{name} is one_hot: its first axis counts the classes, and {type} has none", statement.shape.span)
+            raise stop(
+                "D115",
+                f"{name} is one_hot: its first axis counts the classes, and {type} has none",
+                statement.shape.span,
+            )
         classes = type.axes[class_axis].size
     given = name in e.inputs
     if given:
         raise stop("N202", f"{name} is declared twice", target.span, related=[("first here", e.inputs[name].span)])
     e.inputs[name] = InputDeclaration(
-        name, statement.kind, type, statement.span, one_hot, classes is not None and not one_hot, optional,
-        int(classes.constant) if classes is not None and classes.constant is not None else None, class_axis,
+        name,
+        statement.kind,
+        type,
+        statement.span,
+        one_hot,
+        classes is not None and not one_hot,
+        optional,
+        int(classes.constant) if classes is not None and classes.constant is not None else None,
+        class_axis,
     )
     node = _input_node(e, name, type, one_hot and name not in e.dense, class_axis, classes, statement.span)
     e.names[name] = node
@@ -228,7 +248,12 @@ def _qualifiers(body: Body, statement: ast.Declaration, scope: Scope) -> tuple[b
             case _:
                 text = unparse(qualifier)
                 near = did_you_mean(text, ["one_hot", "optional", "index(V)"])
-                raise stop("N201", f"unknown kind of input {text}", qualifier.span, help=f"did you mean {near}?" if near else None)
+                raise stop(
+                    "N201",
+                    f"unknown kind of input {text}",
+                    qualifier.span,
+                    help=f"did you mean {near}?" if near else None,
+                )
     return one_hot, optional, classes
 
 
@@ -272,7 +297,12 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
     if name is None:
         raise stop("N213", "this metric needs a name", statement.value.span, help="write `metric name = …`")
     if name in body.e.metrics:
-        raise stop("N202", f"the metric {name} is defined twice", statement.span, related=[("first here", body.e.metrics[name][1])])
+        raise stop(
+            "N202",
+            f"the metric {name} is defined twice",
+            statement.span,
+            related=[("first here", body.e.metrics[name][1])],
+        )
     value = body.e.real(body.evaluate(statement.value, scope), statement.value.span)
     body.e.metrics[name] = (value.node, statement.span)
 
@@ -290,7 +320,12 @@ def _output(body: Body, statement: ast.Output, scope: Scope) -> None:
     if statement.name is not None:
         body.define(statement.name, tensor, scope)
     if name in body.e.outputs:
-        raise stop("N202", f"the output {name} is given twice", statement.span, related=[("first here", body.e.outputs[name][1])])
+        raise stop(
+            "N202",
+            f"the output {name} is given twice",
+            statement.span,
+            related=[("first here", body.e.outputs[name][1])],
+        )
     body.e.outputs[name] = (tensor.node, statement.value.span)
 
 

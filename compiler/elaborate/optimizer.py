@@ -23,7 +23,7 @@ from dlc.compiler.elaborate.statements import Body, fit
 from dlc.compiler.elaborate.values import Declared, Function, Instance, Layer, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import M, CheckedModel, Initial, StateDeclaration
+from dlc.compiler.program import CheckedModel, Initial, M, StateDeclaration
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
@@ -42,9 +42,7 @@ class Optimizer:
     checked: CheckedModel
     expr: ast.Expr
 
-    def updates(
-        self, b: Builder, gradients: Mapping[str, Node]
-    ) -> tuple[dict[str, Node], dict[str, StateDeclaration]]:
+    def updates(self, b: Builder, gradients: Mapping[str, Node]) -> tuple[dict[str, Node], dict[str, StateDeclaration]]:
         """The roots `update.<name>` of all parameters and of the slots, and the slots' declarations."""
         findings = Findings()
         roots: dict[str, Node] = {}

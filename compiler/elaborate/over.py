@@ -72,9 +72,14 @@ def axes_of(e: Context, over: Over, type: TensorType, span: Span) -> tuple[int, 
     names = ", ".join(axis.name or str(axis.size) for axis in type.axes)
     if sized:
         which = " and ".join(f"axis {i + 1} ({type.axes[i].name or type.axes[i].size})" for i in sized)
-        raise stop("D110", f"`over = {what}` could mean {which} of {type}", over.span or span, help="name the axes differently")
+        raise stop(
+            "D110", f"`over = {what}` could mean {which} of {type}", over.span or span, help="name the axes differently"
+        )
     raise stop(
-        "D110", f"no axis of {type} is called {what}", over.span or span, help=f"its axes are called {names}; also: {', '.join(WORDS)}"
+        "D110",
+        f"no axis of {type} is called {what}",
+        over.span or span,
+        help=f"its axes are called {names}; also: {', '.join(WORDS)}",
     )
 
 

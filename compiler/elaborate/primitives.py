@@ -202,7 +202,11 @@ def _drop(e: Context, site: Site) -> Any:
     axes = axes_of(e, site.given["over"], x.type, site.span)
     for axis in axes:
         if x.type.axes[axis].size.constant != 1:
-            raise stop("D106", f"drop removes axes of size 1, and axis {axis + 1} of {x.type} is {x.type.axes[axis].size}", site.span)
+            raise stop(
+                "D106",
+                f"drop removes axes of size 1, and axis {axis + 1} of {x.type} is {x.type.axes[axis].size}",
+                site.span,
+            )
     return e.op("drop", [x], [site.exprs["x"]], site.span, site.scope, axes=axes)
 
 
@@ -292,7 +296,12 @@ for _name in (
 def _standard(e: Context, site: Site, kind: str) -> Tensor:
     """A standard draw of the shape that the statement declares."""
     if e.draw_shape is None:
-        raise stop("N213", f"`{site.name}` draws numbers: it stands after `~`", site.span, help="write `D : (…) ~ " + site.name + "(…)`")
+        raise stop(
+            "N213",
+            f"`{site.name}` draws numbers: it stands after `~`",
+            site.span,
+            help="write `D : (…) ~ " + site.name + "(…)`",
+        )
     e.draws += 1
     name = e.draw_name if e.draws == 1 else f"{e.draw_name}#{e.draws}"
     shape = TensorType(tuple(replace(axis, name=axis.name) for axis in e.draw_shape.axes))

@@ -32,7 +32,9 @@ def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span:
                     "P301",
                     f"the output {name} depends on the target {declaration.name}",
                     span,  # type: ignore[arg-type]
-                    related=(Related(f"{declaration.name} is given in training and evaluation only", declaration.span),),
+                    related=(
+                        Related(f"{declaration.name} is given in training and evaluation only", declaration.span),
+                    ),
                     rule="losses and metrics may read a target; what `predict` returns may not",
                 )
             )

@@ -21,7 +21,9 @@ from dlc.grammar.span import Span
 Evaluate = Callable[[ast.Expr, Scope], Any]
 
 
-def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *, rest_ones: bool = False) -> list[Axis]:
+def shape_axes(
+    e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *, rest_ones: bool = False
+) -> list[Axis]:
     """The axes of a shape all of whose names are known. `rest_ones`: `...` is as many written 1s (in a parameter),
     and they are not stored, so they vanish where the definition's `...` is empty."""
     axes: list[Axis] = []
@@ -39,8 +41,8 @@ def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *
             case ast.Number():
                 axes.append(Axis(_size(e, item, scope, evaluate), one=_is_one(item)))
             case _:
-                name = item.id if isinstance(item, ast.Name) else None
-                axes.append(Axis(_size(e, item, scope, evaluate), name))
+                called = item.id if isinstance(item, ast.Name) else None
+                axes.append(Axis(_size(e, item, scope, evaluate), called))
     return axes
 
 
@@ -50,7 +52,9 @@ def _is_one(expr: ast.Expr) -> bool:
 
 def further_axes(scope: Scope, span: Span) -> tuple[Axis, ...]:
     if scope.rest is None:
-        raise stop("N214", "`...` stands for the further axes of a layer's or function's input; none is declared here", span)
+        raise stop(
+            "N214", "`...` stands for the further axes of a layer's or function's input; none is declared here", span
+        )
     return scope.rest
 
 
@@ -86,7 +90,9 @@ def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> 
     return stop("D107", f"a size must be a whole number, and {text} is {value}", expr.span)
 
 
-def annotate(e: Context, value: Any, shape: ast.Shape, target: str, scope: Scope, evaluate: Evaluate, span: Span) -> Tensor:
+def annotate(
+    e: Context, value: Any, shape: ast.Shape, target: str, scope: Scope, evaluate: Evaluate, span: Span
+) -> Tensor:
     """Proves that a value has its annotated shape; the annotation renames the axes and marks written 1s.
 
     A scalar fills the annotated shape (`a<0> : (n_a, m) = 0`).
@@ -116,23 +122,39 @@ def _first_difference(e: Context, axes: Sequence[Axis], type: TensorType) -> int
 
 
 def _annotation_error(
-    e: Context, axes: Sequence[Axis], tensor: Tensor, shape: ast.Shape, target: str, scope: Scope, span: Span, wrong: int
+    e: Context,
+    axes: Sequence[Axis],
+    tensor: Tensor,
+    shape: ast.Shape,
+    target: str,
+    scope: Scope,
+    span: Span,
+    wrong: int,
 ) -> Stop:
     want = TensorType(tuple(axes))
     place = shape.items[wrong].span if 0 <= wrong < len(shape.items) else shape.span
     related = [(Declared(target, shape.span, written=written(shape, scope)).describe(want), place)]
     if wrong < 0:
-        message = (
-            f"{target} is declared with {len(axes)} axes, and its value has {tensor.type.rank}: {want} against {tensor.type}"
-        )
+        axes_text = f"{len(axes)} axes, and its value has {tensor.type.rank}"
+        message = f"{target} is declared with {axes_text}: {want} against {tensor.type}"
     else:
         sizes = f"{axes[wrong].size} against {tensor.type.axes[wrong].size}"
         message = f"{target} is declared {want}, and its value is {tensor.type}: axis {wrong + 1} differs, {sizes}"
-    return stop("D106", message, span, label=f"{tensor.type}", related=related, rule=f"{target} : {written(shape, scope)}")
+    return stop(
+        "D106", message, span, label=f"{tensor.type}", related=related, rule=f"{target} : {written(shape, scope)}"
+    )
 
 
 def bind_pattern(
-    e: Context, shape: ast.Shape, tensor: Tensor, name: str, scope: Scope, evaluate: Evaluate, code: str, where: Span, owner: str
+    e: Context,
+    shape: ast.Shape,
+    tensor: Tensor,
+    name: str,
+    scope: Scope,
+    evaluate: Evaluate,
+    code: str,
+    where: Span,
+    owner: str,
 ) -> Tensor:
     """Matches a tensor against a pattern: new names are bound to the sizes found, known ones must be equal.
 
@@ -179,9 +201,7 @@ def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail:
         raise fail.unequal(TensorType(scope.rest))
 
 
-def _bind_item(
-    e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure
-) -> Axis:
+def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Axis:
     if isinstance(item, ast.NamedAxis):
         inner = _bind_item(e, item.size, axis, scope, evaluate, fail) if item.name.id != "m" else axis
         return replace(inner, name=item.name.id)
@@ -204,7 +224,9 @@ def _bind_item(
         return replace(axis, name=item.id)
     size = _solve(e, item, axis, scope, evaluate, fail)
     if equal(size, axis.size, e.b.facts) is not Truth.YES:
-        raise fail(f"{written(item, scope)} = {size} here" if not isinstance(item, ast.Number) else f"{size} here", item)
+        raise fail(
+            f"{written(item, scope)} = {size} here" if not isinstance(item, ast.Number) else f"{size} here", item
+        )
     return replace(axis, name=None, one=axis.one or _is_one(item))
 
 
@@ -266,7 +288,9 @@ class _PatternFailure:
         advice = None
         if turned and declared is not None and declared.items:
             a, b = (written(item, self.scope) for item in declared.items)
-            advice = f"the examples stand in columns: declare {declared.name} : ({b}, {a}), or write {declared.name}.T here"
+            advice = (
+                f"the examples stand in columns: declare {declared.name} : ({b}, {a}), or write {declared.name}.T here"
+            )
         return Stop(
             replace(
                 error.diagnostic,

@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, bind_pattern, is_batch, shape_axes
 from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
-from dlc.compiler.program import InputDeclaration, Line
+from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
@@ -28,7 +28,9 @@ ONLY_IN_MODELS = {"loss", "metric", "hyper", "dim", "target", "freeze", "load"}
 class Body:
     """The statements of one definition, executed in order. `outputs` collects what it returns."""
 
-    def __init__(self, e: Context, evaluate: Eval, inputs: Sequence[tuple[Any, ast.Expr]] | None, span: Span | None) -> None:
+    def __init__(
+        self, e: Context, evaluate: Eval, inputs: Sequence[tuple[Any, ast.Expr]] | None, span: Span | None
+    ) -> None:
         self.e, self.eval, self.span = e, evaluate, span
         self.inputs = list(inputs) if inputs is not None else None
         self.taken = 0
@@ -152,8 +154,8 @@ class Body:
                 self.outputs.append(Poison())
                 if statement.name is not None:
                     scope.names.setdefault(statement.name.id, Poison())
-            case ast.Hyper(name=name):
-                targets = (name,)
+            case ast.Hyper():
+                targets = (statement.name,)
         for target in targets:
             match target:
                 case ast.Name(id=name):
@@ -185,14 +187,24 @@ class Body:
         for target in statement.targets:
             name = unparse(target)
             if self.taken >= len(self.inputs):
-                raise stop("N204", f"input {name} is not given", self.span or statement.span, related=[("declared here", target.span)])
+                raise stop(
+                    "N204",
+                    f"input {name} is not given",
+                    self.span or statement.span,
+                    related=[("declared here", target.span)],
+                )
             value, expr = self.inputs[self.taken]
             self.taken += 1
             if isinstance(value, Poison):
                 raise Poisoned
             tensor = self.e.real(value, expr.span) if not isinstance(value, Tensor) else value
             if tensor.type.kind != "real":
-                raise stop("N214", f"{written(expr, scope)} holds class indices, and {name} takes real numbers", expr.span, help="write `one_hot(…)`")
+                raise stop(
+                    "N214",
+                    f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
+                    expr.span,
+                    help="write `one_hot(…)`",
+                )
             if statement.shape is not None:
                 assert scope.instance is not None
                 owner = scope.instance.layer.definition.name.id
@@ -205,24 +217,35 @@ class Body:
         """A `param` or `state`: a leaf of the graph, named by where it stands."""
         name = written(target, scope)
         full = scope.qualified(name)
-        axes = [] if statement.shape is None else shape_axes(self.e, statement.shape, scope, self.evaluate, rest_ones=True)
+        axes = (
+            [] if statement.shape is None else shape_axes(self.e, statement.shape, scope, self.evaluate, rest_ones=True)
+        )
         type = TensorType(tuple(axes))
         for axis in axes:
             if is_batch(axis.size) and axis.name == "m":
-                raise stop("D117", f"{statement.kind} {name} cannot have one value for each example", target.span, help="leave m out of its shape")
+                raise stop(
+                    "D117",
+                    f"{statement.kind} {name} cannot have one value for each example",
+                    target.span,
+                    help="leave m out of its shape",
+                )
             if axis.size.constant is None:
                 raise stop("D112", f"the size {axis.size} of {name} is not known", target.span)
         shape = statement.shape
         items = shape.items if shape is not None else ()
         rule = f"{unparse(target)} : {unparse(shape)}" if shape is not None else unparse(target)
-        declared = Declared(name, (shape or target).span, items, written(shape, scope) if shape is not None else "()", rule)
+        declared = Declared(
+            name, (shape or target).span, items, written(shape, scope) if shape is not None else "()", rule
+        )
         table = self.e.parameters if statement.kind == "param" else self.e.states
         kind = "parameter" if statement.kind == "param" else "state"
         node = self.e.b.typed(kind, (), (("name", full),), type, target.span)
         tensor = Tensor(node, declared)
         instance = scope.instance
         if full in table and (instance is None or len(instance.uses) < 2):
-            raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].declared.span)])
+            raise stop(
+                "N202", f"{full} is declared twice", target.span, related=[("first here", table[full].declared.span)]
+            )
         if full in table:
             self.same_again(table[full], type, instance, full)
         else:
@@ -242,7 +265,8 @@ class Body:
             assert instance is not None
             raise stop(
                 "D108",
-                f"{instance.path} is shared, and its uses need different parameters: {full} : {before.node.type} at first, {type} here",
+                f"{instance.path} is shared, and its uses need different parameters: "
+                f"{full} : {before.node.type} at first, {type} here",
                 instance.uses[-1],
                 related=[("first applied here", instance.uses[0])],
                 help="make a second instance",
@@ -270,9 +294,7 @@ class Body:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
-                Line(
-                    scope.qualified(name), text, value.type, statement.span, _kind_of(scope), law, self.e.work(first)
-                )
+                Line(scope.qualified(name), text, value.type, statement.span, _kind_of(scope), law, self.e.work(first))
             )
         self.define(target, value, scope)
 
@@ -319,9 +341,13 @@ class Body:
         old = self.evaluate(statement.target, scope)
         name = scope.qualified(written(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
-            raise stop("N214", f"`:=` changes a `state`, and {written(statement.target, scope)} is none", statement.target.span)
+            raise stop(
+                "N214", f"`:=` changes a `state`, and {written(statement.target, scope)} is none", statement.target.span
+            )
         if self.e.mode == "evaluation":
-            raise stop("N213", "a state changes only while training", statement.span, help="write it under `when training:`")
+            raise stop(
+                "N213", "a state changes only while training", statement.span, help="write it under `when training:`"
+            )
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
@@ -357,7 +383,9 @@ class Body:
             if isinstance(values, Tuple):
                 values = list(values.items)
             if not isinstance(values, list) or len(values) != len(statement.targets):
-                raise stop("N214", f"{len(statement.targets)} names take as many values each round", statement.iterable.span)
+                raise stop(
+                    "N214", f"{len(statement.targets)} names take as many values each round", statement.iterable.span
+                )
             for target, value in zip(statement.targets, values, strict=True):
                 inner.names[target.id] = value
                 if isinstance(value, int):
@@ -385,7 +413,9 @@ class Body:
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
         text = f": {statement.message.value}" if statement.message is not None else ""
-        raise stop("D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope))
+        raise stop(
+            "D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope)
+        )
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:
@@ -403,7 +433,11 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
             span,
             related=[("declared here", old.declared.span)] if old.declared is not None else [],
         )
-    node = value.node if value.type.axes == axes else e.b.typed("rename", (value.node,), (), replace(value.type, axes=axes), span)
+    node = (
+        value.node
+        if value.type.axes == axes
+        else e.b.typed("rename", (value.node,), (), replace(value.type, axes=axes), span)
+    )
     return Tensor(node, old.declared)
 
 
@@ -430,7 +464,11 @@ def run_body(
     body.run(statements, scope)
     if body.inputs is not None and body.taken < len(body.inputs):
         extra = body.inputs[body.taken][1]
-        raise stop("N205", f"the layer takes {body.taken} input{'s' * (body.taken != 1)}, and {len(body.inputs)} are given", extra.span)
+        raise stop(
+            "N205",
+            f"the layer takes {body.taken} input{'s' * (body.taken != 1)}, and {len(body.inputs)} are given",
+            extra.span,
+        )
     if any(isinstance(output, Poison) for output in body.outputs):
         raise Poisoned
     return body.outputs

@@ -17,7 +17,7 @@ from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import M, CheckedModel, StateDeclaration
+from dlc.compiler.program import CheckedModel, M, StateDeclaration
 from dlc.grammar import ast
 
 Clip = tuple[str, float]
@@ -47,7 +47,9 @@ def training_programs(
     """All programs of a model. Raises `DiagnosticError` where the optimizer or a regularizer is at fault."""
     graphs: dict[str, Graph] = {}
     outputs = {root: node for root, node in checked.evaluation.roots.items() if root.startswith("output.")}
-    graphs["forward"] = run(Graph.of(outputs, checked.evaluation.names), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
+    graphs["forward"] = run(
+        Graph.of(outputs, checked.evaluation.names), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE)
+    )
     slots: dict[str, StateDeclaration] = {}
     if any(root.startswith("loss.") for root in checked.training.roots):
         graphs["backward"] = run(gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE))
@@ -75,9 +77,7 @@ class _Gradients:
     graph: Graph
 
 
-def gradient_graph(
-    checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, keep_names: bool = False
-) -> Graph:
+def gradient_graph(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, keep_names: bool = False) -> Graph:
     """The deterministic training program with its gradients; cotangents of named values are called `d<name>`.
 
     `keep_names` keeps every named value alive, for a derivation that speaks of `A[2]` although only the stable form
@@ -131,9 +131,7 @@ def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[
     weights = {n: leaves[n] for n, p in checked.parameters.items() if p.weight and not p.frozen and n in leaves}
     penalty, extra = regularization(checked, b, regularize, weights)
     cost = loss if penalty is None else b.add("add", loss, penalty)
-    regularized = {
-        name: b.add("add", node, extra[name]) if name in extra else node for name, node in plain.items()
-    }
+    regularized = {name: b.add("add", node, extra[name]) if name in extra else node for name, node in plain.items()}
     return _Gradients(b, loss, cost, plain, regularized, names, graph)
 
 
@@ -207,7 +205,10 @@ def _update(checked: CheckedModel, rule: Optimizer, clip: Clip | None) -> Graph:
         if not parameter.frozen
     }
     updates, _ = rule.updates(b, _clipped(b, given, clip))
-    return run(Graph.of(updates, {cotangent_name(name): node for name, node in given.items()}), (*AFTER_GRADIENTS, *BEFORE_CODE))
+    return run(
+        Graph.of(updates, {cotangent_name(name): node for name, node in given.items()}),
+        (*AFTER_GRADIENTS, *BEFORE_CODE),
+    )
 
 
 def _clipped(b: Builder, gradients: Mapping[str, Node], clip: Clip | None) -> dict[str, Node]:

@@ -77,7 +77,9 @@ def rebuild(
         inputs = tuple(new[value] for value in node.inputs)
         builder.span = node.span
         replaced = rule(builder, node, inputs)
-        new[node] = replaced if replaced is not None else builder.typed(node.op, inputs, node.attrs, node.type, node.span)
+        new[node] = (
+            replaced if replaced is not None else builder.typed(node.op, inputs, node.attrs, node.type, node.span)
+        )
     return Graph.of(_map(graph.roots, new), _map(graph.names, new))
 
 

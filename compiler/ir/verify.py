@@ -11,7 +11,7 @@ from dlc.compiler.ir.node import Graph, Node
 
 
 class BrokenGraph(Exception):
-    """An internal error: a pass made a graph that is none. `when` says where, the text shows the node's surroundings."""
+    """An internal error: a pass broke a graph. `when` says where, the text shows the node's surroundings."""
 
     def __init__(self, problem: str, graph: Graph, node: Node | None = None, when: str = "") -> None:
         self.problem, self.node = problem, node

@@ -279,12 +279,15 @@ def mismatch_error(left: TensorType, right: TensorType, met: Mismatch) -> ShapeE
             rule="only one side of an operation may broadcast",
             help="transpose one side if they are meant to be equal; write broadcast(…, (…)) if both are meant to grow",
         )
+    assert a is not None
+    assert b is not None
     x, y = left.axes[a], right.axes[b]
     if x.size.constant == 1 or y.size.constant == 1:
         which = 0 if x.size.constant == 1 else 1
         return ShapeError(
             "D105",
-            f"axis {a + 1} of {{{which}}} only happens to have size 1, so it does not broadcast: {left} against {right}",
+            f"axis {a + 1} of {{{which}}} only happens to have size 1, so it does not broadcast: "
+            f"{left} against {right}",
             places,
             rule="an axis broadcasts only where it is written 1",
             help=f"write 1 in the shape of {{{which}}} if it is meant to broadcast",

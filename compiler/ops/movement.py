@@ -218,7 +218,8 @@ class Concat(Movement):
         size = sum((t.axes[axis].size for t in types[1:]), first.axes[axis].size)
         names = [t.axes[axis].name for t in types]
         joined = Axis(size, next((name for name in names if name), None))
-        return TensorType(tuple(joined if i == axis else a for i, a in enumerate(first.axes)), first.kind, first.classes)
+        axes = tuple(joined if i == axis else a for i, a in enumerate(first.axes))
+        return TensorType(axes, first.kind, first.classes)
 
     def _fits(self, facts: Facts, first: TensorType, other: TensorType, axis: int, number: int) -> None:
         if first.rank != other.rank:
@@ -373,7 +374,8 @@ class ScatterAdd(Movement):
         return [b.add("gather", ct, node.inputs[1]), None]
 
     def reference(self, y: Any, x: Any, *, axis: int) -> Any:
-        kept = y.shape[: np.ndim(y) - np.ndim(x)]
-        total = np.zeros((*kept, axis))
-        np.add.at(total, (..., np.asarray(x, int).ravel()), y.reshape(*kept, -1))
+        columns = y.reshape(*y.shape[: np.ndim(y) - np.ndim(x)], -1)
+        total = np.zeros((*columns.shape[:-1], axis))
+        for column, label in enumerate(np.asarray(x, int).ravel()):
+            total[..., label] += columns[..., column]
         return total

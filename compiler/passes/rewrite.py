@@ -87,9 +87,7 @@ class FunctionRule:
         return self.function(b, node)
 
 
-def on(
-    *families: type[Op], op: str | None = None
-) -> Callable[[Callable[[Rewriter, Node], Node | None]], FunctionRule]:
+def on(*families: type[Op], op: str | None = None) -> Callable[[Callable[[Rewriter, Node], Node | None]], FunctionRule]:
     """Makes a function `(b, node) -> Node | None` a rule about the op called `op`, or about the ops of the families."""
 
     def about(candidate: Op) -> bool:

@@ -83,6 +83,8 @@ NUMBERS_IN_FRONT: tuple[Rule, ...] = (
     rule("x + x", "2 * x"),
     rule("x + c * x", "(c + 1) * x"),
     rule("c * x + d * x", "(c + d) * x"),
+    rule("x * y - x * z", "x * (y - z)"),
+    rule("x * y + x * z", "x * (y + z)"),
     rule("sum(c * v, axes=k)", "c * sum(v, axes=k)"),
     rule("sum(s * v, axes=k)", "s * sum(v, axes=k)"),
     rule("sum(v / c, axes=k)", "sum(v, axes=k) / c"),

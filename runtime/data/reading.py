@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from bisect import bisect_right
@@ -109,4 +110,4 @@ def _examples(array: Values, origin: Origin) -> Values:
     """A stored array as (examples, columns), the columns in the declared order of the axes."""
     turned = array.T if origin.transposed else array
     rows = np.moveaxis(turned, origin.layout.batch_axis(origin.dense), 0)
-    return rows.reshape(len(rows), -1).astype(object if array.dtype.kind == "U" else np.float64)
+    return rows.reshape(len(rows), math.prod(rows.shape[1:])).astype(object if array.dtype.kind == "U" else np.float64)

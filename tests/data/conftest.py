@@ -1,50 +1,21 @@
-"""A small project in a temporary folder: files, a `data:` block, and declarations made by hand."""
+"""Small projects in a temporary folder: files, and a `data:` block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from ast import literal_eval
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from data_project import Project, declare
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.dims import tensor
 from dlc.compiler.program import InputDeclaration, M
-from dlc.compiler.settings import DataSettings, read_data
+from dlc.compiler.settings import read_data
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse
-from dlc.grammar.span import Span
-from dlc.runtime.data.dataset import DataSet, load
-from dlc.runtime.data.headers import headers
-
-
-def declare(name: str, *sizes: Any, role: str = "input", **kind: Any) -> InputDeclaration:
-    """`declare("X", 64, M)` stands in line 2 of the file; a one_hot's class axis is its first."""
-    if kind.get("one_hot"):
-        kind = {"classes": sizes[0], "class_axis": 0, **kind}
-    return InputDeclaration(name, role, tensor(*sizes), Span("net.dl", 2, 12, 2, 13), **kind)
-
-
-@dataclass(frozen=True)
-class Project:
-    folder: Path
-    settings: DataSettings
-    inputs: Mapping[str, InputDeclaration]
-
-    def headers(self, root: Path | None = None) -> list[Diagnostic]:
-        return headers(self.settings, self.folder, self.inputs, root)
-
-    def load(self, **options: Any) -> DataSet:
-        return load(self.settings, self.folder, self.inputs, **options)
-
-    def refused(self) -> list[Diagnostic]:
-        """What loading reports instead of data."""
-        with pytest.raises(DiagnosticError) as caught:
-            self.load()
-        return caught.value.diagnostics
 
 
 @pytest.fixture
@@ -65,7 +36,7 @@ def project(tmp_path: Path) -> Callable[..., Project]:
         tree, problems = parse(text, "net.dl")
         assert not problems
         (block,) = (item for item in tree.items if isinstance(item, ast.Block))
-        settings, found = read_data(block, lambda expr: expr.value)  # type: ignore[union-attr]
+        settings, found = read_data(block, lambda expr: literal_eval(unparse(expr)))
         assert settings is not None, found
         return Project(folder, settings, {declaration.name: declaration for declaration in inputs})
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
-from conftest import declare
+from data_project import declare
 
-from dlc.compiler.dims import Dim
+from dlc.compiler.dims import Symbol
 from dlc.compiler.program import M
 
 X, Y = declare("X", 2, M), declare("Y", 1, M, role="target")
@@ -28,10 +29,7 @@ def test_a_table_that_fits(project):
 
 
 def test_headers_are_read_without_numpy():
-    program = (
-        "import sys, dlc.runtime.data.headers\n"
-        "assert not {'numpy', 'pydantic', 'numba'} & set(sys.modules)"
-    )
+    program = "import sys, dlc.runtime.data.headers\nassert not {'numpy', 'pydantic', 'numba'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
@@ -54,19 +52,18 @@ def test_one_hot_columns(project):
     assert project(lines + "columns(p, q, r)", [X, labels], a=header).headers() == []
     found = project(lines + "columns(p, q)", [X, labels], a=header).headers()
     message = "Y : (3, m) one_hot needs 1 column with the class, or 3, columns(p, q) gives 2"
-    assert only(found) == ("T404", message, "4:5", None)
+    assert only(found) == ("T404", message, "4:9", None)
 
 
 @pytest.mark.parametrize(
-    ("expression", "message", "help"),
+    ("expression", "message", "place", "help"),
     [
-        ("columns(a, bb)", 'a.csv has no column "bb"', "did you mean b?"),
-        ("columns(a, zoo)", 'a.csv has no column "zoo"', "its columns are: a, b, c"),
-        ('columns("pixel_*")', 'a.csv has no column that matches "pixel_*"', "its columns are: a, b, c"),
+        ("columns(a, bb)", 'a.csv has no column "bb"', "3:20", "did you mean b?"),
+        ("columns(a, zoo)", 'a.csv has no column "zoo"', "3:20", "its columns are: a, b, c"),
+        ('columns("pixel_*")', 'a.csv has no column that matches "pixel_*"', "3:17", "its columns are: a, b, c"),
     ],
 )
-def test_missing_columns(project, expression, message, help):
-    place = "3:16" if "bb" in expression or "zoo" in expression else "3:13"
+def test_missing_columns(project, expression, message, place, help):
     found = project(f"{CSV}\nX = {expression}\nY = column(c)", [X, Y], a="a,b,c\n").headers()
     assert only(found) == ("T405", message, place, help)
 
@@ -104,7 +101,7 @@ def test_a_pattern_of_many_stars_takes_no_time(project):
 
 def test_a_column_taken_twice(project):
     found = project(f'{CSV}\nX = columns(a, "*")\nY = column(c)', [X, Y], a="a,b,c\n").headers()
-    assert only(found) == ("T402", 'the column "a" is taken twice', "3:16", None)
+    assert only(found) == ("T402", 'the column "a" is taken twice', "3:20", None)
 
 
 def test_two_columns_of_one_name(project):
@@ -122,7 +119,7 @@ def test_an_input_without_its_line(project):
 def test_a_line_without_its_input(project):
     found = project(f"{CSV}\nX = columns(a, b)\nZ = column(c)", [X], a="a,b,c\n").headers()
     message = "Z is neither a setting of data: nor an input or target of the model"
-    assert only(found) == ("T401", message, "4:5", "did you mean X?")
+    assert only(found) == ("T401", message, "4:5", "the inputs and targets are: X")
 
 
 def test_the_target_among_the_inputs_is_a_warning(project):
@@ -135,11 +132,10 @@ def test_the_target_among_the_inputs_is_a_warning(project):
 
 
 @pytest.mark.parametrize(
-    ("header", "delimiter"),
-    [("a;b;c\n", ";"), ("a\tb\tc\n", "\t"), ('\ufeffa,"b",c\r\n', ","), ('\n\na;"b;,,,,";c\n', ";")],
+    "header",
+    ["a;b;c\n", "a\tb\tc\n", '\ufeffa,"b",c\r\n', '\n\na;b;c;"x,,,,"\n'],
 )
-def test_delimiters_bom_and_quotes(project, header, delimiter):
-    header = header.replace("b;,,,,", "b")
+def test_delimiters_bom_and_quotes(project, header):
     found = project(f"{CSV}\nX = columns(a, b)\nY = column(c)", [X, Y], a=header).headers()
     assert found == []
 
@@ -303,8 +299,6 @@ def test_not_an_npz(project, content):
 
 
 def test_an_array_shorter_than_its_header(project):
-    import zipfile
-
     made = project(NPZ, [X], a={"X": np.zeros((2, 3))})
     with zipfile.ZipFile(made.folder / "a.npz") as archive:
         data = archive.read("X.npy")
@@ -336,11 +330,11 @@ def test_a_second_file_without_the_columns(project):
 
 def test_the_split_column(project):
     made = project(f"{CSV}\nX = columns(a, b)\nsplit = by_column(fold)", [X], a="a,b,flod\n")
-    assert only(made.headers()) == ("T405", 'a.csv has no column "fold"', "4:13", "did you mean flod?")
+    assert only(made.headers()) == ("T405", 'a.csv has no column "fold"', "4:23", "did you mean flod?")
 
 
 def test_what_is_not_yet_supported(project):
-    runtime = declare("X", 2, M, Dim.symbol(__import__("dlc.compiler.dims", fromlist=["Symbol"]).Symbol("T", "runtime")))
+    runtime = declare("X", 2, M, Symbol("T", "runtime"))
     found = project(f"{CSV}\nX = columns(a, b)", [runtime], a="a,b\n").headers()
     message = "X : (2, m, T) has a size known only at run time: reading such data is not yet supported"
     assert only(found) == ("U901", message, "2:12", None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.compiler.dims import Dim, TensorType, tensor
 from dlc.compiler.ir import Builder, Graph, Node
-from dlc.compiler.ops import OPS, Leaf, Sample
+from dlc.compiler.ops import OPS, Sample
 
 SAMPLES = [(name, i) for name, op in sorted(OPS.items()) for i in range(len(op.samples))]
 """Every sample of every op."""
@@ -55,7 +55,3 @@ def numbers(value: Any) -> Any:
         return tuple(map(numbers, value))
     size = getattr(value, "size", value)
     return int(size.constant) if isinstance(size, Dim) else value
-
-
-def is_leaf(name: str) -> bool:
-    return isinstance(OPS[name], Leaf)

@@ -27,39 +27,40 @@ FOLDED = [(name, i) for name, i in SAMPLES if isinstance(OPS[name], Reduction)]
 STABLE = [(name, i) for name, i in SAMPLES if isinstance(OPS[name], Stable)]
 
 
+FUNCTIONS = {
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "abs": abs,
+    "tanh": math.tanh,
+    "erf": math.erf,
+    "sign": lambda x: float((x > 0) - (x < 0)),
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "softplus": lambda x: math.log(1 + math.exp(x)),
+    "isnan": math.isnan,
+    "pow": math.pow,
+    "max": max,
+    "min": min,
+    "real": float,
+    "index": int,
+    "inf": math.inf,
+}
+
+
 class PythonEmitter:
     """Scalar text that Python can evaluate."""
-
-    functions = {
-        "exp": math.exp,
-        "log": math.log,
-        "sqrt": math.sqrt,
-        "abs": abs,
-        "tanh": math.tanh,
-        "erf": math.erf,
-        "sign": lambda x: float((x > 0) - (x < 0)),
-        "floor": math.floor,
-        "ceil": math.ceil,
-        "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
-        "softplus": lambda x: math.log(1 + math.exp(x)),
-        "isnan": math.isnan,
-        "pow": math.pow,
-        "max": max,
-        "min": min,
-        "real": float,
-        "index": int,
-        "inf": math.inf,
-    }
 
     def number(self, value: float) -> str:
         return repr(float(value))
 
     def call(self, function: str, *arguments: str) -> str:
-        assert function in self.functions
+        assert function in FUNCTIONS
         return f"{function}({', '.join(arguments)})"
 
     def value(self, text: str, **names: float) -> float:
-        return float(eval(text, dict(self.functions), names))
+        return float(eval(text, dict(FUNCTIONS), names))
 
 
 def test_every_op_has_samples_and_a_page() -> None:
@@ -83,7 +84,7 @@ def test_value_is_the_meaning_and_has_the_declared_shape(name: str, number: int)
 
 @pytest.mark.parametrize(("name", "number"), DIFFERENTIABLE)
 def test_gradient_against_central_differences(name: str, number: int) -> None:
-    """The course's check: |g - g'| / (|g| + |g'|) below 1e-7, for the sum of the value's elements times random numbers."""
+    """The course's check, |g - g'| / (|g| + |g'|) < 1e-7, for the sum of the value's elements times random numbers."""
     sample = OPS[name].samples[number]
     rng = np.random.default_rng(number)
     arrays = draw_operands(sample, rng)

@@ -36,7 +36,7 @@ def test_roots_draws_and_sizes() -> None:
 
 
 def test_a_value_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"input \(X\) is declared \(2, m\) = \(2, 3\), and its value has the shape \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"input X is declared \(2, m\) = \(2, 3\), and its value is \(3, 2\)"):
         evaluate(program(), {("input", "X"): np.zeros((3, 2))}, {M: 3}, lambda op, name, shape: np.zeros(shape))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import llvmlite.binding as llvm
+from numba.core import config
 
 __all__ = ["Dtype", "Host", "host", "item_bytes"]
 
@@ -62,12 +63,15 @@ class Host:
 
 @functools.cache
 def host() -> Host:
-    """The record of the CPU this process runs on."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
+    """The record of the CPU that Numba compiles for: this one, unless NUMBA_CPU_FEATURES says otherwise."""
+    if config.CPU_FEATURES is not None:
+        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    else:
+        features = {name for name, present in llvm.get_host_cpu_features().items() if present}
+    if "avx512f" in features:
         return Host("avx512", vector_bytes=64, tiles=((16, 4), (8, 2), (8, 2), (6, 2)))
-    if features.get("avx2") and features.get("fma"):
+    if {"avx2", "fma"} <= features:
         return Host("avx2", vector_bytes=32, tiles=((12, 4), (6, 2)))
-    if features.get("neon"):
+    if "neon" in features:
         return Host("neon", vector_bytes=16, tiles=((16, 4), (8, 2), (8, 2), (6, 2)))
     return Host("generic", vector_bytes=16, tiles=((8, 4), (4, 2)))

@@ -55,9 +55,9 @@ IDLE, POSTED, RUNNING, EPOCH = 0, 1, 2, 4  # an epoch is a multiple of 4; the st
 THREADS, OPEN, CLOSED = range(3)
 
 SPINS = 4_000  # pauses before a waiting thread yields: some 50 us
-YIELDS = 200  # yields before a helper naps
-NAP = 50  # microseconds
-NAPS = 100  # naps outside any program before a helper parks
+YIELDS = 200  # yields before it naps
+NAP = 50  # microseconds of a nap
+NAPS = 100  # naps before a helper parks, when no program is running
 
 
 def register_system_calls() -> None:
@@ -97,14 +97,22 @@ def take_all(pool: int, owner: int, threads: int) -> None:
 
 
 @njit(error_model="numpy")
+def rest(waited: int) -> None:
+    """Wait a moment, the longer the more often it was done: a pause, then a yield, then a nap."""
+    if waited < SPINS:
+        pause()
+    elif waited < SPINS + YIELDS:
+        os_yield()
+    else:
+        os_nap(NAP_ARGUMENT)
+
+
+@njit(error_model="numpy")
 def wait_until_idle(line: int) -> None:
-    spins = 0
+    waited = 0
     while load_acquire(line) % EPOCH != IDLE:
-        spins += 1
-        if spins < SPINS:
-            pause()
-        else:
-            os_yield()
+        rest(waited)
+        waited += 1
 
 
 @kernel("void(intp, intp, intp, intp)", symbol="dlc_launch")
@@ -150,21 +158,13 @@ def help_out(pool: int, thread: int) -> None:
             take_all(lines, thread, threads)
             store_release(line, state - POSTED + IDLE)
             waited = 0
-        elif load_acquire(pool + 8 * CLOSED) != 0:
+        elif load_acquire(pool + 8 * CLOSED) != 0 or (
+            waited >= SPINS + YIELDS + NAPS and load_acquire(pool + 8 * OPEN) == 0
+        ):
             return
-        elif waited < SPINS:
-            waited += 1
-            pause()
-        elif waited < SPINS + YIELDS:
-            waited += 1
-            os_yield()
-        elif load_acquire(pool + 8 * OPEN) != 0:
-            os_nap(NAP_ARGUMENT)
-        elif waited < SPINS + YIELDS + NAPS:
-            waited += 1
-            os_nap(NAP_ARGUMENT)
         else:
-            return
+            rest(waited)
+            waited += 1
 
 
 def live(block: np.ndarray[tuple[int, int], np.dtype[np.int64]], thread: int, awake: threading.Event) -> None:

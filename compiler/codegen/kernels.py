@@ -1,0 +1,310 @@
+"""The text of one kernel, for each kind of group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
+from dlc.compiler.codegen.fuse import Group, canonical
+from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
+from dlc.compiler.codegen.layout import ROW_BLOCK, layout_of
+from dlc.compiler.codegen.loops import INDENT, Loops, bare, indented
+from dlc.compiler.codegen.memory import Buffer
+from dlc.compiler.codegen.products import Product, Strided
+from dlc.compiler.codegen.work import SWEEP, TILE_ROWS, Tile, Units, tile_of
+from dlc.compiler.ir import Node
+from dlc.compiler.ops import OPS, Reduction
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the text depends on besides the graph."""
+
+    dtype: Dtype
+    path: str
+    cpu: Host
+    check: bool
+
+    @property
+    def item(self) -> int:
+        return item_bytes(self.dtype)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel's text without its name, and what it is called with. `panels` are the definitions it needs above it."""
+
+    body: tuple[str, ...]
+    panels: tuple[tuple[str, str], ...]
+    arguments: tuple[Argument, ...]
+    units: Units
+
+
+class KernelWriter:
+    """Writes the kernel of a group."""
+
+    def __init__(
+        self,
+        group: Group,
+        place: Mapping[Node, Buffer],
+        stores: Sequence[tuple[Node, Buffer]],
+        partials: Mapping[Node, Buffer],
+        names: Mapping[Node, str],
+        target: Target,
+        units: Units,
+        product: Product | None,
+    ) -> None:
+        self.group, self.place, self.partials, self.target, self.units = group, place, partials, target, units
+        self.stores, self.product, self.names = stores, product, names
+        self.arguments = Arguments(target.check)
+        self.body = Body(place, names, target.dtype, self.arguments)
+        self.panels: dict[str, str] = {}
+
+    def write(self) -> Kernel:
+        """The kernel of the group."""
+        product = self.product
+        if product is not None:
+            lines = {"tile": self.tile, "sweep": self.sweep, "dot": self.dot}[product.form](product)
+        elif self.group.kind == "columns":
+            lines = self.columns()
+        elif self.group.kind == "transpose":
+            lines = self.transposition()
+        else:
+            lines = self.rows()
+        head = self.arguments.lines()
+        body = (*head, "for unit in range(first, last):", *indented(lines))
+        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units)
+
+    @property
+    def count(self) -> str:
+        """The number of rows of the group."""
+        return "m" if self.group.domain[0] is None else str(self.group.domain[0])
+
+    def block(self, unit: str = "unit", size: int | None = None) -> list[str]:
+        """The rows of a unit: `begin` to `end`."""
+        size = size or self.units.block
+        return [f"begin = {unit} * {size}", f"end = min(begin + {size}, {self.count})"]
+
+    # --- rows --------------------------------------------------------------------------------------------------
+
+    def rows(self) -> list[str]:
+        loops = Loops(self.group, self.body, self.stores)
+        start = loops.begin_unit()
+        lines = ["for i in range(begin, end):", *indented(loops.row())]
+        return [*self.block(), *start, *lines, *loops.end_unit(self.partials)]
+
+    # --- columns -----------------------------------------------------------------------------------------------
+
+    def columns(self) -> list[str]:
+        """Sums of a block of columns: row after row is added to them, and then each is finished."""
+        reduction = next(iter(self.group.members))
+        op = OPS[reduction.op]
+        assert isinstance(op, Reduction)
+        (operand,) = reduction.inputs
+        rows = layout_of(operand.type, operand).rows
+        place = tuple({"i": "r", "j": "i"}.get(index, index) for index in canonical(operand))
+        at = "sums[i - begin]"
+        added = bare(op.combine(self.body.emitter, at, self.body.value(operand, place)))
+        loops = Loops(self.group, self.body, self.stores, {reduction: at})
+        start = loops.begin_unit()
+        finish = loops.row()
+        return [
+            *self.block(),
+            f"sums = real_at(scratch({self.units.block * self.target.item}))",
+            *start,
+            "for i in range(begin, end):",
+            f"{INDENT}{at} = {op.identity(self.body.emitter)}",
+            f"for r in range({'m' if rows is None else rows}):",
+            f"{INDENT}for i in range(begin, end):",
+            f"{INDENT}{INDENT}{at} = {added}",
+            "for i in range(begin, end):",
+            *indented(finish),
+            *loops.end_unit(self.partials),
+        ]
+
+    # --- products ----------------------------------------------------------------------------------------------
+
+    def finish(self, value: str) -> tuple[list[str], list[str], list[str]]:
+        """What follows a product for each of its rows `i`: the statements before, for, and after the rows of a unit."""
+        anchor = self.group.anchor
+        assert anchor is not None
+        if anchor in self.group.totals:
+            part = f"{self.arguments.pointer(self.partials[anchor])}[unit]"
+            return [], [f"{part} = {value}"], []
+        loops = Loops(self.group, self.body, self.stores, {anchor: value})
+        return loops.begin_unit(), loops.row(), loops.end_unit(self.partials)
+
+    def address(self, operand: Strided, *terms: tuple[str, int]) -> str:
+        """The address of an element of an operand."""
+        start = self.arguments.address(self.place[operand.base])
+        offset = offset_text(tuple(index for index, _ in terms), tuple(stride * self.target.item for _, stride in terms))
+        return start if offset == "0" else f"{start} + {offset}"
+
+    def element(self, operand: Strided, offset: str) -> str:
+        """An element of an operand, to be read."""
+        buffer = self.place[operand.base]
+        if self.target.check:
+            offset = f"inside({offset}, {self.arguments.end(buffer)}, {self.arguments.flag})"
+        return f"{self.arguments.pointer(buffer)}[{offset}]"
+
+    def tile(self, product: Product) -> list[str]:
+        """A block of rows by the panels of a unit, then the members, element by element, while the block is hot."""
+        cut = tile_of(product, self.target.cpu, self.target.dtype)
+        layout, width, direct = product.layout, product.layout.width, self.direct()
+        out = direct.layout.row_length if direct is not None and direct.layout is not None else cut.columns
+        depth = "m" if product.depth is None else str(product.depth)
+        lines = [f"begin = unit // {cut.times} * {TILE_ROWS}" if cut.times > 1 else f"begin = unit * {TILE_ROWS}"]
+        lines += [f"end = min(begin + {TILE_ROWS}, {self.count})"]
+        column = "0"
+        if cut.times > 1:
+            column = "column"
+            lines.append(f"column = unit % {cut.times} * {cut.columns}")
+        if direct is None:
+            lines.append(f"tile_start = scratch({(TILE_ROWS + ROW_BLOCK) * cut.columns * self.target.item})")
+        lines += self.panel_calls(product, cut, column, out, depth, direct)
+        if direct is not None:
+            return lines
+        lines.append("tile = real_at(tile_start)")
+        inside = "j" if column == "0" else "j - column"
+        before, row, after = self.finish(f"tile[(i - begin) * {cut.columns} + {inside}]")
+        last = f"min(column + {cut.columns}, {width})" if width % cut.columns else f"column + {cut.columns}"
+        limits = f"range({width})" if column == "0" else f"range(column, {last})"
+        row = [line.replace(f"range({layout.width})", limits) if line.startswith("for j in") else line for line in row]
+        return [*lines, *before, "for i in range(begin, end):", *indented(row), *after]
+
+    def panel_calls(
+        self, product: Product, cut: Tile, column: str, out: int, depth: str, direct: Buffer | None
+    ) -> list[str]:
+        """The calls that compute a unit's block."""
+        item, lanes = self.target.item, self.target.cpu.lanes(self.target.dtype)
+        a_row, a_k = product.row_strides
+        b_k = product.column_strides[1]
+        rows = self.address(product.rows, ("begin", a_row))
+
+        def call(number: int, vectors: int) -> list[str]:
+            name = self.panel(a_row, a_k, b_k, out, vectors, product.depth)
+            shift = number * vectors * lanes
+            place = column if not shift else str(shift) if column == "0" else f"({column} + {shift})"
+            columns = self.address(product.columns, (place, 1))
+            if direct is not None:
+                to = f"{self.arguments.address(direct)} + begin * {out * item}"
+                to += f" + {place} * {item}" if place != "0" else ""
+            else:
+                to = f"tile_start + {shift * item}" if shift else "tile_start"
+            checks = self.checks(product, place, vectors * lanes, depth, direct, out) if self.target.check else []
+            return [*checks, f"{name}({rows}, {columns}, {to}, end - begin, {depth})"]
+
+        whole = [line for number in range(cut.count) for line in call(number, cut.vectors)]
+        if not cut.rest or cut.times == 1:
+            return whole
+        return [
+            f"if column < {(cut.times - 1) * cut.columns}:",
+            *indented(whole),
+            "else:",
+            *indented(call(0, cut.rest)),
+        ]
+
+    def checks(
+        self, product: Product, place: str, width: int, depth: str, direct: Buffer | None, out: int
+    ) -> list[str]:
+        """Under check: the last element that a panel touches of each operand lies inside its buffer."""
+        a_row, a_k = product.row_strides
+        b_k = product.column_strides[1]
+        flag = self.arguments.flag
+        overhang = f"((end - begin + {ROW_BLOCK - 1}) // {ROW_BLOCK} * {ROW_BLOCK} - 1)"
+        last_a = f"(begin + {overhang}) * {a_row} + ({depth} - 1) * {a_k}"
+        last_b = f"{place} + ({depth} - 1) * {b_k} + {width - 1}"
+        lines = [
+            f"inside({last_a}, {self.arguments.end(self.place[product.rows.base])}, {flag})",
+            f"inside({last_b}, {self.arguments.end(self.place[product.columns.base])}, {flag})",
+        ]
+        if direct is not None:
+            last_c = f"(begin + {overhang}) * {out} + {place} + {width - 1}"
+            lines.append(f"inside({last_c}, {self.arguments.end(direct)}, {flag})")
+        return lines
+
+    def panel(self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None) -> str:
+        """The name of a panel function, which is defined above the kernel."""
+        words = [a_row, a_k, b_k, c_row, vectors] + ([] if depth is None else [depth])
+        name = "panel_" + "_".join(map(str, words))
+        known = "" if depth is None else f", depth={depth}"
+        strides = f"a_row={a_row}, a_k={a_k}, b_k={b_k}, c_row={c_row}, vectors={vectors}{known}"
+        self.panels[name] = f"{name} = matmul_panel({self.target.dtype!r}, {strides})"
+        return name
+
+    def direct(self) -> Buffer | None:
+        """The buffer that the panels can write to themselves: nothing follows the product."""
+        if list(self.group.members) != [self.group.anchor] or self.group.totals or len(self.stores) != 1:
+            return None
+        return self.stores[0][1]
+
+    def sweep(self, product: Product) -> list[str]:
+        """A stretch of a long vector: the terms of the sum are added to all of it, four at a time."""
+        _, along = product.row_strides
+        depth = "m" if product.depth is None else str(product.depth)
+        weight = product.column_strides[1]
+
+        def term(k: str) -> tuple[str, str]:
+            factor = self.element(product.columns, f"({k}) * {weight}" if weight != 1 else k)
+            return factor, self.element(product.rows, f"({k}) * {along} + i")
+
+        four = [term(f"k + {u}" if u else "k") for u in range(4)]
+        before, row, after = self.finish("sums[i - begin]")
+        added = " + ".join(f"f{u} * {element}" for u, (_, element) in enumerate(four))
+        return [
+            *self.block(),
+            f"sums = real_at(scratch({SWEEP * self.target.item}))",
+            "for i in range(begin, end):",
+            f"{INDENT}sums[i - begin] = real(0)",
+            f"for n in range({depth} // 4):",
+            f"{INDENT}k = n * 4",
+            f"{INDENT}{', '.join(f'f{u}' for u in range(4))} = {', '.join(factor for factor, _ in four)}",
+            f"{INDENT}for i in range(begin, end):",
+            f"{INDENT}{INDENT}sums[i - begin] += {added}",
+            f"for k in range({depth} // 4 * 4, {depth}):",
+            f"{INDENT}f0 = {four[0][0]}",
+            f"{INDENT}for i in range(begin, end):",
+            f"{INDENT}{INDENT}sums[i - begin] += f0 * {four[0][1]}",
+            *before,
+            "for i in range(begin, end):",
+            *indented(row),
+            *after,
+        ]
+
+    def dot(self, product: Product) -> list[str]:
+        """One sum for each element."""
+        a_row, a_k = product.row_strides
+        b_column, b_k = product.column_strides
+        depth = "m" if product.depth is None else str(product.depth)
+        index = "j" if product.layout.width > 1 else "0"
+        left = self.element(product.rows, offset_text(("i", "k"), (a_row, a_k)))
+        right = self.element(product.columns, offset_text((index, "k"), (b_column, b_k)))
+        product_sum = ["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]
+        before, row, after = self.finish("terms")
+        if product.layout.width > 1:
+            head, *rest = row
+            row = [head, *indented(product_sum), *rest]
+        else:
+            row = [*product_sum, *row]
+        return [*self.block(), *before, "for i in range(begin, end):", *indented(row), *after]
+
+    # --- transposed copies ---------------------------------------------------------------------------------------
+
+    def transposition(self) -> list[str]:
+        """Rows of the copy are columns of its source."""
+        anchor = self.group.anchor
+        assert anchor is not None
+        (source,) = anchor.inputs
+        given, made = self.place[source], self.place[anchor]
+        assert given.layout is not None
+        assert made.layout is not None
+        from_row, to_row = given.layout.row_length, made.layout.row_length
+        name = f"transpose_{from_row}_{to_row}"
+        self.panels[name] = f"{name} = transpose({self.target.dtype!r}, source_row={from_row}, target_row={to_row})"
+        item = self.target.item
+        start = f"{self.arguments.address(given)} + begin * {item}"
+        end = f"{self.arguments.address(made)} + begin * {to_row * item}"
+        rows = "m" if given.layout.rows is None else str(given.layout.rows)
+        return [*self.block(), f"{name}({start}, {end}, {rows}, end - begin)"]
+
