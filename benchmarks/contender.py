@@ -1,7 +1,7 @@
 """One contender on one case, in a process of its own; `steps.py` and `startup.py` start it.
 
 It sets the contender up, answers one JSON line, and then one more for each line it reads: the milliseconds a step took
-in a round.  With `--once` it takes the first step only and leaves.
+in a turn.  With `--once` it takes the first step only and leaves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol, TextIO
 
 from cases import CASES, Case
 
-# A round is timed as so many blocks of steps, and the median block counts.
+# A turn is timed as so many blocks of steps, and the median block counts.
 BLOCKS = 5
 
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("contender")
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long a round lasts")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn lasts")
     parser.add_argument("--once", action="store_true", help="take one step and leave")
     args = parser.parse_args()
 

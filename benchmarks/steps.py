@@ -16,11 +16,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cases import CASES, Case
+from quiet import Watch
 
 HERE = Path(__file__).resolve().parent
 CONTENDERS = ("dlc", "torch", "compile", "jax", "jax_scan")
@@ -46,6 +48,7 @@ class Process:
     """A contender in its own process: started, asked for rounds one at a time, closed."""
 
     def __init__(self, python: str, name: str, case: Case, threads: int, seconds: float) -> None:
+        self.threads = threads
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         command = [python, str(HERE / "contender.py"), name, case.name]
         self.process = subprocess.Popen(
@@ -62,12 +65,23 @@ class Process:
             self.close()
             raise
 
-    def round(self) -> float:
-        """Milliseconds a step, the median of one round's blocks."""
+    def turn(self, patience: float) -> tuple[float, float]:
+        """(milliseconds a step, the median of the turn's blocks; how many cores other programs kept busy meanwhile).
+
+        A disturbed turn is taken again for up to `patience` seconds, after which the least disturbed one counts.
+        """
         assert self.process.stdin is not None
-        self.process.stdin.write("round\n")
-        self.process.stdin.flush()
-        return float(self._answer()["ms"])
+        start, attempts = time.perf_counter(), []
+        while True:
+            with Watch(self.process.pid, self.threads) as watch:
+                self.process.stdin.write("turn\n")
+                self.process.stdin.flush()
+                ms = float(self._answer()["ms"])
+            attempts.append((watch.others, ms))
+            if watch.undisturbed or time.perf_counter() - start > patience:
+                others, ms = min(attempts)
+                return ms, others
+            time.sleep(1)
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -91,6 +105,7 @@ class Result:
     case: Case
     threads: int
     rounds: dict[str, list[float]] = field(default_factory=dict)
+    others: dict[str, list[float]] = field(default_factory=dict)  # cores that other programs kept busy, by round
     losses: dict[str, list[float]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -141,10 +156,12 @@ def compare(case: Case, threads: int, names: list[str], args: argparse.Namespace
                 continue
             result.losses[name] = running[name].setup["losses"]
             result.versions[name] = running[name].setup["version"]
-            result.rounds[name] = []
+            result.rounds[name], result.others[name] = [], []
         for _ in range(args.rounds):
             for name, process in running.items():
-                result.rounds[name].append(process.round())
+                ms, others = process.turn(args.patience)
+                result.rounds[name].append(ms)
+                result.others[name].append(others)
     finally:
         for process in running.values():
             process.close()
@@ -173,7 +190,8 @@ def cpu_name() -> str:
 
 def header(names: list[str]) -> str:
     columns = "".join(f"{name:>10}" for name in names)
-    return f"{'ms / step':<18}{columns}{'dlc/fastest':>13}{'GFLOP/s':>9}{'of peak':>9}  {'whose':<9}{'noise':>6}"
+    figures = f"{'dlc/fastest':>13}{'GFLOP/s':>9}{'of peak':>9}  {'whose':<9}{'noise':>6}{'others':>8}"
+    return f"{'ms / step':<18}{columns}{figures}"
 
 
 def row(result: Result, names: list[str], peak: float | None) -> str:
@@ -186,8 +204,10 @@ def row(result: Result, names: list[str], peak: float | None) -> str:
     gigaflops = result.gigaflops(shown)
     share = f"{gigaflops / peak:.0%}" if peak else "-"
     noise = max(map(result.noise, result.rounds))
+    others = max(map(statistics.median, result.others.values()))
     compared = f"{ratio:.3f}" if ratio is not None else "-"
-    return f"{result.case.name:<18}{columns}{compared:>13}{gigaflops:>9.1f}{share:>9}  {shown:<9}{noise:>6.0%}"
+    figures = f"{compared:>13}{gigaflops:>9.1f}{share:>9}  {shown:<9}{noise:>6.0%}{others:>8.2f}"
+    return f"{result.case.name:<18}{columns}{figures}"
 
 
 def as_data(result: Result, peak: float | None) -> dict[str, Any]:
@@ -196,6 +216,7 @@ def as_data(result: Result, peak: float | None) -> dict[str, Any]:
             "ms": result.milliseconds(name),
             "rounds_ms": result.rounds[name],
             "noise": result.noise(name),
+            "others_busy_cores": result.others[name],
             "gigaflops": result.gigaflops(name),
             "share_of_peak": result.gigaflops(name) / peak if peak else None,
             "losses": result.losses[name],
@@ -215,6 +236,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", default="1,2", help="numbers of threads (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contender (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn lasts (default: %(default)s)")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds for which a turn that other programs disturb is repeated"
+    )
     parser.add_argument("--json", metavar="FILE", help="write every figure there too")
     args = parser.parse_args()
     for option, chosen, known in (("--only", args.only, CONTENDERS), ("--cases", args.cases, CASES)):

@@ -176,7 +176,7 @@ def _unknown_word(stop: Stop) -> Problem | None:
         return None
     from difflib import get_close_matches  # only where a mistake was made: its import takes longer than a parse
 
-    near = get_close_matches(first.text, sorted(STATEMENT_WORDS), 1, 0.7)
+    near = get_close_matches(first.text.lower(), sorted(STATEMENT_WORDS), 1, 0.7)
     if near:
         help = f"did you mean {near[0]}?"
         message = f"`{first.text}` is not a statement word"
@@ -221,6 +221,8 @@ def _colon(stop: Stop) -> Problem | None:
     token, before, brackets = stop.token, stop.before, open_brackets(stop.tokens[: stop.at])
     if token is None:
         return None
+    if token.type == ":" and brackets and stop.word in HEADER_WORDS and token is stop.tokens[-1]:
+        return not_closed(brackets[-1], stop.tokens[stop.at - 1])
     if token.type == ":" and brackets and brackets[-1].type == "(":
         help = "write f(name = value)"
         return Problem("S001", "an argument is given by `=`", token.span, help=help, fix=((token.span, " ="),))

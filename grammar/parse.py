@@ -172,8 +172,10 @@ class Reader:
                 node = self._with_colon(tokens, state)
             if node is None:
                 raise Stuck(at, expected) from None
-        if len(tokens) > MAX_TREE_DEPTH and depth(node.build(()) if isinstance(node, Header) else node) > MAX_TREE_DEPTH:
-            raise Mistake(_too_deep(tokens))
+        if len(tokens) > MAX_TREE_DEPTH:
+            tree = node.build(()) if isinstance(node, Header) else node
+            if depth(tree) > MAX_TREE_DEPTH:
+                raise Mistake(_too_deep(tokens))
         return node
 
     def _with_colon(self, tokens: list[Token], state: Any) -> Any:

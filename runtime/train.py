@@ -129,7 +129,11 @@ class History:
 
 @dataclass(slots=True)
 class Training:
-    """One training, from `progress` to its end. `run` may be called once."""
+    """One training, from `progress` to its end. `run` may be called once.
+
+    It ends after `epochs` epochs or `steps` steps in all, those before `progress` counted. The length, the optimizer
+    and the seed of `settings` are not read: the engine has the optimizer in it.
+    """
 
     engine: Engine
     checked: CheckedModel
@@ -137,6 +141,8 @@ class Training:
     settings: TrainSettings
     seed: int
     data: Arrays
+    epochs: int | None
+    steps: int | None = None
     dev: Arrays | None = None
     progress: Progress = Progress()
     observer: Observer = field(default_factory=Nobody)
@@ -161,11 +167,17 @@ class Training:
         return -(-self.examples // self.batch)
 
     @property
-    def last_step(self) -> int:
-        """How many updates the whole training makes, from its very beginning."""
-        if self.settings.steps is not None:
-            return self.settings.steps
-        return (self.settings.epochs or 0) * self.batches
+    def planned_steps(self) -> int:
+        """How many updates there will have been at the end, if nothing ends training before."""
+        if self.steps is not None:
+            return self.steps
+        left = (self.epochs or 0) - self.progress.epoch
+        return self.progress.step - self.progress.batch + left * self.batches
+
+    @property
+    def done(self) -> bool:
+        reached_epochs = self.epochs is not None and self.progress.epoch >= self.epochs
+        return reached_epochs or (self.steps is not None and self.progress.step >= self.steps)
 
     def run(self) -> History:
         """Trains until the settings, early stopping, `stop_requested` or a loss that is no number ends it.
@@ -174,7 +186,7 @@ class Training:
         """
         self._good = Snapshot.of(self.engine, self.progress)
         end: End = "finished"
-        while self.progress.step < self.last_step:
+        while not self.done:
             if self._exhausted():
                 end = "stopped early"
                 break
@@ -198,12 +210,13 @@ class Training:
         number = self.progress.epoch + 1
         order = example_order(self.examples, self.seed, number, self.settings.shuffle and self.batches > 1)
         group = batches_per_call(self.checked, self.batch)
-        while self.progress.batch < self.batches and self.progress.step < self.last_step:
+        last = self.steps if self.steps is not None else self.progress.step + self.batches
+        while self.progress.batch < self.batches and self.progress.step < last:
             if self.stop_requested:
                 return "interrupted"
             done, step = self.progress.batch, self.progress.step
             # Groups begin at fixed batches, so that sums come out the same however often training was interrupted.
-            count = min(group - done % group, self.batches - done, self.last_step - step)
+            count = min(group - done % group, self.batches - done, last - step)
             totals = self.engine.train(self.data, order, self.batch, done, count, step, number)
             if not (np.isfinite(totals.loss) and np.isfinite(totals.cost)):
                 return "diverged"

@@ -1,0 +1,55 @@
+"""From graphs to a Numba module: fuse, plan memory, write kernels and programs.
+
+| file          | what it decides or writes                                                             |
+|---------------|---------------------------------------------------------------------------------------|
+| `layout.py`   | where the elements of a tensor lie                                                    |
+| `values.py`   | what becomes of each value: a number of the program, read through, computed, reduced  |
+| `products.py` | how a matrix product is computed, with what strides                                   |
+| `fuse.py`     | groups: what one kernel computes                                                      |
+| `stored.py`   | what is stored and what is computed again                                             |
+| `schedule.py` | the order of the kernels; which updates happen in place                               |
+| `memory.py`   | the two allocations, and a place in them for everything                               |
+| `work.py`     | how a kernel is cut into units for threads                                            |
+| `body.py`, `loops.py`, `kernels.py` | the text of a kernel: values, loops, whole                      |
+| `program.py`, `module.py`           | the text of a program, and of the module                        |
+| `support.py`  | the few functions that generated code needs besides `host/`                           |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from dlc.compiler.codegen.host.machine import Dtype, host
+from dlc.compiler.codegen.kernels import Target
+from dlc.compiler.codegen.layout import NotSupported
+from dlc.compiler.codegen.module import Module, write_module
+from dlc.compiler.dims import TensorType
+from dlc.compiler.ir import Graph
+
+__all__ = ["Module", "NotSupported", "generate"]
+
+
+def generate(
+    programs: Mapping[str, Graph],
+    *,
+    name: str,
+    dtype: Dtype = "float32",
+    path: str = "tile",
+    source_name: str = "",
+    declared: Mapping[tuple[str, str], TensorType] | None = None,
+    notes: Iterable[str] = (),
+    check: bool | None = None,
+) -> Module:
+    """The module of a model's programs (simplified and expanded graphs, by name).
+
+    `path` is `tile` (vector code for this CPU) or `plain` (loops only: correct anywhere, and the oracle of the other).
+    `declared` adds tensors, by role (`parameter`, `state`) and name, that no program reads. `check` (by default
+    `DLC_CHECK=1` in the environment) makes every kernel verify each address it touches against the memory plan.
+    Raises `NotSupported` for a graph that has no form here yet.
+    """
+    checking = os.environ.get("DLC_CHECK") == "1" if check is None else check
+    target = Target(dtype, path, host(), checking)
+    return write_module(
+        programs, name=name, source_name=source_name, target=target, declared=declared or {}, notes=notes
+    )

@@ -67,10 +67,8 @@ class Arguments:
 
     def lines(self) -> list[str]:
         """The statements that open the block."""
-        if any(isinstance(entry, Node) for entry in self.entries):
-            lines = ["given, numbers = int64_at(args), float64_at(args)"]
-        else:
-            lines = ["given = int64_at(args)"]
+        single = any(isinstance(entry, Node) for entry in self.entries)
+        lines = ["given, numbers = int64_at(args), float64_at(args)" if single else "given = int64_at(args)"]
         place = 0
         for entry in self.entries:
             name = self.names[entry]
@@ -139,9 +137,9 @@ class Body:
             return self.value(table, (*point[: table.type.rank - 1], index))
         element = self.value(node.inputs[0], places[0])
         if node.op == "one_hot":
-            return f"({self.emitter.number(1)} if {element} == {point[node.attr('axis')]} else {self.emitter.number(0)})"
+            return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
         if node.op == "shift":
-            return f"({element} if {point[node.attr('axis')]} > 0 else {self.emitter.number(0)})"
+            return f"({element} if {point[node.attr('axis')]} > 0 else real(0))"
         return element
 
     def number(self, node: Node) -> str:
@@ -153,7 +151,8 @@ class Body:
     def draw(self, node: Node, point: Point) -> str:
         """A random number: it depends on the seed, the step, the draw's name and the element's place in C order."""
         seed, step = self.arguments.name("seed", "seed_"), self.arguments.name("step", "step_")
-        return f"{DRAWS[node.op]}_{self.dtype}({seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)})"
+        given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)}"
+        return f"{DRAWS[node.op]}_{self.dtype}({given})"
 
     # --- memory ------------------------------------------------------------------------------------------------
 

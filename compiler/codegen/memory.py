@@ -22,8 +22,8 @@ LINE = 64
 """Everything starts at a multiple of this many bytes: a line of the cache."""
 
 BOUND = frozenset({"input", "parameter", "state", "gradient"})
-SEED, STEP = 0, 1
-"""The first two numbers are int64: what draws depend on besides their name."""
+SEED, STEP, VIOLATIONS = 0, 1, 2
+"""The first numbers are int64: what draws depend on besides their name, and how many checks failed."""
 
 
 @dataclass(eq=False)
@@ -68,7 +68,7 @@ def persistent_part(
 ) -> Persistent:
     """Collect what all programs share. `declared` may hold tensors that no program reads."""
     types: dict[tuple[str, str], TensorType] = dict(declared)
-    numbers = {"seed": SEED, "step of draws": STEP}
+    numbers = {"seed": SEED, "step of draws": STEP, "violations": VIOLATIONS}
     for graph in programs.values():
         for node in graph.nodes:
             if node.op in ("parameter", "state", "gradient"):
@@ -133,7 +133,10 @@ def plan(
     for node in graph.nodes:
         if node in settled.stored and node not in place:
             place[node] = buffer_of(names[node], node, item)
-    stores = {group: [(n, place[n]) for n in group.members if settled.home[n] is group and n in place] for group in made.groups}
+    stores = {
+        group: [(node, place[node]) for node in group.members if settled.home[node] is group and node in place]
+        for group in made.groups
+    }
     partials = {
         node: Buffer(f"{names[node]}_parts", "transient", "partial", partial_sizes[group])
         for group in made.groups
@@ -201,8 +204,10 @@ def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Bu
     for member, value, own in readings(group, settled.home):
         if value not in place or place[value].part != "transient" or value.op == "input":
             continue
-        same = own and group.kind in ("rows", "contraction") and place[value].layout == place[node].layout
-        if same and place[value].kind == place[node].kind and (times[member], loop_of(member)) <= (times[node], loop_of(node)):
+        mine, theirs = place[node], place[value]
+        same = own and group.kind in ("rows", "contraction") and mine.layout == theirs.layout and mine.kind == theirs.kind
+        before = times[member] < times[node]
+        if same and (before or (times[member] == times[node] and loop_of(member) == loop_of(node))):
             found[value] = None
         else:
             late.add(value)

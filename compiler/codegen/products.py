@@ -40,8 +40,8 @@ def strided(node: Node, at_hand: object = ()) -> Strided:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """C = A B for the loops: `left` and `right` are the operands as written; `rows` is the operand that has the result's
-    row axis, `columns` the other one. Strides count elements."""
+    """C = A B for the loops: `left` and `right` are the operands as written; `rows` is the operand that has the
+    result's row axis, `columns` the other one. Strides count elements."""
 
     form: str
     left: Strided

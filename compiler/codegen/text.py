@@ -31,11 +31,17 @@ def identifier(name: str, taken: Container[str] = ()) -> str:
     return f"{made}_{number}"
 
 
-def comment(text: str) -> str:
-    """One line of printable ASCII, at most LINE characters."""
-    line = " ".join(text.split()).encode("ascii", "replace").decode()
-    line = "".join(c if " " <= c <= "~" else "?" for c in line)
-    return line if len(line) <= LINE else line[: LINE - 3] + "..."
+def comment(text: str, ending: str = "") -> str:
+    """One line of printable ASCII, at most LINE characters with its ending, which is never cut."""
+    line, ending = _printable(text), _printable(ending)
+    room = LINE - len(ending)
+    return (line if len(line) <= room else line[: room - 3] + "...") + ending
+
+
+def _printable(text: str) -> str:
+    """Without control characters, line ends or anything beyond ASCII."""
+    plain = text.encode("ascii", "replace").decode()
+    return "".join(c if " " <= c <= "~" else " " for c in plain)
 
 
 class KernelEmitter:

@@ -61,12 +61,12 @@ class Tile:
 
 
 def tile_of(product: Product, cpu: Host, dtype: Dtype) -> Tile:
-    lanes, panel = cpu.lanes(dtype), cpu.panel(dtype)
-    full, rest = divmod(math.ceil(product.layout.width / lanes), cpu.vectors)
+    """Panels as wide as the CPU likes them; what is left over is a narrower one."""
+    lanes, vectors = cpu.lanes(dtype), len(cpu.tiles)
+    full, rest = divmod(math.ceil(product.layout.width / lanes), vectors)
     if not full:
         return Tile(rest * lanes, 1, rest, 0, 1)
-    count = 2 if full % 2 == 0 and not rest else 1
-    return Tile(count * panel, count, cpu.vectors, rest, full // count + (1 if rest else 0))
+    return Tile(vectors * lanes, 1, vectors, rest, full + (1 if rest else 0))
 
 
 def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = None) -> Units:

@@ -14,7 +14,7 @@ written with `%` and `min` alone, by floor(p/q) = (p - p % q)/q, ceil(p/q) = (p 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -190,10 +190,10 @@ class Facts:
             self,
             solved={**{s: new(d) for s, d in self.solved.items()}, symbol: value},
             rewritten=rewritten,
-            zero=tuple(map(new, self.zero)),
-            nonzero=tuple(map(new, self.nonzero)),
-            at_least_zero=tuple(map(new, self.at_least_zero)),
-            integers=tuple(map(new, self.integers)),
+            zero=_open(map(new, self.zero)),
+            nonzero=_open(map(new, self.nonzero)),
+            at_least_zero=_open(map(new, self.at_least_zero)),
+            integers=_open(map(new, self.integers)),
         )
 
     def _rewrite(self, term: Term, value: Dim) -> Facts:
@@ -205,6 +205,11 @@ class Facts:
 
 
 Facts.empty = Facts()
+
+
+def _open(dims: Iterable[Dim]) -> tuple[Dim, ...]:
+    """Those that still say something: a constant does not."""
+    return tuple(dim for dim in dims if dim.constant is None)
 
 
 # --- the form in which proofs compare --------------------------------------------------------------------------

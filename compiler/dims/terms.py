@@ -27,7 +27,7 @@ from dlc.compiler.dims.poly import (
     polynomial,
     times,
 )
-from dlc.compiler.dims.symbol import DimTooLarge
+from dlc.compiler.dims.symbol import MAX_TERMS, DimTooLarge
 
 
 def floordiv(a: DimLike, b: DimLike) -> Dim:
@@ -197,10 +197,15 @@ def cancel(a: Dim, b: Dim) -> tuple[Dim, Dim, Dim]:
 
 
 def divide(p: Dim, q: Dim) -> tuple[Dim, Dim]:
-    """(s, r) with p = q*s + r, where no term of r is divisible by q's leading term. r = 0 where q divides p."""
+    """(s, r) with p = q*s + r, where no term of r is divisible by q's leading term. r = 0 where q divides p.
+
+    Negative powers may keep a division from ending: after MAX_TERMS steps what is left counts as rest.
+    """
     leading = lead(q)
     whole, rest, left = ZERO, ZERO, p
-    while left.terms:
+    for _ in range(MAX_TERMS):
+        if not left.terms:
+            break
         monomial = lead(left)
         head = Dim({monomial: left.terms[monomial]})
         ratio = times(monomial, inverse(leading))
@@ -209,7 +214,7 @@ def divide(p: Dim, q: Dim) -> tuple[Dim, Dim]:
             whole, left = whole + step, left - q * step
         else:
             rest, left = rest + head, left - head
-    return whole, rest
+    return whole, rest + left
 
 
 def remainder(p: Dim, q: Dim) -> Dim:

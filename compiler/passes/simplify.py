@@ -3,7 +3,7 @@
 Needs: any graph. Leaves: the same values, up to rounding. Signs and numbers stand in front, broadcasts only where an
 op does not broadcast by itself, and what is known is computed. Does not assume that a value is finite: 0 * x becomes
 0 only where x cannot be inf or NaN, x - x and x / x stay. Does not undo what the program says for its precision:
-sums are not reordered, and a division by a number stays one.
+sums are not reordered, and x / 3 does not become 1/3 * x.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ NUMBERS_IN_FRONT: tuple[Rule, ...] = (
     rule("(s * u) * v", "s * (u * v)", ordered=True),
     rule("(c * u) / v", "c * (u / v)"),
     rule("(s * u) / v", "s * (u / v)"),
+    rule("c * x / d", "c / d * x"),
+    rule("c * (x / d)", "c / d * x"),
+    rule("x / c / d", "x / (c * d)"),
     rule("x * (1 / v)", "x / v"),
     rule("x + x", "2 * x"),
     rule("x + c * x", "(c + 1) * x"),
@@ -106,6 +109,10 @@ CHOICES: tuple[Rule, ...] = (
 
 MOVES: tuple[Rule, ...] = (
     rule("x.T.T", "x"),
+    rule("(x @ y.T).T", "y @ x.T"),
+    rule("(x.T @ y).T", "y.T @ x"),
+    rule("drop(-x, axes=k)", "-drop(x, axes=k)"),
+    rule("expand(-x, axes=k)", "-expand(x, axes=k)"),
     rule("drop(expand(x, axes=k), axes=k)", "x"),
     rule("expand(drop(x, axes=k), axes=k)", "x"),
     rule("reverse(reverse(x, axis=k), axis=k)", "x"),
@@ -218,18 +225,11 @@ def move_nothing(b: Rewriter, node: Node) -> Node | None:
 
 
 @on(Movement)
-def move_later(b: Rewriter, node: Node) -> Node | None:
-    """Signs and numbers stay in front of movements; a broadcast scalar is broadcast to the moved shape at once."""
-    if len(node.inputs) != 1 or node.op == "broadcast" or not OPS[node.op].differentiable:
-        return None
-    x = node.inputs[0]
-    if through_broadcast(x) is not x and node.op != "shift":
-        return through_broadcast(x)
-    if x.op == "neg":
-        return b.add("neg", b.add(node.op, x.inputs[0], **node.keywords))
-    if x.op == "mul" and x.inputs[0].type.rank == 0 and x.inputs[1].type.rank != 0:
-        return b.add("mul", x.inputs[0], b.add(node.op, x.inputs[1], **node.keywords))
-    return None
+def move_a_number(b: Rewriter, node: Node) -> Node | None:
+    """A broadcast scalar is broadcast to the moved shape at once."""
+    movable = len(node.inputs) == 1 and node.op not in ("broadcast", "shift") and OPS[node.op].differentiable
+    seen = through_broadcast(node.inputs[0])
+    return seen if movable and seen is not node.inputs[0] else None
 
 
 SIMPLIFY: tuple[Rule, ...] = (
@@ -245,6 +245,6 @@ SIMPLIFY: tuple[Rule, ...] = (
     sum_of_equals,
     sum_of_sum,
     move_nothing,
-    move_later,
+    move_a_number,
     without_broadcast,
 )

@@ -18,18 +18,18 @@ def stabilise(graph: Graph) -> Graph:
     return rewrite(graph, (*STABILISE, *SIMPLIFY))
 
 
-SIGMOID: tuple[Rule, ...] = (
-    rule("1 / (1 + exp(z))", "sigmoid(-z)"),
-    rule("exp(z) / (1 + exp(z))", "sigmoid(z)"),
-    rule("log(sigmoid(z))", "-softplus(-z)"),
-    rule("log(1 - sigmoid(z))", "-softplus(z)"),
-    rule("log(1 + exp(z))", "softplus(z)"),
-)
-
 TANH: tuple[Rule, ...] = (
     rule("(exp(z) - exp(-z)) / (exp(z) + exp(-z))", "tanh(z)"),
     rule("(exp(2 * z) - 1) / (exp(2 * z) + 1)", "tanh(z)"),
     rule("(1 - exp(-2 * z)) / (1 + exp(-2 * z))", "tanh(z)"),
+)
+
+SIGMOID: tuple[Rule, ...] = (
+    rule("exp(z) / (1 + exp(z))", "sigmoid(z)"),
+    rule("x / (1 + exp(z))", "x * sigmoid(-z)"),
+    rule("log(sigmoid(z))", "-softplus(-z)"),
+    rule("log(1 - sigmoid(z))", "-softplus(z)"),
+    rule("log(1 + exp(z))", "softplus(z)"),
 )
 
 SOFTMAX: tuple[Rule, ...] = (
@@ -65,4 +65,4 @@ def look_up(b: Rewriter, node: Node) -> Node | None:
     return b.add("gather", table, columns.inputs[0])
 
 
-STABILISE: tuple[Rule, ...] = (*SIGMOID, *TANH, *SOFTMAX, *BINARY_CROSS_ENTROPY, *OTHERS, look_up)
+STABILISE: tuple[Rule, ...] = (*TANH, *SIGMOID, *SOFTMAX, *BINARY_CROSS_ENTROPY, *OTHERS, look_up)

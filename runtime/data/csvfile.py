@@ -6,8 +6,8 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,18 @@ from dlc.grammar.span import Span
 from dlc.runtime.data.formats import CsvHeader, unreadable
 from dlc.runtime.data.problems import MISSING_HELP, Problems
 
-BLOCK = 8192
-"""Rows that are text at one time: it bounds memory, and keeps the parser's strings in the cache."""
+BLOCK = 1024
+"""Rows that are text at one time; more do not fit the cache."""
 
 Floats = NDArray[np.float64]
+
+
+class CsvReader(Protocol):
+    """What `csv.reader` gives."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +83,35 @@ class _Reader:
         numbers = {name: np.concatenate(blocks) for name, blocks in self.numbers.items()}
         return Table(np.array(self.lines, dtype=np.int64), numbers, self.texts)
 
-    def blocks(self, rows: Iterator[list[str]]) -> Iterator[tuple[list[int], list[list[str]]]]:
-        """The rows below the header with their first lines; blank lines are left out, ragged rows reported."""
-        numbered = self._numbered(rows)
-        next(numbered, None)
-        while block := list(islice(numbered, BLOCK)):
-            width = len(self.header.names)
-            for line, row in block:
-                if len(row) != width:
-                    message = f"{self.shown}:{line}: the row has {len(row)} cells, the header {width} names"
-                    self.problems.add("V505", message, self.span)
-            whole = [(line, row) for line, row in block if len(row) == width]
-            if whole:
-                yield [line for line, _ in whole], [row for _, row in whole]
+    def blocks(self, reader: CsvReader) -> Iterator[tuple[list[int], list[list[str]]]]:
+        """The rows below the header with the lines on which they begin; blank lines are left out, ragged rows told."""
+        width = len(self.header.names)
+        lines: list[int] = []
+        rows: list[list[str]] = []
+        for line, row in self._below_header(reader):
+            if len(row) != width:
+                message = f"{self.shown}:{line}: the row has {len(row)} cells, the header {width} names"
+                self.problems.add("V505", message, self.span)
+                continue
+            lines.append(line)
+            rows.append(row)
+            if len(rows) == BLOCK:
+                yield lines, rows
+                lines, rows = [], []
+        if rows:
+            yield lines, rows
 
-    def _numbered(self, rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-        """Each row with the line on which it begins: a quoted cell may go over several."""
-        before = 0
+    def _below_header(self, reader: CsvReader) -> Iterator[tuple[int, list[str]]]:
+        """A quoted cell may go over several lines: a row begins on the line after the last one's end."""
+        end, header = 0, True
         try:
-            for row in rows:
-                if row:
-                    yield before + 1, row
-                before = rows.line_num  # type: ignore[attr-defined]
+            for row in reader:
+                if row and not header:
+                    yield end + 1, row
+                header = header and not row
+                end = reader.line_num
         except csv.Error as error:
-            message = f"{self.shown}:{before + 1}: the row cannot be read: {error}"
+            message = f"{self.shown}:{end + 1}: the row cannot be read: {error}"
             help = "is a quote never closed?" if "field larger" in str(error) else None
             raise DiagnosticError(Diagnostic("V505", message, self.span, help=help)) from None
 

@@ -121,14 +121,15 @@ def _nth(index: int) -> str:
 
 def npz_header(path: Path, shown: str, span: Span | None) -> Mapping[str, ArrayHeader]:
     """The arrays of an NPZ file by name; nothing is unpickled. Raises V504."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            return {info.filename[:-4]: _member(archive, info) for info in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        pass
-    except (ValueError, SyntaxError, struct.error, KeyError, TypeError, MemoryError, RecursionError):
-        raise unreadable(f"{shown} is damaged: the header of one of its arrays cannot be read", span) from None
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+                return {info.filename[:-4]: _member(archive, info) for info in members}
+        except (ValueError, SyntaxError, struct.error, KeyError, TypeError, MemoryError, RecursionError):
+            raise unreadable(f"{shown} is damaged: the header of one of its arrays cannot be read", span) from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+            pass
     raise unreadable(f"{shown} is not an .npz file", span, "numpy.savez writes one: np.savez(file, X=X, Y=Y)")
 
 

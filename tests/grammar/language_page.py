@@ -1,5 +1,7 @@
 """The examples of the language's page, as they stand there."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 EXAMPLES = {

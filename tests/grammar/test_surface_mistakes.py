@@ -59,7 +59,7 @@ MISTAKES = [
     ("x = a  # hidden \u202e text", "S013", "\u202e", "reading direction"),
     ('s = csv("\u2066a.csv")', "S013", "\u2066", "reading direction"),
     ("x = a\rb", "S013", "\r", "carriage return"),
-    ("x = \ud800", "S013", "\ud800", "half"),
+    ("x = a\ud800", "S013", "\ud800", "half"),
     ("x = a\u200b", "S013", "\u200b", "zero width space"),
     ("x² = 3", "S014", "²", "x^2"),
     ("y = 2 * x₁", "S014", "₁", "x[1]"),
@@ -85,7 +85,7 @@ MISTAKES = [
     ("inputs Y : (3, m)", "S019", "inputs", "did you mean input"),
     ("parm W : (3, m) ~ he", "S019", "parm", "did you mean param"),
     ("If a == b:\n    x = 3", "S019", "If", "did you mean if"),
-    ("esle:\n    x = 3", "S019", "esle", "did you mean else"),
+    ("if q == 0:\n    x = 3\nesle:\n    x = 3", "S019", "esle", "did you mean else"),
     ("softmax Z", "S019", "softmax", "name = …"),
     ("when train:\n    x = 3", "S019", "train", "when training"),
     ("import numpy as np", "S020", "numpy", 'import "numpy.dl"'),
@@ -231,7 +231,7 @@ model A:
     Z = W @ X +
     if a<b:
         c = 2x
-    loss = = 3
+    loss x y
     output Z
 
 train:
@@ -252,7 +252,9 @@ train:
         text = "model A(n = :\n    x = 2x\n    else:\n        y = 1\nmodel B:\n    z = 1\n"
         file, problems = parse(text, "test.dl")
         assert [(p.code, p.span.line) for p in problems][:2] == [("S003", 1), ("S010", 2)]
-        assert [text_of(item) for item in file.items] == ["(Definition kind=model name=B body=[(Equation targets=[z] value=1)])"]
+        assert [text_of(item) for item in file.items] == [
+            "(Definition kind=model name=B body=[(Equation targets=[z] value=1)])"
+        ]
 
     def test_an_unclosed_bracket_does_not_take_the_block_below(self) -> None:
         text = "model A(n = [1, 2:\n    x = 1 2\nfor l in f(1..3:\n    y = 3\n"

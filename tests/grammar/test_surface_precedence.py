@@ -18,7 +18,10 @@ LEVELS = [["->"], ["or"], ["and"], ["==", "<"], [".."], ["+", "-"], ["*", "/", "
 LEFT = {"->", "or", "and", "+", "-", "*", "/", "//", "%", "@"}
 
 PAIRS = [
-    (loose, tight) for a, b in itertools.combinations(range(len(LEVELS)), 2) for loose in LEVELS[a] for tight in LEVELS[b]
+    (loose, tight)
+    for a, b in itertools.combinations(range(len(LEVELS)), 2)
+    for loose in LEVELS[a]
+    for tight in LEVELS[b]
 ]
 
 
@@ -111,14 +114,14 @@ def _any_expression(rng: random.Random, depth: int) -> ast.Expr:
         return tuple(part() for _ in range(rng.randrange(least, 4)))
 
     def axis() -> ast.Expr:
-        return rng.choice([part, lambda: ast.NamedAxis(name=name(), size=part(), span=HERE)])()
+        return ast.NamedAxis(name=name(), size=part(), span=HERE) if rng.random() < 0.3 else part()
 
     def argument() -> ast.Argument:
         return ast.Argument(name=rng.choice([None, name()]), value=part(), span=HERE)
 
     def time() -> ast.Expr:
         number = ast.Number(value=1, text="1", span=HERE)
-        base = rng.choice([name(), ast.Number(value=0, text="0", span=HERE)])
+        base: ast.Expr = name() if rng.random() < 0.5 else ast.Number(value=0, text="0", span=HERE)
         sign = rng.choice(["+", "-", ""])
         return ast.Binary(op=sign, left=base, right=number, span=HERE) if sign else base
 

@@ -7,6 +7,7 @@ from language_page import EXAMPLES
 from tree_text import expression, read, statement, text_of
 
 from dlc.grammar import ast
+from dlc.grammar.lines import CONTINUES, STATEMENT_WORDS
 
 EXPRESSIONS = [
     ("12_288", "12_288"),
@@ -147,8 +148,8 @@ def test_statement(text: str, tree: str) -> None:
 DEFINITIONS = [
     ("n_x = 64 * 64 * 3", "(Equation targets=[n_x] value=(* (* 64 64) 3))"),
     ('import "blocks.dl"', "(Import path='blocks.dl')"),
-    ("function sigmoid(z) = 1 / (1 + exp(-z))", "(Definition kind=function name=sigmoid parameters=[(Parameter name=z)] "
-     "value=(/ 1 (+ 1 (call exp (- z)))))"),
+    ("function sigmoid(z) = 1 / (1 + exp(-z))", "(Definition kind=function name=sigmoid "
+     "parameters=[(Parameter name=z)] value=(/ 1 (+ 1 (call exp (- z)))))"),
     ("function sq(a : (...), b = 2) = a", "(Definition kind=function name=sq "
      "parameters=[(Parameter name=a shape=(shape [...])) (Parameter name=b default=2)] value=a)"),
     ("function f(z):\n    y = z\n    output y", "(Definition kind=function name=f parameters=[(Parameter name=z)] "
@@ -188,10 +189,7 @@ def _indented(text: str) -> str:
     return "".join(f"    {line}\n" for line in text.splitlines())
 
 
-WORDS = (
-    "model layer function optimizer schedule initializer regularizer data train for scan when otherwise import hyper "
-    "dim frozen input target param state loss metric output require freeze load in as from training"
-).split()
+WORDS = sorted(STATEMENT_WORDS - {"if", "else"} | {"in", "as", "from", "training"})
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -230,7 +228,7 @@ class TestLines:
         text = "x = X\n  -> Dense(64)\n# between\n\n  -> Dense(8)\n  + 1\n- 2"
         assert text_of(statement(text)) == text_of(statement("x = X -> Dense(64) -> Dense(8) + 1 - 2"))
 
-    @pytest.mark.parametrize("operator", "-> + - * / // % @ ^ .. == != < <= > >= and or".split())
+    @pytest.mark.parametrize("operator", sorted(CONTINUES))
     def test_every_binary_operator_continues(self, operator: str) -> None:
         assert text_of(statement(f"x = a\n    {operator} b")) == text_of(statement(f"x = a {operator} b"))
 

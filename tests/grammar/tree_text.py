@@ -74,7 +74,8 @@ def statement(text: str) -> Any:
     """The tree of one statement in a model; `text` may have a block below it."""
     body = "".join(f"    {line}\n" for line in text.splitlines())
     (model,) = read(f"model M:\n{body}").items
-    (node,) = model.body
+    assert isinstance(model, ast.Definition)
+    (node,) = model.body or ()
     return node
 
 

@@ -33,7 +33,7 @@ class Host:
     tiles: tuple[tuple[int, ...], ...]
     """tiles[v - 1]: the tile heights, in rows, of a panel of v vectors, tallest first. The last entry is the panel that
     a wide matrix is cut into."""
-    depth_block: int = 256
+    depth_block: int = 192
     """Terms of the sum over k added in registers before they are added to memory: a (depth_block, panel) piece of B
     stays in the caches next to the core, and short chains keep the rounding noise of long sums down."""
 

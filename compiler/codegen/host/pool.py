@@ -57,7 +57,7 @@ THREADS, OPEN, CLOSED = range(3)
 SPINS = 4_000  # pauses before a waiting thread yields: some 50 us
 YIELDS = 200  # yields before it naps
 NAP = 50  # microseconds of a nap
-NAPS = 100  # naps before a helper parks, when no program is running
+PATIENCE = SPINS + YIELDS + 100  # turns of waiting before a helper parks, when no program is running
 
 
 def register_system_calls() -> None:
@@ -80,10 +80,10 @@ NAP_ARGUMENT = np.uint32(1 if sys.platform == "win32" else NAP)
 
 
 @njit(error_model="numpy")
-def take_all(pool: int, owner: int, threads: int) -> None:
+def take_all(lines: int, owner: int, threads: int) -> None:
     """Do units until none is left: first of the owner's run, then of the others'."""
     for turn in range(threads):
-        line = pool + (owner + turn) % threads * LINE * 8
+        line = lines + (owner + turn) % threads * LINE * 8
         values = int64_at(line)
         end, piece = values[END], values[PIECE]
         while True:
@@ -158,9 +158,7 @@ def help_out(pool: int, thread: int) -> None:
             take_all(lines, thread, threads)
             store_release(line, state - POSTED + IDLE)
             waited = 0
-        elif load_acquire(pool + 8 * CLOSED) != 0 or (
-            waited >= SPINS + YIELDS + NAPS and load_acquire(pool + 8 * OPEN) == 0
-        ):
+        elif load_acquire(pool + 8 * CLOSED) != 0 or (waited >= PATIENCE and load_acquire(pool + 8 * OPEN) == 0):
             return
         else:
             rest(waited)

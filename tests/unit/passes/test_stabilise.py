@@ -28,6 +28,7 @@ EQUAL = [
     ("1 / (1 + exp(z))", "sigmoid(neg(z))", True),
     ("1 / (1 + exp(x - z))", "sigmoid(sub(z, x))", True),
     ("exp(z) / (1 + exp(z))", "sigmoid(z)", True),
+    ("z / (1 + exp(-z))", "mul(z, sigmoid(z))", True),
     ("log(1 + exp(z))", "softplus(z)", True),
     ("log(1 / (1 + exp(-z)))", "neg(softplus(neg(z)))", True),
     ("log(1 - 1 / (1 + exp(-z)))", "neg(softplus(z))", True),

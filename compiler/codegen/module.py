@@ -1,0 +1,227 @@
+"""The generated module as text: kernels, named by what they compute, and the programs that call them.
+
+The text is one readable module. What runs is the same text in pieces: a file for each kernel and each program, named by
+a hash of its content, so that a kernel is compiled once however many programs and models share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dlc.compiler.codegen.fuse import Group, canonical, reads
+from dlc.compiler.codegen.host.machine import Dtype, Host
+from dlc.compiler.codegen.kernels import Kernel, Target
+from dlc.compiler.codegen.layout import layout_of, sizes_of
+from dlc.compiler.codegen.memory import Buffer, Persistent, persistent_part
+from dlc.compiler.codegen.program import Program, ProgramWriter
+from dlc.compiler.codegen.text import comment, identifier
+from dlc.compiler.codegen.values import Role, role
+from dlc.compiler.dims import TensorType
+from dlc.compiler.ir import Graph, Node
+
+KERNEL_SIGNATURE = "void(intp, intp, intp)"
+PROGRAM_SIGNATURE = "void(intp, intp, intp, intp)"
+
+HOST_IMPORTS = {
+    "address": ("float32_at", "float64_at", "int64_at"),
+    "kernels": ("address_of", "kernel"),
+    "mathfn": (
+        "erf", "exp", "log", "normal01_float32", "normal01_float64", "sigmoid", "softplus", "tanh",
+        "uniform01_float32", "uniform01_float64",
+    ),
+    "pool": ("launch",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One function of the module with what stands above it. `needs` are kernels that it calls."""
+
+    name: str
+    text: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Module:
+    """The generated module. `kernels` and `programs` are its pieces by name; `header` stands above each of them."""
+
+    name: str
+    source: str
+    header: str
+    kernels: Mapping[str, Piece]
+    programs: Mapping[str, Piece]
+    plans: Mapping[str, Program]
+    persistent: Persistent
+    dtype: Dtype
+    check: bool
+
+    def file_text(self, piece: Piece) -> str:
+        """A piece as a file of its own. The hashes of the kernels it needs are part of it, since machine code refers to
+        them."""
+        needs = "".join(f"# {name} {self.digest(self.kernels[name])}\n" for name in piece.needs)
+        return f"{self.header}\n{needs}\n{piece.text}"
+
+    def digest(self, piece: Piece) -> str:
+        return hashlib.sha256(self.file_text(piece).encode()).hexdigest()[:16]
+
+
+def write_module(
+    programs: Mapping[str, Graph],
+    *,
+    name: str,
+    source_name: str,
+    target: Target,
+    declared: Mapping[tuple[str, str], TensorType],
+    notes: Iterable[str] = (),
+) -> Module:
+    """Generate the module of a model's programs."""
+    shared = persistent_part(programs, declared, target.item)
+    kernels = _Kernels()
+    written: dict[str, Program] = {}
+    for title, graph in programs.items():
+        written[title] = ProgramWriter(title, graph, shared, target, kernels.name).write()
+    header = header_text(target)
+    pieces = {made: Piece(made, text) for made, text in kernels.texts.items()}
+    program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
+    opening = docstring(name, source_name, programs, shared, target, notes)
+    source = "\n\n".join([opening + "\n" + header, *(p.text for p in [*pieces.values(), *program_pieces.values()])])
+    return Module(name, source, header, pieces, program_pieces, written, shared, target.dtype, target.check)
+
+
+class _Kernels:
+    """All kernels of a module; equal texts are one kernel."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.known: dict[tuple[object, ...], str] = {}
+
+    def name(self, group: Group, kernel: Kernel, names: Mapping[Node, str]) -> str:
+        key = (kernel.body, kernel.panels)
+        if key not in self.known:
+            made = identifier(kernel_name(group), self.texts)
+            self.known[key] = made
+            self.texts[made] = kernel_text(made, describe(group), kernel)
+        return self.known[key]
+
+
+def kernel_text(name: str, description: str, kernel: Kernel) -> str:
+    """A kernel as a function."""
+    above = "".join(f"{definition}\n" for _, definition in kernel.panels)
+    lines = [f'    """{description}"""', *(f"    {line}" for line in kernel.body)]
+    return (above + "\n\n" if above else "") + f"@kernel()\ndef {name}(args, first, last):\n" + "\n".join(lines) + "\n"
+
+
+def _program_piece(program: Program, source_name: str) -> Piece:
+    lines = [line and f"    {line}" for line in program.lines]
+    while lines and not lines[-1]:
+        lines.pop()
+    text = f'@kernel("{PROGRAM_SIGNATURE}")\ndef {program.name}(persistent, transient, m, pool):\n'
+    text += f'    """{TITLES.get(program.name, program.name)}"""\n' + "\n".join(lines) + "\n"
+    return Piece(program.name, text, tuple(dict.fromkeys(call.name for call in program.calls)))
+
+
+TITLES = {
+    "forward": "The prediction.",
+    "backward": "The loss, and its gradient with respect to every parameter.",
+    "update": "The optimizer: new parameters from gradients.",
+    "train": "One training step: forward, backward, update.",
+    "evaluate": "Sums over the examples, from which the metrics come.",
+}
+
+
+# --- names and descriptions ------------------------------------------------------------------------------------
+
+
+def kernel_name(group: Group) -> str:
+    """What a kernel computes: `matmul_add_max_784_512`."""
+    words = [node.op for node in group.members if role(node) is not Role.INLINE or node is group.anchor]
+    words += [node.op for node in group.totals]
+    if not words:
+        words = ["copy"]
+    kept = list(dict.fromkeys(words))
+    shown = kept if len(kept) <= 5 else [*kept[:3], *kept[-2:]]
+    return identifier("_".join([*shown, *map(str, sizes_of_group(group))]))
+
+
+def sizes_of_group(group: Group) -> list[int | str]:
+    rows, inner = group.domain
+    if group.kind == "contraction" and group.anchor is not None:
+        depth = sizes_of(group.anchor.inputs[0].type)[-1]
+        return ["m" if depth is None else depth, *inner] + ([] if rows is None else [rows])
+    return [*inner] + ([] if rows is None else [rows])
+
+
+def describe(group: Group) -> str:
+    """One line: what is computed, on what."""
+    rows, inner = group.domain
+    count = "m" if rows is None else str(rows)
+    shape = f"{count} rows of {' x '.join(map(str, inner))}" if inner else f"{count} numbers"
+    ops = ", ".join(dict.fromkeys(node.op for node in group.members)) or "copy"
+    totals = f"; adds up {', '.join(node.op for node in group.totals)}" if group.totals else ""
+    return comment(f"{ops}: {shape}{totals}")
+
+
+def header_text(target: Target) -> str:
+    """The imports, and the names that make the text the same for both precisions."""
+    tile = "tile" if target.path == "tile" and not target.check else "plain"
+    names = ("matmul_panel", "transpose")
+    suffix = "" if tile == "tile" else "_plain"
+    lines = [
+        "import numpy as np",
+        f"from numpy import ceil, floor, float64, isnan, sign, sqrt, {target.dtype} as real",
+        "",
+    ]
+    if target.dtype == "float64":
+        lines[1] = "from numpy import ceil, floor, float64, isnan, sign, sqrt\nfrom numpy import float64 as real"
+    for file, functions in HOST_IMPORTS.items():
+        lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
+    renamed = [f"{name}{suffix} as {name}" if suffix else name for name in names]
+    lines += wrapped(f"from dlc.compiler.codegen.host.{tile} import ", renamed)
+    lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
+    lines += [
+        f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",
+        "",
+        "INF, NAN = real(np.inf), real(np.nan)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def wrapped(start: str, names: Iterable[str]) -> list[str]:
+    """An import, broken over lines where it is long."""
+    line = start + ", ".join(names)
+    if len(line) <= 118:
+        return [line]
+    return [f"{start}("] + [f"    {name}," for name in names] + [")"]
+
+
+def docstring(
+    name: str,
+    source_name: str,
+    programs: Mapping[str, Graph],
+    shared: Persistent,
+    target: Target,
+    notes: Iterable[str],
+) -> str:
+    """The module's opening: what it is, its tensors, its programs."""
+    lines = [f"{comment(name)}, from {comment(source_name)}: generated by dlc. Everything is {target.dtype}.", ""]
+    lines += [comment(note) for note in notes]
+    rows = [(kind, key, shared.types[kind, key], buffer) for (kind, key), buffer in shared.tensors.items()]
+    if rows:
+        lines.append("Tensors (offsets in bytes in the persistent part; a matrix is stored by columns, see row length):")
+        lines.append("")
+        for kind, key, type, buffer in rows:
+            length = buffer.layout.row_length if buffer.layout is not None else 1
+            lines.append(comment(f"    {key:<24} {kind:<10} {type!s:<16} at {buffer.offset.fixed:<10} row length {length}"))
+        lines.append("")
+    lines.append("Programs, called with the addresses of the two parts, the number of examples and a pool of threads (or 0):")
+    lines.append("")
+    lines += [f"    {title:<10} {TITLES.get(title, '')}" for title in programs]
+    text = "\n".join(line.replace("\\", "/").replace('"""', "'''").rstrip() for line in lines)
+    return f'"""{text}\n"""\n'
+
+
+__all__ = ["Buffer", "Host", "Module", "Piece", "canonical", "layout_of", "reads", "write_module"]

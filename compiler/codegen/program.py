@@ -1,0 +1,296 @@
+"""The text of one program: addresses, single numbers, and the kernels in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from dlc.compiler.codegen.body import Argument
+from dlc.compiler.codegen.fuse import Group
+from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
+from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar
+from dlc.compiler.codegen.memory import SEED, STEP, Buffer, Persistent, Plan, plan, target_of
+from dlc.compiler.codegen.schedule import Schedule, schedule
+from dlc.compiler.codegen.stored import Settled, settle
+from dlc.compiler.codegen.text import ScalarEmitter, comment, identifier
+from dlc.compiler.codegen.values import DRAWS, masks_from_results
+from dlc.compiler.codegen.work import product_of_group, units_of
+from dlc.compiler.dims import Dim
+from dlc.compiler.equations import Printer
+from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ops import OPS, Elementwise, Movement
+
+WORTH_THREADS = 200_000
+"""Multiplications (about 3 microseconds of them) from which on a kernel is shared out among threads."""
+
+ScalarText = Callable[[Node], str]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel of a program: the group it came from, its name and text."""
+
+    group: Group
+    name: str
+    kernel: Kernel
+
+
+@dataclass(frozen=True)
+class Program:
+    """The text of a program as a function `name(persistent, transient, m, pool)`, the kernels it calls, its plan."""
+
+    name: str
+    lines: tuple[str, ...]
+    calls: tuple[Call, ...]
+    plan: Plan
+    numbers: Mapping[str, int]
+    """Where single results lie among the numbers, by root."""
+
+
+KernelNamer = Callable[[Group, Kernel, Mapping[Node, str]], str]
+
+
+@dataclass
+class ProgramWriter:
+    """Writes one program."""
+
+    title: str
+    graph: Graph
+    shared: Persistent
+    target: Target
+    name_kernel: KernelNamer
+    lines: list[str] = field(default_factory=list)
+    scalars: dict[Node, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.graph = masks_from_results(self.graph)
+        self.settled: Settled = settle(self.graph)
+        self.made: Schedule = schedule(self.graph, self.settled)
+        self.names = names_of(self.graph)
+        self.products = {group: product_of_group(group, self.settled.home) for group in self.made.groups}
+        cpu, dtype = self.target.cpu, self.target.dtype
+        self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in self.made.groups}
+        sizes = {group: units.partial_bytes for group, units in self.units.items()}
+        self.plan = plan(self.graph, self.settled, self.made, self.shared, sizes, self.names, self.target.item)
+        self.used: dict[Buffer, str] = {}
+        self.taken = set(self.names.values()) | {"persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit"}
+
+    def write(self) -> Program:
+        calls = [self.call(group) for group in self.made.groups]
+        calls += [self.copy(node, buffer) for node, buffer in self.plan.copies if not is_scalar(node.type)]
+        results = self.results()
+        head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
+        if any(node.op in DRAWS for node in self.graph.nodes):
+            head.append(f"seed, step = int64_at(persistent)[{SEED}], int64_at(persistent)[{STEP}]")
+        if self.target.check:
+            head.append(f"flag = persistent + {8 * self.shared.numbers['violations']}")
+        addresses = [self.address_line(buffer, name) for buffer, name in self.used.items()]
+        return Program(self.title, (*head, *addresses, "", *self.lines), tuple(calls), self.plan, results)
+
+    # --- addresses ---------------------------------------------------------------------------------------------
+
+    def address(self, buffer: Buffer) -> str:
+        if buffer not in self.used:
+            wish = buffer.name if buffer.part == "transient" else identifier(buffer.name)
+            wish = f"d{wish}" if ("gradient", buffer.name) in self.shared.tensors and buffer is self.shared.tensors[
+                "gradient", buffer.name
+            ] else wish
+            self.used[buffer] = identifier(wish, {*self.used.values(), *RESERVED})
+        return self.used[buffer]
+
+    def address_line(self, buffer: Buffer, name: str) -> str:
+        return f"{name} = {buffer.part} + {size_text(buffer.offset)}"
+
+    # --- kernels -----------------------------------------------------------------------------------------------
+
+    def call(self, group: Group) -> Call:
+        """The lines of one kernel's call, and of the totals it leaves."""
+        stores, partials = self.plan.stores[group], self.plan.partials
+        for node in group.totals:
+            self.address(partials[node])
+        writer = KernelWriter(
+            group,
+            self.plan.place,
+            stores,
+            partials,
+            self.names,
+            self.target,
+            self.units[group],
+            self.products[group],
+        )
+        made = writer.write()
+        return self.called(group, made, [node for node, _ in stores])
+
+    def copy(self, node: Node, buffer: Buffer) -> Call:
+        """A root that could not be written where it belongs while others still read the old value."""
+        from dlc.compiler.codegen.fuse import domain_of
+        from dlc.compiler.codegen.layout import layout_of
+
+        group = Group("rows", domain_of(layout_of(node.type, node)))
+        units = units_of(group, self.target.cpu, self.target.dtype)
+        writer = KernelWriter(
+            group, self.plan.place, [(node, buffer)], {}, self.names, self.target, units, None
+        )
+        self.units[group] = units
+        return self.called(group, writer.write(), [])
+
+    def called(self, group: Group, made: Kernel, stored: list[Node]) -> Call:
+        name = self.name_kernel(group, made, self.names)
+        given = [text for entry in made.arguments for text in self.argument(entry)]
+        for node in [*stored, *group.totals]:
+            self.lines.append(f"# {self.equation(node)}")
+        units = self.units[group]
+        many = count_text(units.rows, units.block, units.times)
+        pool = threads_text(units.total_work)
+        self.lines.append(f"launch({pool}, address_of({name}), pack({', '.join(given)}), {many})")
+        for node in group.totals:
+            self.total(node, many)
+        self.lines.append("")
+        return Call(group, name, made)
+
+    def argument(self, entry: Argument) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        if isinstance(entry, Node):
+            return [self.scalar(entry)]
+        if not self.target.check:
+            return [self.address(entry)]
+        item = 8 if entry.kind in ("index", "partial") else self.target.item
+        size = entry.size
+        return [self.address(entry), f"({size_text(size)}) // {item}"]
+
+    def total(self, node: Node, many: str) -> None:
+        """Add up what the units left, always in the same order."""
+        op = OPS[node.op]
+        name = self.fresh(self.names[node])
+        parts = f"float64_at({self.used[self.plan.partials[node]]})[unit]"
+        if isinstance(op, Elementwise) or not hasattr(op, "combine"):
+            self.lines.append(f"{name} = {parts.replace('unit', '0')}")
+        else:
+            emitter = ScalarEmitter()
+            self.lines.append(f"{name} = {op.identity(emitter)}")
+            self.lines.append(f"for unit in range({many}):")
+            self.lines.append(f"    {name} = {op.combine(emitter, name, parts)}")
+        self.scalars[node] = name
+
+    def equation(self, node: Node) -> str:
+        """`A[1] = max(W[1] @ X + b[1], 0) : (64, m)    net.dl:14`, from the graph."""
+        named = dict(self.graph.name_of())
+        for stored in self.settled.stored:
+            named.setdefault(stored, self.names[stored])
+        for root, value in self.graph.roots.items():
+            if root.startswith("update."):
+                named.setdefault(value, root.removeprefix("update."))
+        shown = named.get(node, self.names[node])
+        place = f"    {node.span.file.rpartition('/')[2]}:{node.span.line}" if node.span is not None else ""
+        return comment(f"{shown} = {Printer(named).text(node, root=True)} : {node.type}", place)
+
+    # --- single numbers ----------------------------------------------------------------------------------------
+
+    def scalar(self, node: Node) -> str:
+        """The name (or literal) of a single number, computed here if it is not yet."""
+        if node.op == "constant":
+            return ScalarEmitter().number(node.attr("value"))
+        if node in self.scalars:
+            return self.scalars[node]
+        text = self.scalar_text(node)
+        name = self.fresh(self.names[node])
+        self.lines.append(f"{name} = {text}")
+        self.scalars[node] = name
+        return name
+
+    def scalar_text(self, node: Node) -> str:
+        op = OPS[node.op]
+        if node.op == "scalar":
+            return f"numbers[{self.shared.numbers[str(node.attr('name'))]}]"
+        if node.op == "size":
+            return f"float64({dim_text(node.attr('dim'), node)})"
+        if node in self.plan.place:
+            buffer = self.plan.place[node]
+            at = "int64_at" if buffer.kind == "index" else "real_at"
+            element = f"{at}({self.address(buffer)})[0]"
+            return element if buffer.kind == "index" else f"float64({element})"
+        if isinstance(op, Elementwise):
+            return op.emit(ScalarEmitter(), *map(self.scalar, node.inputs), **node.keywords)
+        if node.op in DRAWS:
+            from dlc.compiler.codegen.values import draw_number
+
+            return f"{DRAWS[node.op]}_float64(seed, {draw_number(node.attr('name'))}, step, 0)"
+        if node.op == "position":
+            return "1.0"
+        if isinstance(op, Movement) and len(node.inputs) == 1 and is_scalar(node.inputs[0].type):
+            return self.scalar(node.inputs[0])
+        raise NotSupported(f"{node.op} as a single number", node)
+
+    def fresh(self, wish: str) -> str:
+        used = {*self.scalars.values(), *self.used.values(), *RESERVED}
+        return identifier(wish, used)
+
+    def results(self) -> dict[str, int]:
+        """Write single results among the numbers, and single parameters and states back."""
+        found: dict[str, int] = {}
+        writes: list[str] = []
+        for root, node in self.graph.roots.items():
+            if not is_scalar(node.type):
+                continue
+            kind = root.partition(".")[0]
+            value = self.scalar(node)
+            if kind in ("update", "gradient"):
+                writes.append(f"real_at({self.address(target_of(root, self.shared))})[0] = real({value})")
+            if kind != "update":
+                found[root] = self.shared.numbers[f"result {root}"]
+                writes.append(f"numbers[{found[root]}] = float64({value})")
+        self.lines += writes
+        return found
+
+
+RESERVED = frozenset({"persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step", "real"})
+
+
+def names_of(graph: Graph) -> dict[Node, str]:
+    """An identifier for every value: the spec's name, the leaf's, or the op's."""
+    given = graph.name_of()
+    roots = {node: name.partition(".")[2] or name for name, node in graph.roots.items()}
+    names: dict[Node, str] = {}
+    taken: set[str] = set(RESERVED)
+    for node in graph.nodes:
+        wish = given.get(node) or node.attr("name") or (f"new_{roots[node]}" if node in roots else node.op)
+        names[node] = identifier(str(wish), taken)
+        taken.add(names[node])
+    return names
+
+
+def size_text(size: Size) -> str:
+    if not size.per_example:
+        return str(size.fixed)
+    return f"{size.per_example} * M" + (f" + {size.fixed}" if size.fixed else "")
+
+
+def count_text(rows: int | None, block: int, times: int) -> str:
+    """The number of units."""
+    if rows is not None:
+        return str(-(-rows // block) * times)
+    return f"(m + {block - 1}) // {block}" + (f" * {times}" if times > 1 else "")
+
+
+def threads_text(work: Size) -> str:
+    """The pool, where there is work enough for several threads."""
+    if work.fixed >= WORTH_THREADS:
+        return "pool"
+    if not work.per_example:
+        return "0"
+    enough = -(-(WORTH_THREADS - work.fixed) // work.per_example)
+    return f"pool if m >= {enough} else 0" if enough > 1 else "pool"
+
+
+def dim_text(dim: Dim, node: Node) -> str:
+    """A dimension as an expression in m."""
+    terms = []
+    for monomial, coefficient in dim.terms.items():
+        powers = []
+        for atom, exponent in monomial:
+            if getattr(atom, "kind", None) != "batch" or exponent < 1:
+                raise NotSupported(f"the size {dim}", node)
+            powers += ["m"] * exponent
+        terms.append(" * ".join([str(coefficient), *powers] if coefficient != 1 or not powers else powers))
+    return " + ".join(terms) or "0"
