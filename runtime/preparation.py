@@ -274,3 +274,11 @@ def shown_path(path: Path) -> str:
     except ValueError:
         return str(path)
     return str(path) if relative.startswith("..") else relative
+
+
+def require_loss(checked: CheckedModel) -> None:
+    """Raises DiagnosticError T409 for a model without a loss line."""
+    if not has_loss(checked):
+        message = f"{checked.name} has no loss line, so it has no loss, no gradients and no training"
+        help = "add one, as in `loss squared_error(Y_hat, Y)`"
+        raise DiagnosticError(Diagnostic("T409", message, None, help=help))

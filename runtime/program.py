@@ -22,7 +22,7 @@ from dlc.compiler.program import CheckedModel, InputDeclaration, ParameterDeclar
 from dlc.compiler.settings import TRAIN_KEYS, TrainSettings, read_train
 from dlc.grammar.format import unparse
 from dlc.runtime.errors import DataError, SpecError, told
-from dlc.runtime.preparation import Prepared, Request, has_loss, prepare, prepare_all
+from dlc.runtime.preparation import Prepared, Request, prepare, prepare_all, require_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -397,6 +397,11 @@ class Model:
     # --- engines -----------------------------------------------------------------------------------------------
 
     @property
+    def engine(self) -> Engine:
+        """What computes; see `dlc.runtime.engine`."""
+        return self._main.engine
+
+    @property
     def _sources(self) -> Mapping[str, str]:
         return self.spec.prepared.sources
 
@@ -413,9 +418,9 @@ class Model:
             return check_arrays(self.spec.inputs, arrays, graph != "forward", lengths, self.dtype, required)
 
     def _require(self, graph: str) -> None:
-        if graph not in self._main.programs.graphs:
-            message = f"{self.spec.name} has no loss line, so it has no loss, no gradients and no training"
-            raise SpecError([Diagnostic("T409", message, None, help="add one, as in `loss squared_error(Y_hat, Y)`")])
+        if graph != "forward":
+            with told(self._sources):
+                require_loss(self.spec.checked)
 
     @contextmanager
     def _running(
@@ -452,7 +457,6 @@ class Model:
                     checked, made, target=self.target, dtype=self.dtype, seed=self.seed, threads=self.threads
                 )
             self._works[key] = Work(checked, made, engine, Progress())
-        self._latest = self._works[key]
         return self._works[key]
 
     def latest(self) -> Work:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dlc.compiler.codegen.fuse import canonical
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
 from dlc.compiler.codegen.memory import Buffer
-from dlc.compiler.codegen.text import KernelEmitter, identifier
+from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
 from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise
@@ -31,7 +31,7 @@ class Arguments:
     entries: list[Argument] = field(default_factory=lambda: ["m"])
     names: dict[Argument, str] = field(default_factory=lambda: {"m": "m"})
     pointers: dict[Buffer, str] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=lambda: set(RESERVED))
+    taken: set[str] = field(default_factory=lambda: {*RESERVED, *BUILT_IN})
 
     def name(self, entry: Argument, wish: str) -> str:
         """The name of an entry, which is added on first use."""
@@ -47,13 +47,16 @@ class Arguments:
 
     def address(self, buffer: Buffer) -> str:
         """The address of a buffer, in bytes."""
-        return self.name(buffer, f"{family(buffer.name)}_start")
+        if buffer not in self.names:
+            base = self.fresh(family(identifier(buffer.name)))
+            self.names[buffer] = self.fresh(f"{base}_start")
+            self.entries.append(buffer)
+        return self.names[buffer]
 
     def pointer(self, buffer: Buffer) -> str:
         """A typed pointer to a buffer."""
         if buffer not in self.pointers:
-            self.pointers[buffer] = self.fresh(family(buffer.name))
-            self.address(buffer)
+            self.pointers[buffer] = self.address(buffer).replace("_start", "")
         return self.pointers[buffer]
 
     def end(self, buffer: Buffer) -> str:
@@ -83,12 +86,12 @@ class Arguments:
 
 
 RESERVED = frozenset(
-    ["m", "i", "j", "k", "l", "n", "r", "u", "p", "args", "first", "last", "given", "numbers", "unit", "rows", "real", "one", "zero", "tile", "terms", "begin", "end", "step", "seed"]
+    "m i j k l n r args first last given numbers unit sums tile tile_start terms begin end column step seed flag".split()
 )
 
 
 def family(name: str) -> str:
-    """A name without its indices, so that the kernels of equal layers have equal texts: `W_1` and `W_2` give `W`."""
+    """An identifier without its indices, so that the kernels of equal layers have equal texts: `W_1` and `W_2` give `W`."""
     return re.sub(r"(_\d+)+$", "", name) or name
 
 

@@ -43,6 +43,11 @@ class Group:
     totals: list[Node] = field(default_factory=list)
     before: set[Group] = field(default_factory=set)
 
+    @property
+    def reduction(self) -> Node:
+        """The reduction over rows of a `columns` group."""
+        return next(node for node in self.members if isinstance(OPS[node.op], Reduction))
+
     def __repr__(self) -> str:
         return f"{self.kind}{self.domain} {[f'%{node.number}' for node in self.members]} totals {len(self.totals)}"
 
@@ -102,11 +107,16 @@ class Fusion:
         self.groups: list[Group] = []
         self.home: dict[Node, Group] = {}
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
+        late = results_only(graph)
         for node in graph.nodes:
-            self.visit(node)
+            if node not in late:
+                self.visit(node)
         for node in reversed(graph.nodes):  # a root that reads others takes them into its group
             if node in set(graph.roots.values()) and not is_scalar(node.type):
                 self.need(node)
+        for node in graph.nodes:
+            if node in late:
+                self.visit(node)
 
     def visit(self, node: Node) -> None:
         part = role(node)
@@ -267,6 +277,17 @@ class Fusion:
         if role(node) is Role.MEMORY or node in self.home:
             return
         self.join_or_start(node, "rows", domain_of(layout_of(node.type, node)))
+
+
+def results_only(graph: Graph) -> set[Node]:
+    """The single numbers that no tensor depends on. They come last: a total that waits finds the group that reads its
+    elements for another reason."""
+    found: set[Node] = set()
+    users = graph.users()
+    for node in reversed(graph.nodes):
+        if is_scalar(node.type) and all(user in found for user in users[node]):
+            found.add(node)
+    return found
 
 
 def depends(group: Group, on: Group) -> bool:

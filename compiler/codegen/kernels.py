@@ -98,7 +98,7 @@ class KernelWriter:
 
     def columns(self) -> list[str]:
         """Sums of a block of columns: row after row is added to them, and then each is finished."""
-        reduction = next(iter(self.group.members))
+        reduction = self.group.reduction
         op = OPS[reduction.op]
         assert isinstance(op, Reduction)
         (operand,) = reduction.inputs

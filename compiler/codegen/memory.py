@@ -90,7 +90,8 @@ def persistent_part(
     for key in sorted(types, key=lambda key: order[key[0]]):
         layout = layout_of(types[key])
         size = Size(round_up(layout.elements.fixed * item, LINE))
-        tensors[key] = Buffer(key[1], "persistent", "real", size, layout, Size(offset))
+        name = f"d{key[1]}" if key[0] == "gradient" else key[1]
+        tensors[key] = Buffer(name, "persistent", "real", size, layout, Size(offset))
         offset += size.fixed
     return Persistent(numbers, tensors, types, offset)
 

@@ -37,10 +37,11 @@ HOST_IMPORTS = {
 
 @dataclass(frozen=True)
 class Piece:
-    """One function of the module with what stands above it. `needs` are kernels that it calls."""
+    """One function of the module. `above` are the definitions it needs, `needs` the kernels that it calls."""
 
     name: str
     text: str
+    above: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
 
@@ -62,7 +63,8 @@ class Module:
         """A piece as a file of its own. The hashes of the kernels it needs are part of it, since machine code refers to
         them."""
         needs = "".join(f"# {name} {self.digest(self.kernels[name])}\n" for name in piece.needs)
-        return f"{self.header}\n{needs}\n{piece.text}"
+        above = "".join(f"{line}\n" for line in piece.above)
+        return f"{self.header}\n{needs}{above}\n\n{piece.text}"
 
     def digest(self, piece: Piece) -> str:
         return hashlib.sha256(self.file_text(piece).encode()).hexdigest()[:16]
@@ -84,10 +86,12 @@ def write_module(
     for title, graph in programs.items():
         written[title] = ProgramWriter(title, graph, shared, target, kernels.name).write()
     header = header_text(target)
-    pieces = {made: Piece(made, text) for made, text in kernels.texts.items()}
+    pieces = kernels.pieces
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
-    source = "\n\n".join([opening + "\n" + header, *(p.text for p in [*pieces.values(), *program_pieces.values()])])
+    above = dict.fromkeys(line for piece in pieces.values() for line in piece.above)
+    parts = [piece.text for piece in [*pieces.values(), *program_pieces.values()]]
+    source = "\n\n".join([opening + "\n" + header + "\n".join(above) + "\n", *parts])
     return Module(name, source, header, pieces, program_pieces, written, shared, target.dtype, target.check)
 
 
@@ -95,23 +99,17 @@ class _Kernels:
     """All kernels of a module; equal texts are one kernel."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
+        self.pieces: dict[str, Piece] = {}
         self.known: dict[tuple[object, ...], str] = {}
 
     def name(self, group: Group, kernel: Kernel, names: Mapping[Node, str]) -> str:
         key = (kernel.body, kernel.panels)
         if key not in self.known:
-            made = identifier(kernel_name(group), self.texts)
-            self.known[key] = made
-            self.texts[made] = kernel_text(made, describe(group), kernel)
+            made = self.known[key] = identifier(kernel_name(group), self.pieces)
+            lines = [f'    """{describe(group)}"""', *(f"    {line}" for line in kernel.body)]
+            text = f"@kernel()\ndef {made}(args, first, last):\n" + "\n".join(lines) + "\n"
+            self.pieces[made] = Piece(made, text, tuple(definition for _, definition in kernel.panels))
         return self.known[key]
-
-
-def kernel_text(name: str, description: str, kernel: Kernel) -> str:
-    """A kernel as a function."""
-    above = "".join(f"{definition}\n" for _, definition in kernel.panels)
-    lines = [f'    """{description}"""', *(f"    {line}" for line in kernel.body)]
-    return (above + "\n\n" if above else "") + f"@kernel()\ndef {name}(args, first, last):\n" + "\n".join(lines) + "\n"
 
 
 def _program_piece(program: Program, source_name: str) -> Piece:
@@ -120,7 +118,7 @@ def _program_piece(program: Program, source_name: str) -> Piece:
         lines.pop()
     text = f'@kernel("{PROGRAM_SIGNATURE}")\ndef {program.name}(persistent, transient, m, pool):\n'
     text += f'    """{TITLES.get(program.name, program.name)}"""\n' + "\n".join(lines) + "\n"
-    return Piece(program.name, text, tuple(dict.fromkeys(call.name for call in program.calls)))
+    return Piece(program.name, text, needs=tuple(dict.fromkeys(call.name for call in program.calls)))
 
 
 TITLES = {

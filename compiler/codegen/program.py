@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.body import Argument
-from dlc.compiler.codegen.fuse import Group
+from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
-from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar
+from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
 from dlc.compiler.codegen.memory import SEED, STEP, Buffer, Persistent, Plan, plan, target_of
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
-from dlc.compiler.codegen.text import ScalarEmitter, comment, identifier
-from dlc.compiler.codegen.values import DRAWS, masks_from_results
+from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, comment, identifier
+from dlc.compiler.codegen.values import DRAWS, draw_number, prepare
 from dlc.compiler.codegen.work import product_of_group, units_of
 from dlc.compiler.dims import Dim
 from dlc.compiler.equations import Printer
@@ -63,7 +63,7 @@ class ProgramWriter:
     scalars: dict[Node, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.graph = masks_from_results(self.graph)
+        self.graph = prepare(self.graph)
         self.settled: Settled = settle(self.graph)
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
@@ -73,7 +73,6 @@ class ProgramWriter:
         sizes = {group: units.partial_bytes for group, units in self.units.items()}
         self.plan = plan(self.graph, self.settled, self.made, self.shared, sizes, self.names, self.target.item)
         self.used: dict[Buffer, str] = {}
-        self.taken = set(self.names.values()) | {"persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit"}
 
     def write(self) -> Program:
         calls = [self.call(group) for group in self.made.groups]
@@ -91,11 +90,7 @@ class ProgramWriter:
 
     def address(self, buffer: Buffer) -> str:
         if buffer not in self.used:
-            wish = buffer.name if buffer.part == "transient" else identifier(buffer.name)
-            wish = f"d{wish}" if ("gradient", buffer.name) in self.shared.tensors and buffer is self.shared.tensors[
-                "gradient", buffer.name
-            ] else wish
-            self.used[buffer] = identifier(wish, {*self.used.values(), *RESERVED})
+            self.used[buffer] = self.fresh(buffer.name)
         return self.used[buffer]
 
     def address_line(self, buffer: Buffer, name: str) -> str:
@@ -123,9 +118,6 @@ class ProgramWriter:
 
     def copy(self, node: Node, buffer: Buffer) -> Call:
         """A root that could not be written where it belongs while others still read the old value."""
-        from dlc.compiler.codegen.fuse import domain_of
-        from dlc.compiler.codegen.layout import layout_of
-
         group = Group("rows", domain_of(layout_of(node.type, node)))
         units = units_of(group, self.target.cpu, self.target.dtype)
         writer = KernelWriter(
@@ -213,8 +205,6 @@ class ProgramWriter:
         if isinstance(op, Elementwise):
             return op.emit(ScalarEmitter(), *map(self.scalar, node.inputs), **node.keywords)
         if node.op in DRAWS:
-            from dlc.compiler.codegen.values import draw_number
-
             return f"{DRAWS[node.op]}_float64(seed, {draw_number(node.attr('name'))}, step, 0)"
         if node.op == "position":
             return "1.0"
@@ -244,7 +234,7 @@ class ProgramWriter:
         return found
 
 
-RESERVED = frozenset({"persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step", "real"})
+RESERVED = BUILT_IN | {"persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step"}
 
 
 def names_of(graph: Graph) -> dict[Node, str]:
@@ -254,7 +244,7 @@ def names_of(graph: Graph) -> dict[Node, str]:
     names: dict[Node, str] = {}
     taken: set[str] = set(RESERVED)
     for node in graph.nodes:
-        wish = given.get(node) or node.attr("name") or (f"new_{roots[node]}" if node in roots else node.op)
+        wish = given.get(node) or node.attr("name") or (f"new_{roots[node]}" if node in roots else WORDS.get(node.op, node.op))
         names[node] = identifier(str(wish), taken)
         taken.add(names[node])
     return names

@@ -17,6 +17,30 @@ CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "isnan", "max", "min", "real", 
 """Calls that cost no more than an addition."""
 
 
+BUILT_IN = frozenset(
+    "abs address_of ceil erf exp float32_at float64 float64_at floor index inside INF int64_at isnan kernel launch log "
+    "matmul_panel max min NAN normal01_float32 normal01_float64 np pack range real real_at scratch sigmoid sign softplus "
+    "sqrt tanh transpose uniform01_float32 uniform01_float64".split()
+)
+"""Names that the generated module's text uses."""
+
+WORDS = {
+    "exp": "power",
+    "log": "logarithm",
+    "max": "larger",
+    "min": "smaller",
+    "reduce_max": "largest",
+    "reduce_min": "smallest",
+    "sum": "total",
+    "prod": "product",
+    "matmul": "product",
+    "sqrt": "root",
+    "constant": "c",
+    "size": "count",
+}
+"""What a value without a name is called after its op, where the op's own name is a function's."""
+
+
 def identifier(name: str, taken: Container[str] = ()) -> str:
     """An ASCII identifier for a spec's name: `W[1]` gives `W_1`. A number is appended where it is taken."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()

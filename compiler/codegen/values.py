@@ -160,13 +160,16 @@ _MOVES = {
 }
 
 
-def masks_from_results(graph: Graph) -> Graph:
-    """`x > c` read off `max(x, c)` where that exists: the result is kept anyway, and x need not be."""
+def prepare(graph: Graph) -> Graph:
+    """Two forms that kernels like better: `x > c` read off `max(x, c)` where that exists (the result is kept anyway, and
+    x need not be), and a product with 1/s in place of a tensor's division by a single number s."""
     larger = {node.inputs for node in graph.nodes if node.op == "max"}
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op != "gt" or node.inputs not in larger:
-            return None
-        return b.typed("gt", (b.typed("max", inputs, (), inputs[0].type), inputs[1]), (), node.type)
+        if node.op == "gt" and node.inputs in larger:
+            return b.typed("gt", (b.typed("max", inputs, (), inputs[0].type), inputs[1]), (), node.type)
+        if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
+            return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
+        return None
 
     return rebuild(graph, rule)

@@ -18,7 +18,7 @@ TILE_ROWS = 64
 SWEEP = 1024
 """Elements of a vector that are summed up together: they and one row of the operand stay in the first cache."""
 COLUMNS = 64
-ELEMENTS = 8192
+ELEMENTS = 2048
 """Elements that a unit of a row kernel works on, about."""
 
 
@@ -77,7 +77,7 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         assert product is not None
         return product_units(product, cpu, dtype)
     if group.kind == "columns":
-        (operand,) = next(iter(group.members)).inputs
+        (operand,) = group.reduction.inputs
         folded = layout_of(operand.type, operand).rows
         return Units(rows, COLUMNS, 1, 1 if folded is None else folded, folded is None)
     if group.kind == "transpose":

@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("dims", deadline=None, max_examples=4000)
+settings.register_profile("dims", deadline=None)
 settings.load_profile("dims")

@@ -1,0 +1,48 @@
+"""`dlc show`: the table of layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.show import Row, shape_table
+from dlc.runtime.cli.options import Common, verb
+from dlc.runtime.cli.output import print_json, spec_of, table
+
+
+@verb("show", "The table of layers: rules, shapes, parameters, work and memory.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--graph", type=click.Path(path_type=Path), metavar="OUT.svg", help="Draw the network.")
+@click.option("--rules", is_flag=True, help="Forward rules only.")
+def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
+    if graph is not None:
+        raise DiagnosticError(Diagnostic("U901", "`dlc show --graph` is not yet supported", None))
+    checked = spec_of(common, file).checked
+    rows = shape_table(checked)
+    if common.json:
+        print_json([asdict(row) for row in rows])
+    elif rules:
+        print("\n".join(row.rule for row in rows))
+    else:
+        print(f"{checked.name}\n")
+        header = ("name", "rule", "shape", "parameters", "FLOPs", "memory")
+        print(table([_cells(row) for row in rows], "<<<>>>", header))
+        flops, memory = sum(row.flops for row in rows), sum(row.memory for row in rows)
+        print(f"\n{checked.parameter_count:,} parameters; an example: {flops:,} FLOPs forward, {_bytes(memory)} of values")
+    return 0
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """Zeros are left blank."""
+    parameters = f"{row.parameters:,}" if row.parameters else ""
+    flops = f"{row.flops:,}" if row.flops else ""
+    return row.name, row.rule, row.shape, parameters, flops, _bytes(row.memory) if row.memory else ""
+
+
+def _bytes(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"
