@@ -397,6 +397,11 @@ class Model:
     # --- engines -----------------------------------------------------------------------------------------------
 
     @property
+    def progress(self) -> Progress:
+        """How far the optimizer of the spec's own `train:` block has come."""
+        return self._main.progress
+
+    @property
     def engine(self) -> Engine:
         """What computes; see `dlc.runtime.engine`."""
         return self._main.engine
@@ -532,6 +537,14 @@ def saved_request(run: RunFolder) -> Request:
         run.path,
         Path(settings["data_folder"]),
     )
+
+
+def require_data_folder(run: RunFolder) -> None:
+    """Raises R601 for a run folder that was moved: where its data lies is then a guess, and `--data` says it."""
+    if run.moved:
+        message = f"{run.path} is not where it was made ({run.settings['run']}), so its data paths mean nothing"
+        help = "name the data with --data FILE; to go on training, give the spec too: dlc train FILE --resume RUN"
+        raise DiagnosticError(Diagnostic("R601", message, None, help=help))
 
 
 def diverged(training: Training) -> Diagnostic:

@@ -15,6 +15,7 @@ from dlc.compiler.ir import Graph
 from dlc.compiler.ir.verify import BrokenGraph, verify
 from dlc.compiler.passes.erase import erase
 from dlc.compiler.passes.expand import expand
+from dlc.compiler.passes.masks import share_masks
 from dlc.compiler.passes.simplify import simplify
 from dlc.compiler.passes.stabilise import stabilise
 
@@ -24,7 +25,7 @@ Watcher: TypeAlias = Callable[[str, Graph, float], None]
 
 BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise)
 AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
-BEFORE_CODE: tuple[Pass, ...] = (expand,)
+BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks)
 
 
 def run(graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.empty) -> Graph:

@@ -42,7 +42,7 @@ def int64(value: int) -> ir.Constant:
     return ir.Constant(I64, value)
 
 
-class Lines:
+class VectorCode:
     """A builder of vector code on `dtype`: addresses are i64 values in bytes, offsets are in elements."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: Dtype, lanes: int) -> None:
@@ -137,8 +137,8 @@ class Panel:
         function.linkage = "internal"
         function.attributes.add("noinline")
         a, b, c, rows, depth, row = function.args
-        lines = Lines(ir.IRBuilder(function.append_basic_block("entry")), self.dtype, self.cpu.lanes(self.dtype))
-        builder = lines.builder
+        code = VectorCode(ir.IRBuilder(function.append_basic_block("entry")), self.dtype, self.cpu.lanes(self.dtype))
+        builder = code.builder
         if self.depth is not None:
             depth = int64(self.depth)
         # At least one block, so that a sum of no terms still writes its start; blocks of nearly equal length.
@@ -151,52 +151,52 @@ class Panel:
             left = builder.sub(depth, k)
             terms = builder.select(builder.icmp_signed("<", left, length), left, length)
             fresh = builder.icmp_signed("==", index, int64(0))
-            self.all_rows(lines, lines.move(a, k, self.a_k), lines.move(b, k, self.b_k), c, rows, terms, fresh, row)
+            self.all_rows(code, code.move(a, k, self.a_k), code.move(b, k, self.b_k), c, rows, terms, fresh, row)
             return []
 
-        lines.loop(blocks, [], block)
+        code.loop(blocks, [], block)
         builder.ret_void()
         return function
 
     def all_rows(
-        self, lines: Lines, a: ir.Value, b: ir.Value, c: ir.Value, rows: ir.Value, terms: ir.Value, fresh: ir.Value,
+        self, code: VectorCode, a: ir.Value, b: ir.Value, c: ir.Value, rows: ir.Value, terms: ir.Value, fresh: ir.Value,
         row: ir.Value,
     ) -> None:  # fmt: skip
         """Cover the rows with tiles, the tallest first; the last height may reach past the end."""
-        builder = lines.builder
+        builder = code.builder
         for height in self.heights:
             last = height == self.heights[-1]
             count = builder.sdiv(builder.add(rows, int64(height - 1)) if last else rows, int64(height))
 
             def tile(_: ir.Value, at: list[ir.Value], height: int = height) -> list[ir.Value]:
-                self.tile(lines, height, at[0], b, at[1], terms, fresh, row)
-                return [lines.move(at[0], height * self.a_row), lines.move(at[1], height * self.c_row)]
+                self.tile(code, height, at[0], b, at[1], terms, fresh, row)
+                return [code.move(at[0], height * self.a_row), code.move(at[1], height * self.c_row)]
 
-            a, c = lines.loop(count, [a, c], tile)
+            a, c = code.loop(count, [a, c], tile)
             rows = builder.sub(rows, builder.mul(count, int64(height)))
 
     def tile(
-        self, lines: Lines, height: int, a: ir.Value, b: ir.Value, c: ir.Value, terms: ir.Value, fresh: ir.Value,
+        self, code: VectorCode, height: int, a: ir.Value, b: ir.Value, c: ir.Value, terms: ir.Value, fresh: ir.Value,
         row: ir.Value,
     ) -> None:  # fmt: skip
         """`height` rows of C, summed over one block of k in registers."""
         cells = [(i, j) for i in range(height) for j in range(self.vectors)]
-        places = [lines.move(c, i * self.c_row + j * lines.lanes) for i, j in cells]
+        places = [code.move(c, i * self.c_row + j * code.lanes) for i, j in cells]
 
         def step(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
             at, bt, sums = state[0], state[1], state[2:]
-            right = [lines.load(lines.move(bt, j * lines.lanes)) for j in range(self.vectors)]
+            right = [code.load(code.move(bt, j * code.lanes)) for j in range(self.vectors)]
             made = []
             for i in range(height):
-                left = lines.spread(lines.move(at, i * self.a_row))
-                made += [lines.multiply_add(left, right[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
-            return [lines.move(at, self.a_k), lines.move(bt, self.b_k), *made]
+                left = code.spread(code.move(at, i * self.a_row))
+                made += [code.multiply_add(left, right[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
+            return [code.move(at, self.a_k), code.move(bt, self.b_k), *made]
 
-        sums = lines.loop(terms, [a, b, *[lines.zero() for _ in cells]], step)[2:]
-        self.write(lines, cells, sums, places, fresh, row)
+        sums = code.loop(terms, [a, b, *[code.zero() for _ in cells]], step)[2:]
+        self.write(code, cells, sums, places, fresh, row)
 
     def write(
-        self, lines: Lines, cells: list[tuple[int, int]], sums: list[ir.Value], places: list[ir.Value],
+        self, code: VectorCode, cells: list[tuple[int, int]], sums: list[ir.Value], places: list[ir.Value],
         fresh: ir.Value, row: ir.Value,
     ) -> None:  # fmt: skip
         """Store start + sums after the first block of k, C + sums after the others.
@@ -204,22 +204,20 @@ class Panel:
         A sum begins at zero in every block and not at what C holds: one chain of additions as long as k would gather
         several times the rounding noise of many short ones.
         """
-        builder = lines.builder
+        builder = code.builder
 
         def add_to_c() -> None:
             for place, value in zip(places, sums, strict=True):
-                lines.store(builder.fadd(lines.load(place), value), place)
+                code.store(builder.fadd(code.load(place), value), place)
 
         if self.start == "load":
             add_to_c()
             return
         with builder.if_else(fresh) as (first, later):
             with first:
-                bias = [
-                    lines.load(lines.move(row, j * lines.lanes)) for j in range(self.vectors * (self.start == "row"))
-                ]
+                bias = [code.load(code.move(row, j * code.lanes)) for j in range(self.vectors * (self.start == "row"))]
                 for (_, j), place, value in zip(cells, places, sums, strict=True):
-                    lines.store(builder.fadd(bias[j], value) if bias else value, place)
+                    code.store(builder.fadd(bias[j], value) if bias else value, place)
             with later:
                 add_to_c()
 
@@ -290,48 +288,48 @@ class Transpose:
         function.linkage = "internal"
         function.attributes.add("noinline")
         source, target, rows, columns = function.args
-        lines = Lines(ir.IRBuilder(function.append_basic_block("entry")), self.dtype, self.lanes)
-        builder, side = lines.builder, int64(self.lanes)
+        code = VectorCode(ir.IRBuilder(function.append_basic_block("entry")), self.dtype, self.lanes)
+        builder, side = code.builder, int64(self.lanes)
         whole_rows, whole_columns = (builder.sdiv(size, side) for size in (rows, columns))
 
         def corner(i: ir.Value, j: ir.Value) -> tuple[ir.Value, ir.Value]:
-            given = lines.move(lines.move(source, i, self.source_row), j)
-            return given, lines.move(lines.move(target, j, self.target_row), i)
+            given = code.move(code.move(source, i, self.source_row), j)
+            return given, code.move(code.move(target, j, self.target_row), i)
 
         def block_row(i: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             def block(j: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                self.block(lines, *corner(builder.mul(i, side), builder.mul(j, side)))
+                self.block(code, *corner(builder.mul(i, side), builder.mul(j, side)))
                 return []
 
-            return lines.loop(whole_columns, [], block)
+            return code.loop(whole_columns, [], block)
 
-        lines.loop(whole_rows, [], block_row)
+        code.loop(whole_rows, [], block_row)
         done_rows, done_columns = builder.mul(whole_rows, side), builder.mul(whole_columns, side)
-        self.one_by_one(lines, corner, int64(0), done_rows, done_columns, columns)
-        self.one_by_one(lines, corner, done_rows, rows, int64(0), columns)
+        self.one_by_one(code, corner, int64(0), done_rows, done_columns, columns)
+        self.one_by_one(code, corner, done_rows, rows, int64(0), columns)
         builder.ret_void()
         return function
 
-    def block(self, lines: Lines, source: ir.Value, target: ir.Value) -> None:
+    def block(self, code: VectorCode, source: ir.Value, target: ir.Value) -> None:
         """One square block: log2(lanes) rounds that interleave rows i and i + lanes / 2."""
-        builder, side = lines.builder, self.lanes
+        builder, side = code.builder, self.lanes
         kind = ir.VectorType(I32, side)
         interleaved = [i // 2 + side * (i % 2) for i in range(side)]
         low = ir.Constant(kind, [ir.Constant(I32, i) for i in interleaved])
         high = ir.Constant(kind, [ir.Constant(I32, i + side // 2) for i in interleaved])
-        rows = [lines.load(lines.move(source, i * self.source_row)) for i in range(side)]
+        rows = [code.load(code.move(source, i * self.source_row)) for i in range(side)]
         for _ in range(side.bit_length() - 1):
             pairs = [(rows[i], rows[i + side // 2]) for i in range(side // 2)]
             rows = [builder.shuffle_vector(x, y, half) for x, y in pairs for half in (low, high)]
         for i, row in enumerate(rows):
-            lines.store(row, lines.move(target, i * self.target_row))
+            code.store(row, code.move(target, i * self.target_row))
 
     def one_by_one(
-        self, lines: Lines, corner: Callable[[ir.Value, ir.Value], tuple[ir.Value, ir.Value]],
+        self, code: VectorCode, corner: Callable[[ir.Value, ir.Value], tuple[ir.Value, ir.Value]],
         first_row: ir.Value, last_row: ir.Value, first_column: ir.Value, last_column: ir.Value,
     ) -> None:  # fmt: skip
         """The edges that no whole block covers."""
-        builder, element = lines.builder, lines.scalar.as_pointer()
+        builder, element = code.builder, code.scalar.as_pointer()
 
         def edge_row(i: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             def move(j: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
@@ -339,9 +337,9 @@ class Transpose:
                 builder.store(builder.load(builder.inttoptr(given, element)), builder.inttoptr(made, element))
                 return []
 
-            return lines.loop(builder.sub(last_column, first_column), [], move)
+            return code.loop(builder.sub(last_column, first_column), [], move)
 
-        lines.loop(builder.sub(last_row, first_row), [], edge_row)
+        code.loop(builder.sub(last_row, first_row), [], edge_row)
 
 
 def transpose(dtype: Dtype, source_row: int, target_row: int, *, cpu: Host | None = None) -> Any:

@@ -103,8 +103,8 @@ CODES = (
         model Net:
             input X : (4, m)
             target Y : (4, m)
-            param a : (4, 1) ~ he
-            param b : (1, 4) ~ he
+            param a : (4, 1) ~ normal(0, 1)
+            param b : (1, 4) ~ normal(0, 1)
             table = a + b
             Y_hat = table @ X
             loss squared_error(Y_hat, Y)
@@ -114,8 +114,8 @@ CODES = (
         model Net:
             input X : (4, m)
             target Y : (4, m)
-            param a : (4, 1) ~ he
-            param b : (1, 4) ~ he
+            param a : (4, 1) ~ normal(0, 1)
+            param b : (1, 4) ~ normal(0, 1)
             table = broadcast(a, (4, 4)) + b
             Y_hat = table @ X
             loss squared_error(Y_hat, Y)

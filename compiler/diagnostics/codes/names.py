@@ -212,24 +212,28 @@ CODES = (
         "a name is used before it is defined",
         """
         Lines are read from top to bottom: a formula uses what stands above it. Move the definition up. A parameter of
-        a named instance, such as `first.W`, exists after the instance has been applied.
+        a named instance, such as `first.W`, exists after the instance has been applied: only then is its shape known.
         """,
         """
         model Net:
             input X : (4, m)
             target Y : (1, m)
-            Y_hat = A -> Dense(1)
-            A = X -> Dense(8, relu)
+            first = Dense(8, relu)
+            size = mean(first.W^2, over = all)
+            Y_hat = X -> first -> Dense(1)
             loss squared_error(Y_hat, Y)
+            loss 0.1 * size
             output Y_hat
         """,
         """
         model Net:
             input X : (4, m)
             target Y : (1, m)
-            A = X -> Dense(8, relu)
-            Y_hat = A -> Dense(1)
+            first = Dense(8, relu)
+            Y_hat = X -> first -> Dense(1)
+            size = mean(first.W^2, over = all)
             loss squared_error(Y_hat, Y)
+            loss 0.1 * size
             output Y_hat
         """,
     ),

@@ -10,6 +10,7 @@ import pytest
 import dlc
 from dlc.compiler.diagnostics.codes import all_codes, explanation, find
 from dlc.compiler.diagnostics.codes.record import Code
+from dlc.compiler.driver import check
 from dlc.grammar.parse import parse
 from dlc.grammar.problems import TITLES
 
@@ -25,6 +26,10 @@ def raised() -> set[str]:
             if "diagnostics/codes" not in path.as_posix():
                 found |= set(re.findall(r'"([SNDPTVRU]\d{3})"', path.read_text(encoding="utf-8")))
     return found
+
+
+# What `check` itself can find: S is the parser's test below, T and V need the readers of settings and data.
+CHECKED = [code for code in SPECS if code.code[0] in "NDPU" and code.code in raised()]
 
 
 def test_every_code_that_is_raised_is_in_the_table() -> None:
@@ -57,6 +62,12 @@ def test_examples_parse_as_they_should(code: Code) -> None:
     found = {problem.code for problem in parse(code.bad, "bad.dl")[1]}
     assert found == ({code.code} if code.code[0] == "S" else set())
     assert parse(code.good, "good.dl")[1] == []
+
+
+@pytest.mark.parametrize("code", CHECKED, ids=lambda code: code.code)
+def test_the_checker_says_so(code: Code) -> None:
+    assert {found.code for found in check("bad.dl", text=code.bad).diagnostics} == {code.code}
+    assert check("good.dl", text=code.good).diagnostics == []
 
 
 def test_codes_are_found_in_either_case() -> None:

@@ -1,0 +1,261 @@
+"""`dlc train`: from a spec, or from where a run stopped, to a trained model on disk."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dlc.runtime.cli.options import Common, verb
+from dlc.runtime.cli.output import numbers, print_json, print_mistakes, print_warnings, request_of, spec_of
+from dlc.runtime.preparation import assignments, require_loss, shown_path
+
+if TYPE_CHECKING:
+    from dlc.runtime.checkpoint import RunFolder
+    from dlc.runtime.cli.progress import Display
+    from dlc.runtime.data.dataset import DataSet
+    from dlc.runtime.preparation import Request
+    from dlc.runtime.program import Model
+    from dlc.runtime.train import EpochRecord, History, Progress, Training
+
+SAVE_SECONDS = 2.0
+"""How much training a kill may cost at most, where epochs are shorter than this."""
+SAVE_INSIDE_SECONDS = 60.0
+"""The same inside a long epoch."""
+
+
+@verb("train", "Train a model on its data; Ctrl-C saves, and --resume RUN goes on to the same bits.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="runs", metavar="DIR", help="Where runs are kept.")
+def command(common: Common, file: Path | None, resume: Path | None, out: Path) -> int:
+    if resume is not None:
+        return _resume(common, file, resume)
+    if file is None:
+        raise click.UsageError("which file? dlc train FILE, or dlc train --resume RUN")
+    return _train(common, file, out)
+
+
+def _train(common: Common, file: Path, out: Path) -> int:
+    from dlc.runtime.checkpoint import create_run
+
+    spec = spec_of(common, file, headers=True)
+    require_loss(spec.checked)
+    seed = spec.train.seed if common.seed is None else common.seed
+    _say(common, f"compiling {spec.name}")
+    model = spec.compile(common.dtype or "float32", seed, common.threads)
+    data = model.load_data()
+    print_warnings(common, data.notes, spec.prepared.sources)
+    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, model.record())
+    return _run(common, model, data, run)
+
+
+def _resume(common: Common, file: Path | None, folder: Path) -> int:
+    from dlc.runtime.checkpoint import LAST, fill_run, open_run
+    from dlc.runtime.program import open_model_of
+
+    if common.seed is not None or common.dtype is not None:
+        raise click.UsageError("a run goes on with its own seed and dtype: leave --seed and --dtype out")
+    run = open_run(folder)
+    request = _resumed_request(common, file, run)
+    _say(common, f"compiling {run.settings['model']}")
+    model = open_model_of(run, request=request, threads=common.threads, checkpoint=LAST)
+    require_loss(model.spec.checked)
+    data = model.load_data()
+    if common.settings and file is None:
+        fill_run(run.path, model.spec.prepared.sources, model.spec.checked.file, {**run.settings, **_kept(model, run)})
+    run.forget_after(model.progress.epoch)
+    return _run(common, model, data, run)
+
+
+def _resumed_request(common: Common, file: Path | None, run: RunFolder) -> Request:
+    """The run's own spec, or the file given, with the saved settings and those of the command line over them."""
+    from dlc.runtime.program import require_data_folder, saved_request
+
+    saved = saved_request(run)
+    if file is None:
+        require_data_folder(run)
+        hypers, settings = assignments(run.spec, saved.model, common.settings)
+        base = saved
+    else:
+        base = request_of(common, file)
+        hypers, settings = dict(base.hypers), dict(base.settings)
+        base = replace(base, model=base.model or saved.model)
+    if "epochs" in settings or "steps" in settings:
+        saved_settings = {k: v for k, v in saved.settings.items() if k not in ("epochs", "steps")}
+    else:
+        saved_settings = dict(saved.settings)
+    return replace(base, hypers={**saved.hypers, **hypers}, settings={**saved_settings, **settings})
+
+
+def _kept(model: Model, run: RunFolder) -> dict[str, Any]:
+    """The settings of a run that goes on with others; where it came from stays."""
+    record = model.record()
+    return {key: record[key] for key in ("hypers", "settings", "resolved", "versions")}
+
+
+# --- one training ----------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """Watches a training: shows it, and writes the run folder."""
+
+    def __init__(self, run: RunFolder, model: Model) -> None:
+        self.run, self.model = run, model
+        self.display: Display | None = None
+        self._lines: list[str] = []
+        self._log: list[str] = []
+        self._saved = time.monotonic()
+        self._new_best = False
+        self._preprocessing = None if model.preprocessing is None else model.preprocessing.to_json()
+
+    def on_batches(self, progress: Progress, of: int) -> None:
+        assert self.display is not None
+        self.display.batches(progress)
+        if time.monotonic() - self._saved >= SAVE_INSIDE_SECONDS:
+            self.save(self.display.training)
+
+    def on_epoch(self, record: EpochRecord, training: Training) -> None:
+        from dlc.runtime.cli.progress import epoch_line
+
+        assert self.display is not None
+        self.display.epoch(record)
+        self._lines.append(json.dumps(record.as_json()) + "\n")
+        self._log.append(epoch_line(record, training.epochs, bool(training.settings.regularize)) + "\n")
+        self._new_best |= record.improved
+        if time.monotonic() - self._saved >= SAVE_SECONDS:
+            self.save(training)
+
+    def note(self, text: str) -> None:
+        self._log.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def save(self, training: Training) -> None:
+        """Writes what is not on disk yet: the metrics first, so that no checkpoint is ahead of them."""
+        from dlc.runtime.checkpoint import BEST, LAST, LOG, METRICS, save_checkpoint
+        from dlc.runtime.train import Snapshot
+
+        self.run.append(METRICS, "".join(self._lines))
+        self.run.append(LOG, "".join(self._log))
+        self._lines, self._log = [], []
+        if self._new_best and training.best is not None:
+            save_checkpoint(self.run.path / BEST, training.best, self._preprocessing, self.model.seed)
+            self._new_best = False
+        now = Snapshot.of(training.engine, training.progress)
+        save_checkpoint(self.run.path / LAST, now, self._preprocessing, self.model.seed)
+        self._saved = time.monotonic()
+
+
+def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
+    from dlc.runtime.cli.progress import Display
+    from dlc.runtime.program import diverged
+
+    recorder = Recorder(run, model)
+    train = data.splits["train"].arrays
+    dev = data.splits["dev"].arrays if "dev" in data.splits else None
+    started = time.perf_counter()
+    with model.training(train, dev, model.spec.train, recorder, more=False) as training:
+        counts = ", ".join(f"{part.count:,} {split}" for split, part in data.splits.items())
+        recorder.note(f"training {model.spec.name}: {counts} examples, seed {model.seed}, {model.dtype}")
+        with Display(common, training) as display:
+            recorder.display = display
+            display.note(f"training {model.spec.name} on {counts} examples")
+            with _stopping(training, display):
+                history = training.run()
+        recorder.note(f"{history.end} after epoch {training.progress.epoch}, step {training.progress.step}")
+        recorder.save(training)
+    if history.end == "interrupted":
+        _tell_interrupted(common, history, run)
+        return 130
+    if history.end == "diverged":
+        mistake = diverged(training)
+        print_mistakes(common, [mistake], model.spec.prepared.sources)
+        _say(common, f"the last good parameters are in {shown_path(run.path)}")
+        return 1
+    _tell_end(common, model, data, run, history, time.perf_counter() - started)
+    return 0
+
+
+@contextmanager
+def _stopping(training: Training, display: Display) -> Iterator[None]:
+    """Ctrl-C lets the batches that are being computed finish; a second one does not wait."""
+
+    def stop(number: int, frame: object) -> None:
+        if training.stop_requested:
+            raise KeyboardInterrupt
+        training.stop_requested = True
+        display.note("stopping after these batches; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell_interrupted(common: Common, history: History, run: RunFolder) -> None:
+    shown = shown_path(run.path)
+    resume = f"dlc train --resume {shown}"
+    if common.json:
+        print_json({"run": shown, "end": history.end, "epochs": history.progress.epoch, "resume": resume})
+    print(f"interrupted in epoch {history.progress.epoch + 1}, and saved; go on with\n  {resume}", file=sys.stderr)
+
+
+def _tell_end(
+    common: Common, model: Model, data: DataSet, run: RunFolder, history: History, seconds: float
+) -> None:
+    """The run's folder, the best epoch, and the test metrics of its parameters."""
+    model.restore(run, optimizer=False)
+    best = _best_record(run, history.progress.best_epoch)
+    test = model.measure(data.splits["test"].arrays) if "test" in data.splits else {}
+    shown = shown_path(run.path)
+    if common.json:
+        print_json(
+            {
+                "run": shown,
+                "end": history.end,
+                "epochs": history.progress.epoch,
+                "steps": history.progress.step,
+                "best_epoch": history.progress.best_epoch,
+                "dev": best.get("dev", {}),
+                "test": test,
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    if history.end == "stopped early" and not common.quiet:
+        print(f"stopped early after epoch {history.progress.epoch}", file=sys.stderr)
+    rows = [f"run   {shown}"]
+    if best.get("dev"):
+        rows.append(f"dev   {numbers(best['dev'])}   (best of {history.progress.epoch} epochs: {best['epoch']})")
+    elif best:
+        rows.append(f"train {numbers({'loss': best['train']['loss']})}   (epoch {best['epoch']})")
+    if test:
+        rows.append(f"test  {numbers(test)}   ({data.splits['test'].count:,} examples)")
+    print("\n".join(rows))
+
+
+def _best_record(run: RunFolder, epoch: int) -> dict[str, Any]:
+    """The line of `metrics.jsonl` of an epoch."""
+    from dlc.runtime.checkpoint import METRICS
+
+    path = run.path / METRICS
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        record: dict[str, Any] = json.loads(line)
+        if record["epoch"] == epoch:
+            return record
+    return {}
+
+
+def _say(common: Common, text: str) -> None:
+    if not common.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
