@@ -295,7 +295,7 @@ def open_run(path: Path) -> RunFolder:
         if not run.spec.resolve().is_relative_to(path.resolve()) or not run.spec.is_file():
             raise ValueError(f"there is no {settings['entry']} in the folder")
         _ = (settings["model"], settings["hypers"], settings["settings"], settings["seed"], settings["dtype"])
-        _ = (settings["spec"], settings["run"])
+        _ = (settings["spec"], settings["run"], settings["data_folder"], settings["data_root"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DiagnosticError(Diagnostic("R601", f"{file} cannot be used: {error}", None)) from None
     return run

@@ -22,8 +22,9 @@ from dlc.compiler.settings import DATA_KEYS, TRAIN_KEYS, DataSettings, TrainSett
 class Request:
     """What the user asked for.
 
-    `hypers` are values by name; `settings` are texts of `train:` and `data:` settings (`--set batch=32`). `data_folder`
-    is where data paths start (by default the spec's folder). `dense` names one-hot inputs that come as real arrays.
+    `hypers` are values by name; `settings` are texts of `train:` and `data:` settings (`--set batch=32`). Imports stay
+    inside `root`, data paths inside `data_root`; both are the spec's folder where nothing else is said. `data_folder` is
+    where data paths start. `dense` names one-hot inputs that come as real arrays.
     """
 
     path: Path
@@ -32,11 +33,18 @@ class Request:
     settings: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     data_folder: Path | None = None
+    data_root: Path | None = None
     dense: frozenset[str] = frozenset()
 
     @property
     def folder(self) -> Path:
+        """Where data paths start."""
         return self.data_folder if self.data_folder is not None else self.path.parent
+
+    @property
+    def limit(self) -> Path | None:
+        """Where data paths must stay; None is the folder that they start in."""
+        return self.data_root if self.data_folder is not None else self.root
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
     if data is not None and headers:
         from dlc.runtime.data.headers import headers as header_mistakes
 
-        found += header_mistakes(data, request.folder, checked.inputs, request.root)
+        found += header_mistakes(data, request.folder, checked.inputs, request.limit)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     # --set texts have files of their own, so that a message shows where a value comes from.
     sources = dict(result.sources) | {f"--set {key}={text}": f"{key} = {text}" for key, text in request.settings.items()}

@@ -325,7 +325,7 @@ class Model:
                 message = f"{self.spec.name} has no data: block"
                 help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
                 raise DiagnosticError(Diagnostic("T409", message, None, help=help))
-            loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.root)
+            loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit)
         self.preprocessing = loaded.preprocessing
         return loaded
 
@@ -384,7 +384,7 @@ class Model:
             "model": self.spec.name,
             "spec": str(request.path.resolve()),
             "data_folder": str(request.folder.resolve()),
-            "root": None if request.root is None else str(request.root.resolve()),
+            "data_root": None if request.limit is None else str(request.limit.resolve()),
             "hypers": {name: _plain(value) for name, value in request.hypers.items()},
             "settings": dict(request.settings),
             "resolved": _resolved(self.spec),
@@ -529,6 +529,7 @@ def open_model_of(
 def saved_request(run: RunFolder) -> Request:
     """What was asked for when the run was made, on the run's own copy of the spec."""
     settings = run.settings
+    data_root = settings["data_root"]
     return Request(
         run.spec,
         settings["model"],
@@ -536,6 +537,7 @@ def saved_request(run: RunFolder) -> Request:
         settings["settings"],
         run.path,
         Path(settings["data_folder"]),
+        None if data_root is None else Path(data_root),
     )
 
 

@@ -152,7 +152,7 @@ class Body:
         return self.arguments.name(node, family(self.names.get(node, node.op)))
 
     def draw(self, node: Node, point: Point) -> str:
-        """A random number: it depends on the seed, the step, the draw's name and the element's place in C order."""
+        """A random number: it depends on the seed, the step, the draw's name and the element's number."""
         seed, step = self.arguments.name("seed", "seed_"), self.arguments.name("step", "step_")
         given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)}"
         return f"{DRAWS[node.op]}_{self.dtype}({given})"
@@ -186,10 +186,11 @@ def _largest(term: tuple[int, str]) -> int:
 
 
 def element_number(node: Node, point: Point) -> str:
-    """The number of an element in C order of the logical shape."""
+    """The number of an element of a draw, in physical order: examples first, then the other axes in their order."""
     sizes = sizes_of(node.type, node)
+    axes = sorted(range(len(sizes)), key=lambda axis: sizes[axis] is not None)
     text = "0"
-    for size, index in zip(sizes, point, strict=True):
-        length = "m" if size is None else str(size)
-        text = index if text == "0" else text if size == 1 else f"({text}) * {length} + {index}"
+    for axis in axes:
+        size, index = sizes[axis], point[axis]
+        text = index if text == "0" else text if size == 1 else f"({text}) * {size} + {index}"
     return text

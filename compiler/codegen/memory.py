@@ -21,7 +21,9 @@ from dlc.compiler.ir import Graph, Node
 LINE = 64
 """Everything starts at a multiple of this many bytes: a line of the cache."""
 
-BOUND = frozenset({"input", "parameter", "state", "gradient"})
+BOUND = frozenset({"input", "parameter", "state", "gradient", "scalar"})
+"""Leaves that lie in memory; a `scalar` does where it is a tensor (the total of an earlier pass over the data)."""
+
 SEED, STEP, VIOLATIONS = 0, 1, 2
 """The first numbers are int64: what draws depend on besides their name, and how many checks failed."""
 
@@ -73,7 +75,7 @@ def persistent_part(
         for node in graph.nodes:
             if node.op in ("parameter", "state", "gradient"):
                 types.setdefault((node.op, str(node.attr("name"))), node.type)
-            elif node.op == "scalar":
+            elif node.op == "scalar" and is_scalar(node.type):
                 numbers.setdefault(str(node.attr("name")), len(numbers))
     for graph in programs.values():
         for root, node in graph.roots.items():
@@ -124,7 +126,9 @@ def plan(
     offset = Size()
     for node in sorted((n for n in graph.nodes if n.op in BOUND), key=lambda n: str(n.attr("name"))):
         name = str(node.attr("name"))
-        if node.op == "input":
+        if node.op == "scalar" and is_scalar(node.type):
+            continue
+        if node.op in ("input", "scalar"):
             place[node] = inputs[name] = buffer_of(name, node, item)
             inputs[name].offset, offset = offset, offset + inputs[name].size
         else:
@@ -203,7 +207,7 @@ def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Bu
     late: set[Node] = set()
     found: dict[Node, None] = {}
     for member, value, own in readings(group, settled.home):
-        if value not in place or place[value].part != "transient" or value.op == "input":
+        if value not in place or place[value].part != "transient" or value.op in ("input", "scalar"):
             continue
         mine, theirs = place[node], place[value]
         same = own and group.kind in ("rows", "contraction") and mine.layout == theirs.layout and mine.kind == theirs.kind

@@ -129,8 +129,7 @@ class ProgramWriter:
     def called(self, group: Group, made: Kernel, stored: list[Node]) -> Call:
         name = self.name_kernel(group, made, self.names)
         given = [text for entry in made.arguments for text in self.argument(entry)]
-        for node in [*stored, *group.totals]:
-            self.lines.append(f"# {self.equation(node)}")
+        self.lines += self.comments(group, stored)
         units = self.units[group]
         many = count_text(units.rows, units.block, units.times)
         pool = threads_text(units.total_work)
@@ -165,17 +164,20 @@ class ProgramWriter:
             self.lines.append(f"    {name} = {op.combine(emitter, name, parts)}")
         self.scalars[node] = name
 
-    def equation(self, node: Node) -> str:
-        """`A[1] = max(W[1] @ X + b[1], 0) : (64, m)    net.dl:14`, from the graph."""
+    def comments(self, group: Group, stored: list[Node]) -> list[str]:
+        """What a kernel computes, as equations: every member that has a name in the spec, and what it stores."""
         named = dict(self.graph.name_of())
-        for stored in self.settled.stored:
-            named.setdefault(stored, self.names[stored])
-        for root, value in self.graph.roots.items():
-            if root.startswith("update."):
-                named.setdefault(value, root.removeprefix("update."))
-        shown = named.get(node, self.names[node])
+        for node in self.settled.stored:
+            named.setdefault(node, self.names[node])
+        updates = {node: root.partition(".")[2] for root, node in self.made.in_place.items() if root.startswith("update.")}
+        shown = [node for node in group.members if node in named or node in stored]
+        return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals]]
+
+    def equation(self, node: Node, named: Mapping[Node, str], updates: Mapping[Node, str]) -> str:
+        """`A[1] = max(Z[1], 0) : (64, m)    net.dl:14`; an update reads `W[1] := …`."""
+        left = f"{updates[node]} := " if node in updates else f"{named.get(node, self.names[node])} = "
         place = f"    {node.span.file.rpartition('/')[2]}:{node.span.line}" if node.span is not None else ""
-        return comment(f"{shown} = {Printer(named).text(node, root=True)} : {node.type}", place)
+        return comment(f"{left}{Printer(named).text(node, root=True)} : {node.type}", place)
 
     # --- single numbers ----------------------------------------------------------------------------------------
 

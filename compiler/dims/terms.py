@@ -179,7 +179,7 @@ def _whole_part(op: str, p: Dim, q: Dim) -> tuple[Dim, Dim]:
 
 
 def cancel(a: Dim, b: Dim) -> tuple[Dim, Dim, Dim]:
-    """(p, q, c) with a = c*p, b = c*q: integer coefficients, no common factor, no negative powers; q > 0 where b > 0."""
+    """(p, q, c) with a = c*p, b = c*q: integer coefficients, no common factor or negative power, q > 0 where b > 0."""
     if b.constant == 0:
         raise ZeroDivisionError("division by zero")
     if a.constant == 0:

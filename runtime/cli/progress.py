@@ -19,10 +19,9 @@ FEW_EPOCHS = 100
 
 def epoch_line(record: EpochRecord, epochs: int | None, regularized: bool) -> str:
     """`epoch  3/30   loss 0.4321   dev loss 0.3987   accuracy 0.9000   *` (the star: the best so far)"""
-    number = f"{record.epoch}/{epochs}" if epochs is not None else str(record.epoch)
-    width = 2 * len(str(epochs)) + 1 if epochs is not None else 4
+    number = f"{record.epoch:>{len(str(epochs))}}/{epochs}" if epochs is not None else f"{record.epoch:>4}"
     train = {name: value for name, value in record.train.items() if name != "cost" or regularized}
-    parts = [f"epoch {number:>{width}}", *_pairs(train, ""), *_pairs(record.dev, "dev ")]
+    parts = [f"epoch {number}", *_pairs(train, ""), *_pairs(record.dev, "dev ")]
     return "   ".join(parts) + ("   *" if record.improved and record.dev else "")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dlc.runtime.checkpoint import RunFolder
     from dlc.runtime.cli.progress import Display
     from dlc.runtime.data.dataset import DataSet
+    from dlc.runtime.engine import Target
     from dlc.runtime.preparation import Request
     from dlc.runtime.program import Model
     from dlc.runtime.train import EpochRecord, History, Progress, Training
@@ -36,22 +37,23 @@ SAVE_INSIDE_SECONDS = 60.0
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="runs", metavar="DIR", help="Where runs are kept.")
-def command(common: Common, file: Path | None, resume: Path | None, out: Path) -> int:
+@click.option("--target", type=click.Choice(["native", "plain", "reference"]), default="native", help="What computes.")
+def command(common: Common, file: Path | None, resume: Path | None, out: Path, target: Target) -> int:
     if resume is not None:
         return _resume(common, file, resume)
     if file is None:
         raise click.UsageError("which file? dlc train FILE, or dlc train --resume RUN")
-    return _train(common, file, out)
+    return _train(common, file, out, target)
 
 
-def _train(common: Common, file: Path, out: Path) -> int:
+def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     from dlc.runtime.checkpoint import create_run
 
     spec = spec_of(common, file, headers=True)
     require_loss(spec.checked)
     seed = spec.train.seed if common.seed is None else common.seed
     _say(common, f"compiling {spec.name}")
-    model = spec.compile(common.dtype or "float32", seed, common.threads)
+    model = spec.compile(common.dtype or "float32", seed, common.threads, target)
     data = model.load_data()
     print_warnings(common, data.notes, spec.prepared.sources)
     run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, model.record())

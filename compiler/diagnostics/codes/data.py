@@ -163,4 +163,45 @@ CODES = (
         "dlc train net.dl --set units=64 --resume runs/net-20260115-101500",
         form="command",
     ),
+    entry(
+        "R604",
+        "the training diverged",
+        """
+        The loss or a parameter is no longer a finite number: the steps were too large, and each made the next one
+        larger. What was learned before is kept. Take a smaller learning rate, clip the gradients, or bring the inputs
+        to similar sizes with `-> standardize`.
+        """,
+        """
+        train:
+            optimizer = GradientDescent(lr = 100)
+        """,
+        """
+        train:
+            optimizer = GradientDescent(lr = 0.1)
+            clip = norm(5)
+        """,
+        form="files",
+    ),
+    entry(
+        "R605",
+        "a file cannot be written",
+        """
+        The folder does not exist, is not yours to write, is full, or holds files of something else. What was there
+        before is unchanged: files are written under a temporary name and renamed when they are whole.
+        """,
+        "dlc predict runs/digits-20260115-101500 --data new.csv -o /new.csv",
+        "dlc predict runs/digits-20260115-101500 --data new.csv -o new.csv",
+        form="command",
+    ),
+    entry(
+        "R606",
+        "there is not enough memory",
+        """
+        Activations of the whole batch are kept for the backward pass, so memory grows with the batch; parameters count
+        several times, with their gradients and the optimizer's state. `dlc show` prints both.
+        """,
+        "dlc train net.dl --set batch=all",
+        "dlc train net.dl --set batch=64",
+        form="command",
+    ),
 )

@@ -391,19 +391,19 @@ CODES = (
         """,
         """
         model Net:
-            input X : (4, 3, m)
-            target Y : (m, 3, 4)
-            param w : (1, 1, 1) ~ ones
-            Y_hat = (w * X).T
+            input X : (4, m)
+            target Y : (1, m)
+            param K : (4, 1, 1) ~ normal(0, 1)
+            Y_hat = K.T @ X
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,
         """
         model Net:
-            input X : (4, 3, m)
-            target Y : (m, 3, 4)
-            param w : (1, 1, 1) ~ ones
-            Y_hat = rearrange(w * X, (a, b, m) -> (m, b, a))
+            input X : (4, m)
+            target Y : (1, m)
+            param K : (4, 1) ~ normal(0, 1)
+            Y_hat = K.T @ X
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,

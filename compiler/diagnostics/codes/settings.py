@@ -226,4 +226,34 @@ CODES = (
         severity="warning",
         form="files",
     ),
+    entry(
+        "T409",
+        "the spec lacks what this command needs",
+        """
+        A file without a `data:` block can be checked, shown and used from Python with arrays of your own; `dlc train`
+        needs to know where the data is. Without a `loss` line there is nothing to make small, so nothing to train.
+        """,
+        """
+        model Net:
+            input X : (2, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (2, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+
+        data:
+            source = csv("housing.csv")
+            X = columns(size, age)
+            Y = column(price)
+        """,
+        form="files",
+    ),
 )

@@ -1,0 +1,124 @@
+"""A run with data to be measured or predicted, and how its outputs read: classes by their names, numbers by columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.program import M
+from dlc.runtime.checkpoint import RunFolder, load_checkpoint, open_run
+from dlc.runtime.cli.options import Common
+from dlc.runtime.data.dataset import Examples, apply
+from dlc.runtime.engine import rows_of
+from dlc.runtime.errors import told
+from dlc.runtime.metrics import BATCH, classified
+from dlc.runtime.program import Model, open_model_of, require_data_folder
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run, its model with the best parameters, and the epoch that they are of."""
+
+    run: RunFolder
+    model: Model
+    epoch: int
+
+
+def opened(common: Common, folder: Path) -> Opened:
+    """The trained model in a run folder. Raises DiagnosticError."""
+    with told({}):
+        run = open_run(folder)
+        model = open_model_of(run, threads=common.threads, dtype=common.dtype)
+        return Opened(run, model, load_checkpoint(run.checkpoint, {}, exact=False).progress.epoch)
+
+
+def from_file(opened: Opened, file: Path, with_targets: bool) -> Examples:
+    """New data through the saved preprocessing. Raises DiagnosticError."""
+    model = opened.model
+    with told(model.spec.prepared.sources):
+        if model.preprocessing is None:
+            message = "the model was trained on arrays, so how a file becomes its inputs is not known"
+            help = "in Python: dlc.open(folder).forward(X=…)"
+            raise DiagnosticError(Diagnostic("R601", message, None, help=help))
+        return apply(model.preprocessing, file, model.spec.inputs, with_targets, model.dtype)
+
+
+def from_split(opened: Opened, split: str | None) -> tuple[str, Examples]:
+    """A split of the run's own data: the test split where there is one. Raises DiagnosticError."""
+    with told({}):
+        require_data_folder(opened.run)
+    kept = opened.model.preprocessing
+    splits = opened.model.load_data().splits
+    opened.model.preprocessing = kept
+    chosen = split or next(name for name in ("test", "dev", "train") if name in splits)
+    if chosen not in splits:
+        message = f"the data has no {chosen} split: it has {', '.join(splits)}"
+        raise DiagnosticError(Diagnostic("T402", message, None))
+    return chosen, splits[chosen]
+
+
+def outputs(model: Model, examples: Examples) -> dict[str, Array]:
+    """The outputs for all examples, examples first."""
+    parts: list[dict[str, Array]] = []
+    wanted = {name: array for name, array in examples.arrays.items() if model.spec.inputs[name].role == "input"}
+    for start in range(0, examples.count, BATCH):
+        batch = rows_of(wanted, model.spec.inputs, slice(start, start + BATCH))
+        parts.append(model.engine.forward(batch))
+    axes = {name: batch_axis(model, name) for name in parts[0]}
+    return {
+        name: np.concatenate([np.moveaxis(part[name], axis, 0) for part in parts])
+        for name, axis in axes.items()
+        if axis is not None
+    }
+
+
+def batch_axis(model: Model, output: str) -> int | None:
+    """Where an output has its examples."""
+    sizes = model.spec.checked.evaluation.roots[f"output.{output}"].type.sizes
+    return next((axis for axis, size in enumerate(sizes) if M in size.symbols), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The `one_hot` target, the output that predicts it, and the classes by name. `axis` is the class axis of a
+    prediction with its examples first."""
+
+    target: str
+    output: str
+    labels: tuple[str, ...]
+    axis: int
+
+
+def classes_of(model: Model) -> Classes | None:
+    """What a model classifies; None where no output has the shape of a `one_hot` target."""
+    pair = classified(model.spec.checked)
+    if pair is None:
+        return None
+    target, output = pair
+    declaration = model.spec.inputs[target]
+    count = declaration.classes or 0
+    named = model.preprocessing.entries.get(target) if model.preprocessing is not None else None
+    labels = named.classes if named is not None and named.classes is not None else range(count)
+    axis = declaration.class_axis or 0
+    batch = batch_axis(model, output) or 0
+    # With the examples moved to the front, an axis before theirs is one further back.
+    return Classes(target, output, tuple(map(str, labels)), axis + 1 if axis < batch else axis)
+
+
+def columns_of(model: Model, output: str, width: int) -> list[str]:
+    """Names for the values of an output: the columns of the target of its shape, else the output's name, numbered."""
+    shape = model.spec.checked.evaluation.roots[f"output.{output}"].type.sizes
+    entries: Mapping[str, Any] = model.preprocessing.entries if model.preprocessing is not None else {}
+    for target in model.spec.inputs.values():
+        entry = entries.get(target.name)
+        if target.role == "target" and target.type.sizes == shape and entry is not None and len(entry.columns) == width:
+            return list(entry.columns) if width > 1 else [output]
+    return [output] if width == 1 else [f"{output}_{i + 1}" for i in range(width)]
