@@ -14,6 +14,7 @@ from dlc.compiler.codegen.host.pool import Pool
 from dlc.compiler.codegen.layout import round_up
 from dlc.compiler.codegen.memory import LINE, SEED, STEP, VIOLATIONS, Buffer
 from dlc.compiler.codegen.program import Program
+from dlc.runtime.batches import DataMemory, run_batches
 from dlc.runtime.loader import load_program
 
 Array = NDArray[Any]
@@ -42,6 +43,7 @@ class Native:
         self.words = self.numbers.view(np.int64)
         self.words[SEED] = seed
         self._calls: dict[str, Any] = {}
+        self.data = DataMemory(self.dtype)
         self.parameters, self.states, self.gradients = (
             {name: self._tensor(buffer) for (role, name), buffer in module.persistent.tensors.items() if role == kind}
             for kind in ("parameter", "state", "gradient")
@@ -64,10 +66,55 @@ class Native:
         """Copy the inputs of a program to their places."""
         capacity = self.reserve(program, m)
         for name, buffer in program.plan.inputs.items():
-            place = view(self.transient, buffer, buffer.offset.at(capacity), m, self.dtype)
+            offset = buffer.offset.at(capacity)
+            self.words[self.module.persistent.numbers[f"input {name}"]] = self.transient.ctypes.data + offset
+            place = view(self.transient, buffer, offset, m, self.dtype)
             assert buffer.layout is not None
             batch = buffer.layout.row_axis if buffer.layout.rows is None else None
             place[...] = inputs[name] if batch is None else np.moveaxis(np.asarray(inputs[name]), 0, batch)
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def train_batches(
+        self,
+        data: Mapping[str, Array],
+        order: NDArray[np.int64],
+        batch: int,
+        first: int,
+        count: int,
+        *,
+        step: int,
+        epoch: int,
+        title: str = "train",
+    ) -> tuple[float, float, int]:
+        """`count` steps on the batches from number `first` on, of the examples in `order`, `batch` at a time; the last
+        batch may be smaller. `step` updates were made before. Returns the sums over the examples of loss and cost, and
+        the number of examples.
+
+        The arrays of `data` are physical, as for `run`; what has to be converted is converted on the first call with
+        that array and kept.
+        """
+        program = self.program(title)
+        examples = len(order)
+        capacity = self.reserve(program, min(batch, examples))
+        del capacity
+        whole = bool(np.array_equal(order, np.arange(examples)))
+        columns = self.data.columns(program, data, self.module.persistent.numbers, whole and batch >= examples)
+        sums = np.zeros(3)
+        numbers = self.module.persistent.numbers
+        counters = np.array([numbers[name] for name in ("t", "step") if name in numbers], np.int64)
+        if "epoch" in numbers:
+            self.numbers[numbers["epoch"]] = epoch
+        results = np.array([program.numbers["loss"], program.numbers["cost"]], np.int64)
+        given = np.ascontiguousarray(order, np.int64)
+        self.words[VIOLATIONS] = 0
+        with self.pool:
+            run_batches(
+                self.address(title), self.persistent.ctypes.data, self.transient.ctypes.data, self.pool_address, columns,
+                given, whole, batch, first, count, step, counters, results, sums,
+            )  # fmt: skip
+        self.verify(title)
+        return float(sums[0]), float(sums[1]), int(sums[2])
 
     # --- programs ------------------------------------------------------------------------------------------------
 
@@ -76,13 +123,24 @@ class Native:
 
     def call(self, title: str, m: int) -> None:
         """Run a program on what lies in memory."""
-        if title not in self._calls:
-            self._calls[title] = PROGRAM(load_program(self.module, title).address)
         self.reserve(self.program(title), m)
         self.words[VIOLATIONS] = 0
+        if title not in self._calls:
+            self._calls[title] = PROGRAM(self.address(title))
         with self.pool:
-            pool = self.pool.address if self.pool.threads > 1 else 0
-            self._calls[title](self.persistent.ctypes.data, self.transient.ctypes.data, m, pool)
+            self._calls[title](self.persistent.ctypes.data, self.transient.ctypes.data, m, self.pool_address)
+        self.verify(title)
+
+    def address(self, title: str) -> int:
+        """The machine code of a program, compiled now if it is not yet."""
+        return load_program(self.module, title).address
+
+    @property
+    def pool_address(self) -> int:
+        return self.pool.address if self.pool.threads > 1 else 0
+
+    def verify(self, title: str) -> None:
+        """Under check: raise what the kernels have noted."""
         if self.words[VIOLATIONS]:
             raise MemoryViolation(f"{title} touched memory outside its buffers {self.words[VIOLATIONS]} times")
 

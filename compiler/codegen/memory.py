@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.layout import Layout, Size, is_scalar, layout_of, round_up
 from dlc.compiler.codegen.schedule import Schedule
-from dlc.compiler.codegen.stored import Settled, loop_of, loop_times, readings
+from dlc.compiler.codegen.stored import Settled, last_uses, loop_of, loop_times, readings
 from dlc.compiler.dims import TensorType
 from dlc.compiler.ir import Graph, Node
 
@@ -43,7 +43,9 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Persistent:
-    """The persistent part. `numbers` are float64 slots by name, `tensors` the buffers by role and name."""
+    """The persistent part. `numbers` are slots of eight bytes by name: `t` and other scalars and `result loss` are float64,
+    `input X` is the address of an input (in the transient part, or in a data set's own memory). `tensors` are the
+    buffers by role and name."""
 
     numbers: Mapping[str, int]
     tensors: Mapping[tuple[str, str], Buffer]
@@ -75,7 +77,9 @@ def persistent_part(
         for node in graph.nodes:
             if node.op in ("parameter", "state", "gradient"):
                 types.setdefault((node.op, str(node.attr("name"))), node.type)
-            elif node.op == "scalar" and is_scalar(node.type):
+            elif node.op == "input" or (node.op == "scalar" and not is_scalar(node.type)):
+                numbers.setdefault(f"input {node.attr('name')}", len(numbers))
+            elif node.op == "scalar":
                 numbers.setdefault(str(node.attr("name")), len(numbers))
     for graph in programs.values():
         for root, node in graph.roots.items():
@@ -203,7 +207,7 @@ def lifetimes(
 
 def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Buffer]) -> list[Node]:
     """The stored values whose elements are read for the last time, in this group, before `node` is written."""
-    times = loop_times(group)
+    times, uses = loop_times(group), last_uses(group, settled.stored)
     late: set[Node] = set()
     found: dict[Node, None] = {}
     for member, value, own in readings(group, settled.home):
@@ -211,8 +215,8 @@ def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Bu
             continue
         mine, theirs = place[node], place[value]
         same = own and group.kind in ("rows", "contraction") and mine.layout == theirs.layout and mine.kind == theirs.kind
-        before = times[member] < times[node]
-        if same and (before or (times[member] == times[node] and loop_of(member) == loop_of(node))):
+        before = uses[member] < times[node]
+        if same and (before or (uses[member] == times[node] and loop_of(member) == loop_of(node))):
             found[value] = None
         else:
             late.add(value)

@@ -94,6 +94,10 @@ class ProgramWriter:
         return self.used[buffer]
 
     def address_line(self, buffer: Buffer, name: str) -> str:
+        """Where a buffer lies; an input may lie anywhere."""
+        for given, place in self.plan.inputs.items():
+            if place is buffer:
+                return f"{name} = int64_at(persistent)[{self.shared.numbers[f'input {given}']}]"
         return f"{name} = {buffer.part} + {size_text(buffer.offset)}"
 
     # --- kernels -----------------------------------------------------------------------------------------------

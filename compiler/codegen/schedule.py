@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Domain, Group, depends, domain_of
 from dlc.compiler.codegen.layout import is_scalar, layout_of
-from dlc.compiler.codegen.stored import Settled, loop_times, readings
+from dlc.compiler.codegen.stored import Settled, last_uses, loop_times, readings
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Reduction
@@ -45,7 +45,7 @@ def schedule(graph: Graph, settled: Settled) -> Schedule:
             continue
         before = readers.get(name.removeprefix("update."), {}) if name.startswith("update.") else {}
         others = [group for group in before if group is not home]
-        inside = home not in before or reads_in_time(home, before[home], node)
+        inside = home not in before or reads_in_time(home, before[home], node, settled.stored)
         if inside and not any(depends(group, home) for group in others):
             for group in others:
                 home.before.add(group)
@@ -74,12 +74,12 @@ def domain(node: Node) -> Domain:
     return domain_of(layout_of(whole.type, whole))
 
 
-def reads_in_time(group: Group, readers: list[Node | None], written: Node) -> bool:
+def reads_in_time(group: Group, readers: list[Node | None], written: Node, stored: set[Node]) -> bool:
     """Whether every reading of the old value comes before the new one is written, within the group."""
     if None in readers:
         return False
-    times = loop_times(group)
-    return all(times[reader] <= times[written] for reader in readers if reader is not None)
+    times, uses = loop_times(group), last_uses(group, stored)
+    return all(uses[reader] <= times[written] for reader in readers if reader is not None)
 
 
 def ordered(groups: list[Group]) -> list[Group]:

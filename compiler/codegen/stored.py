@@ -188,3 +188,15 @@ def loop_times(group: Group) -> dict[Node, int]:
             time = max(time, times[value] + later)
         times[node] = time
     return times
+
+
+def last_uses(group: Group, stored: set[Node]) -> dict[Node, int]:
+    """When the formula of each member is written out for the last time: a cheap value that is not stored is computed
+    again in every later loop that reads it, and so its operands are read again."""
+    times = loop_times(group)
+    uses = dict(times)
+    for node in reversed([*group.members, *group.totals]):
+        for value, _ in reads(node) if node is not group.anchor else ():
+            if value in uses and inner_of(value) and value not in stored and not isinstance(OPS[value.op], Reduction):
+                uses[value] = max(uses[value], uses[node])
+    return uses

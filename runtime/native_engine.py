@@ -1,0 +1,131 @@
+"""The engine over generated code: the protocol of `engine.py` in terms of `Native`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.compiler.codegen import NotSupported, generate
+from dlc.compiler.codegen.host.kernels import CacheFolderError
+from dlc.compiler.codegen.module import Module
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.driver import Programs
+from dlc.compiler.ir import Graph
+from dlc.compiler.passes import BEFORE_CODE, run
+from dlc.compiler.program import CheckedModel
+from dlc.runtime.engine import Arrays, Totals, example_count, rows_of
+from dlc.runtime.initial import first_value
+from dlc.runtime.native import Native
+
+Array = NDArray[Any]
+
+
+def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool = False) -> Module:
+    """The module of all programs of a model. Raises DiagnosticError U901 for what has no generated form yet."""
+    tensors = [("parameter", tensor) for tensor in checked.parameters.values()]
+    states = [("state", tensor) for tensor in (*checked.states.values(), *programs.slots.values())]
+    declared = {(role, tensor.name): tensor.type for role, tensor in [*tensors, *states]}
+    try:
+        graphs = {title: run(graph, BEFORE_CODE) for title, graph in _titled(programs).items()}
+        return generate(
+            graphs,
+            name=checked.name,
+            dtype="float32" if dtype == "float32" else "float64",
+            path="plain" if plain else "tile",
+            source_name=os.path.basename(checked.file),
+            declared=declared,
+        )
+    except NotSupported as problem:
+        span = problem.node.span if problem.node is not None else None
+        help = "target=\"reference\" runs it all the same, in NumPy"
+        raise DiagnosticError(Diagnostic("U901", f"{problem.message}: not yet supported", span, help=help)) from None
+
+
+def _titled(programs: Programs) -> dict[str, Graph]:
+    """All graphs by the names of the programs made of them."""
+    return dict(programs.graphs) | {f"sums_{i + 1}": level for i, level in enumerate(programs.evaluation.levels)}
+
+
+def usable_threads() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class NativeEngine:
+    """Generated code. Programs are compiled, or loaded from the disk cache, when they first run."""
+
+    def __init__(
+        self,
+        checked: CheckedModel,
+        programs: Programs,
+        dtype: str,
+        seed: int,
+        threads: int | None,
+        *,
+        plain: bool = False,
+    ) -> None:
+        self.checked, self.programs, self.dtype = checked, programs, dtype
+        self.module = generated(checked, programs, dtype, plain=plain)
+        self.native = Native(self.module, threads=threads or usable_threads(), seed=seed)
+        self.parameters = {name: self.native.parameters[name] for name in checked.parameters}
+        self.states = {name: self.native.states[name] for name in checked.states}
+        self.slots = {name: self.native.states[name] for name in programs.slots}
+        for group, memory in (
+            (checked.parameters, self.parameters),
+            (checked.states, self.states),
+            (programs.slots, self.slots),
+        ):
+            for name, declaration in group.items():
+                memory[name][...] = first_value(declaration, seed, dtype)
+
+    def forward(self, inputs: Arrays) -> dict[str, Array]:
+        roots = self._run("forward", inputs)
+        return {name.removeprefix("output."): value for name, value in roots.items()}
+
+    def loss(self, inputs: Arrays) -> tuple[float, float]:
+        roots = self._run("loss", inputs)
+        return float(roots["loss"]), float(roots["cost"])
+
+    def gradients(self, inputs: Arrays, regularized: bool) -> tuple[float, dict[str, Array]]:
+        roots = self._run("backward", inputs)
+        found = {
+            name: roots.get(f"regularized.{name}", roots[f"gradient.{name}"]) if regularized else roots[f"gradient.{name}"]
+            for name in (root.removeprefix("gradient.") for root in roots if root.startswith("gradient."))
+        }
+        return float(roots["cost" if regularized else "loss"]), found
+
+    def train(
+        self, data: Arrays, order: NDArray[np.int64], batch: int, first: int, count: int, step: int, epoch: int
+    ) -> Totals:
+        total = Totals()
+        for number in range(first, first + count):
+            rows = order[number * batch : (number + 1) * batch]
+            step += 1
+            scalars = {"t": step, "step": step, "epoch": epoch}
+            roots = self._run("train", rows_of(data, self.checked.inputs, rows), scalars, step)
+            total += Totals(float(roots["loss"]) * len(rows), float(roots["cost"]) * len(rows), len(rows))
+        return total
+
+    def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
+        single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
+        roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single)
+        graph = self.programs.evaluation.levels[level]
+        return {name: roots[name].reshape(_shape(graph, name)) for name in graph.roots}
+
+    def _run(
+        self, title: str, inputs: Arrays, scalars: Mapping[str, float] | None = None, step: int = 0
+    ) -> dict[str, Array]:
+        declared = {name: array for name, array in inputs.items() if name in self.checked.inputs}
+        m = example_count(declared, self.checked.inputs) or 1
+        try:
+            return self.native.run(title, inputs, m, scalars, step)
+        except CacheFolderError as problem:
+            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
+
+
+def _shape(graph: Graph, root: str) -> tuple[int, ...]:
+    return tuple(int(size.constant or 0) for size in graph.roots[root].type.sizes)
