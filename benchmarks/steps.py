@@ -168,10 +168,10 @@ def compare(case: Case, threads: int, names: list[str], args: argparse.Namespace
     return result
 
 
-def measured_peaks(threads: list[int]) -> dict[int, float]:
+def measured_peaks(threads: list[int], patience: float) -> dict[int, float]:
     """GFLOP/s in float32 by number of threads; empty where this interpreter has no numba."""
     command = [sys.executable, str(HERE / "peak.py"), "--dtype", "float32", "--json", "-"]
-    command += ["--threads", ",".join(map(str, threads))]
+    command += ["--threads", ",".join(map(str, threads)), "--patience", str(patience)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return {}
@@ -251,7 +251,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     names, thread_counts = args.only.split(","), [int(t) for t in args.threads.split(",")]
-    peaks = measured_peaks(thread_counts)
+    peaks = measured_peaks(thread_counts, args.patience)
     results = []
     for threads in thread_counts:
         peak = peaks.get(threads)

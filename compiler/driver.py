@@ -9,14 +9,18 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.dims import DimTooLarge
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import Loader, Source, file_scope, library_sources
 from dlc.compiler.elaborate.model import elaborate_model
+from dlc.compiler.elaborate.names import check_names, note_own_names
 from dlc.compiler.elaborate.optimizer import read_optimizer, regularization
-from dlc.compiler.elaborate.report import LIBRARY, Findings, Poisoned, Stop
+from dlc.compiler.elaborate.report import LIBRARY, Findings
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.training import Programs, training_programs
+from dlc.compiler.elaborate.values import Poison, Tensor
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import CheckedModel
@@ -71,10 +75,13 @@ def check(
                 **_blocks(source, definition),
             )
             checked += [done] if done is not None else []
+        check_names(source, scope, findings)
+        note_own_names(source, findings)
     used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
-    return CheckResult(findings.found, names, checked[0] if len(checked) == 1 else None, loader.sources)
+    alone = checked[0] if len(checked) == 1 and not findings.failed else None
+    return CheckResult(findings.found, names, alone, loader.sources)
 
 
 def programs(
@@ -84,7 +91,11 @@ def programs(
     clip: tuple[str, float] | None = None,
 ) -> Programs:
     """The programs that run, after all passes. Raises `DiagnosticError` where the train block is at fault."""
-    return training_programs(checked, optimizer, regularize, clip)
+    try:
+        return training_programs(checked, optimizer, regularize, clip)
+    except DimTooLarge as error:
+        message = f"{checked.name} has values too large to count: {error}"
+        raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
 
 
 def check_training(
@@ -110,19 +121,12 @@ def _file_names(source: Source, findings: Findings) -> Scope:
     """The file's scope, with its top-level constants."""
     scope = file_scope(source)
     e = Context("evaluation", findings)
-    for item in source.file.items:
-        if not isinstance(item, ast.Equation):
-            continue
-        try:
-            value = evaluate(e, item.value, scope)
-            for target in item.targets:
-                if isinstance(target, ast.Name):
-                    scope.names[target.id] = value
-                    scope.places[target.id] = target.span
-        except Stop as mistake:
-            findings.add(mistake.diagnostic)
-        except Poisoned:
-            continue
+    Body(e, evaluate, None, None).run([item for item in source.file.items if isinstance(item, ast.Equation)], scope)
+    for name, value in scope.names.items():
+        if isinstance(value, Tensor):
+            message = f"{name} is a tensor: above the models stand numbers, lists and the like"
+            findings.add(Diagnostic("N213", message, scope.places[name], help="write it in the model"))
+            scope.names[name] = Poison()
     return scope
 
 

@@ -30,6 +30,8 @@ _INFIX = {
     "and": ("and", COMPARISON),
     "or": ("or", COMPARISON),
 }
+MOST_PARTS = 150
+"""A longer expression ends in `…`: a value that is read twice is written out twice, so texts grow exponentially."""
 _REDUCTIONS = {"sum": "sum", "prod": "prod", "reduce_max": "max", "reduce_min": "min"}
 _SILENT = {"rename", "real", "broadcast", "drop"}
 
@@ -39,13 +41,21 @@ class Printer:
 
     def __init__(self, names: Mapping[Node, str]) -> None:
         self.names = names
+        self._depth = self._parts = 0
 
     def text(self, node: Node, least: int = -2, *, root: bool = False) -> str:
         """The expression, bracketed where its place asks for at least the tightness `least`. `root` writes the node
         itself out although it has a name."""
         if node in self.names and not root:
             return self.named(self.names[node])
+        if not self._depth:
+            self._parts = 0
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            return "…"
+        self._depth += 1
         text, tightness = self._written(node)
+        self._depth -= 1
         return text if tightness >= least else self.bracketed(text)
 
     def _written(self, node: Node) -> tuple[str, int]:
@@ -77,6 +87,8 @@ class Printer:
 
     def _silent(self, node: Node) -> tuple[str, int]:
         value = node.inputs[0]
+        while value.op in _SILENT and value not in self.names:
+            value = value.inputs[0]
         return (self.named(self.names[value]), ATOM) if value in self.names else self._written(value)
 
     def _infix(self, node: Node) -> tuple[str, int]:

@@ -127,7 +127,7 @@ class CheckedModel:
     Graph roots: every program has `loss.<k>`, one a loss line, of type `(m)` or `()`; `training` has `update.<state>`
     for each `:=` too; `evaluation` has `output.<name>` and `metric.<name>`. `compiler/elaborate/training.py` makes from
     them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names, and
-    `evaluate` computes a compile-time expression in it.
+    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong).
     """
 
     name: str

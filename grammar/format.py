@@ -77,7 +77,7 @@ def _postfix(expr: ast.Expr) -> str:
         case ast.SetExpr():
             return f"{{{_list(expr.items)}}}"
         case ast.Index():
-            return f"{_text(expr.base, _POSTFIX)}[{_list(expr.indices)}]"
+            return f"{_text(expr.base, _POSTFIX)}[{', '.join(map(_index, expr.indices))}]"
         case ast.TimeIndex():
             return f"{_text(expr.base, _POSTFIX)}<{unparse(expr.time).replace(' ', '')}>"
         case ast.Call():
@@ -104,6 +104,13 @@ def _before_dot(expr: ast.Expr) -> str:
 
 def _list(items: tuple[ast.Expr, ...]) -> str:
     return ", ".join(map(unparse, items))
+
+
+def _index(expr: ast.Expr) -> str:
+    """`l-1`, as the course writes an index; what is more than a sum of names and numbers keeps its spaces."""
+    simple = isinstance(expr, ast.Binary) and expr.op in "+-"
+    simple = simple and all(isinstance(side, ast.Name | ast.Number) for side in (expr.left, expr.right))
+    return unparse(expr).replace(" ", "") if simple else unparse(expr)
 
 
 def _argument(argument: ast.Argument) -> str:

@@ -15,12 +15,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from dlc.compiler.codegen.arena import STEP_NUMBER, ProgramTable, capacity
 from dlc.compiler.codegen.host.address import float64_at, int64_at
 from dlc.compiler.codegen.host.kernels import address_of, kernel, program
 from dlc.compiler.codegen.host.pool import launch
-from dlc.compiler.codegen.layout import round_up
-from dlc.compiler.codegen.memory import STEP as STEP_SLOT
-from dlc.compiler.codegen.program import Program
 from dlc.compiler.codegen.support import pack
 
 __all__ = ["DataMemory", "run_batches"]
@@ -128,7 +126,7 @@ def run_batches(
                 (m + ROWS - 1) // ROWS,
             )
         step += 1
-        words[STEP_SLOT] = step
+        words[STEP_NUMBER] = step
         for counter in counters:
             numbers[counter] = step
         call_program(function, persistent, transient, m, pool)
@@ -151,7 +149,7 @@ class DataMemory:
             return made
         room = padded and len(array) % ROWS != 0
         if room:
-            made = np.zeros((round_up(len(array), ROWS), *array.shape[1:]), dtype)
+            made = np.zeros((capacity(len(array)), *array.shape[1:]), dtype)
             made[: len(array)] = array
         else:
             made = np.ascontiguousarray(array, dtype)
@@ -159,19 +157,15 @@ class DataMemory:
         return made
 
     def columns(
-        self, program: Program, data: Mapping[str, Array], numbers: Mapping[str, int], padded: bool
+        self, table: ProgramTable, data: Mapping[str, Array], numbers: Mapping[str, int], *, padded: bool
     ) -> NDArray[np.int64]:
         """The table of columns for `run_batches`."""
-        table = []
-        for name, buffer in program.plan.inputs.items():
-            dtype = np.dtype(np.int64) if buffer.kind == "index" else self.dtype
+        made = []
+        for name, place in table.inputs.items():
+            dtype = np.dtype(np.int64) if place.kind == "index" else self.dtype
             rows = self.rows(name, data[name], dtype, padded)
-            assert buffer.layout is not None
             width = math.prod(rows.shape[1:]) * dtype.itemsize
-            offset = buffer.offset
-            target_row = buffer.layout.row_length * dtype.itemsize
+            target_row = place.strides[place.shape.index(None)] * dtype.itemsize
             slot = numbers[f"input {name}"]
-            table.append(
-                (rows.ctypes.data, width, width, offset.fixed, offset.per_example, target_row, slot, len(rows))
-            )
-        return np.array(table, np.int64).reshape(-1, 8)
+            made.append((rows.ctypes.data, width, width, place.fixed, place.per_example, target_row, slot, len(rows)))
+        return np.array(made, np.int64).reshape(-1, 8)

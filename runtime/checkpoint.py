@@ -130,7 +130,7 @@ def load_checkpoint(path: Path, shapes: Mapping[str, tuple[int, ...]], *, exact:
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = dict(file.metadata() or {})
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             _require_same(path, shapes, found, exact)
             arrays = {name: file.get_tensor(name) for name in found}
     except (SafetensorError, OSError, ValueError) as error:

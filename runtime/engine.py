@@ -41,10 +41,14 @@ class Totals:
 class Engine(Protocol):
     """A compiled model with its memory. `parameters`, `states` and `slots` (the optimizer's states) are writable."""
 
-    dtype: str
-    parameters: Arrays
-    states: Arrays
-    slots: Arrays
+    @property
+    def parameters(self) -> Arrays: ...
+
+    @property
+    def states(self) -> Arrays: ...
+
+    @property
+    def slots(self) -> Arrays: ...
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         """The outputs, in their declared shapes."""
@@ -61,8 +65,8 @@ class Engine(Protocol):
     def train(
         self, data: Arrays, order: NDArray[np.int64], batch: int, first: int, count: int, step: int, epoch: int
     ) -> Totals:
-        """`count` steps on the batches from number `first` on, of the examples in `order`, `batch` at a time; the last
-        batch may be smaller. `step` updates were made before; the scalars of the first one are t = step + 1."""
+        """`count` steps on the batches from number `first` on, of the examples in `order`, `batch` at a time; the
+        last batch may be smaller. `step` updates were made before; the scalars of the first one are t = step + 1."""
         ...
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:

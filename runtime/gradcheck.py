@@ -10,10 +10,10 @@ drawn from the declared inputs. Three details make the number mean something:
 
 - *A floor under the denominator.* Where a gradient is zero (the bias before a batch normalization), both vectors are
   rounding noise, and their quotient would be about 1.
-- *Kinks.* Where `max(0, z)` bends inside the step, the two sides differ and neither is wrong. With d+ and d- the slopes
-  to the right and to the left, a bend makes an error of at most |d+ - d-|, and a smooth J has |d+ - d-| = h J'', which
-  is tiny; an entry whose error is not larger than its |d+ - d-| is drawn again, at another point with other data. A wrong
-  derivative is far off from both slopes, so it cannot hide behind this.
+- *Kinks.* Where `max(0, z)` bends inside the step, the two sides differ and neither is wrong. With d+ and d- the
+  slopes to the right and to the left, a bend makes an error of at most |d+ - d-|, and a smooth J has
+  |d+ - d-| = h J'', which is tiny; an entry whose error is not larger than its |d+ - d-| is drawn again, at another
+  point with other data. A wrong derivative is far off from both slopes, so it cannot hide behind this.
 - *Large parameters* are checked in some entries, drawn with a seed.
 """
 
@@ -123,8 +123,8 @@ def _check(
 
 def relative_error(approx: Array, exact: Array, floor: float) -> float:
     """`||approx - exact|| / (||approx|| + ||exact||)`, the denominator at least `floor`."""
-    norm = np.linalg.norm
-    return float(norm(approx - exact) / max(norm(approx) + norm(exact), floor))
+    size = float(np.linalg.norm(approx)) + float(np.linalg.norm(exact))
+    return float(np.linalg.norm(approx - exact)) / max(size, floor)
 
 
 def _differences(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from dlc.compiler.codegen import Module, support
 from dlc.compiler.codegen.host.kernels import Kernel, cache_folder, fingerprint
@@ -70,10 +71,13 @@ def write_once(path: Path, text: str) -> Path:
 
 def execute(path: Path, name: str, known: dict[str, Kernel]) -> Kernel:
     """Run a file, which compiles its function or loads its machine code."""
-    space: dict[str, Any] = {"__name__": path.stem, "__file__": str(path), **known}
+    # Numba finds the globals of kept machine code through the module's name, so the module must be a known one.
+    module = ModuleType(f"dlc_generated.{path.stem}")
+    module.__dict__.update({"__file__": str(path), **known})
+    sys.modules[module.__name__] = module
     run: Callable[..., None] = exec
-    run(compile(path.read_text(), str(path), "exec"), space)
-    made: Kernel = space[name]
+    run(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    made: Kernel = module.__dict__[name]
     return made
 
 

@@ -26,9 +26,8 @@ Array = NDArray[Any]
 
 def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool = False) -> Module:
     """The module of all programs of a model. Raises DiagnosticError U901 for what has no generated form yet."""
-    tensors = [("parameter", tensor) for tensor in checked.parameters.values()]
-    states = [("state", tensor) for tensor in (*checked.states.values(), *programs.slots.values())]
-    declared = {(role, tensor.name): tensor.type for role, tensor in [*tensors, *states]}
+    declared = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
+    declared |= {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
     try:
         graphs = {title: run(graph, BEFORE_CODE) for title, graph in _titled(programs).items()}
         return generate(
@@ -92,10 +91,10 @@ class NativeEngine:
 
     def gradients(self, inputs: Arrays, regularized: bool) -> tuple[float, dict[str, Array]]:
         roots = self._run("backward", inputs)
-        found = {
-            name: roots.get(f"regularized.{name}", roots[f"gradient.{name}"]) if regularized else roots[f"gradient.{name}"]
-            for name in (root.removeprefix("gradient.") for root in roots if root.startswith("gradient."))
-        }
+        names = [root.removeprefix("gradient.") for root in roots if root.startswith("gradient.")]
+        found = {name: roots[f"gradient.{name}"] for name in names}
+        if regularized:
+            found = {name: roots.get(f"regularized.{name}", value) for name, value in found.items()}
         return float(roots["cost" if regularized else "loss"]), found
 
     def train(

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.driver import Programs
 from dlc.compiler.program import CheckedModel
 from dlc.compiler.settings import EarlyStop, TrainSettings
@@ -36,7 +37,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    totals: Totals = Totals()
+    totals: Totals = field(default_factory=Totals)
     best: float | None = None
     best_epoch: int = 0
     waited: int = 0
@@ -144,7 +145,7 @@ class Training:
     epochs: int | None
     steps: int | None = None
     dev: Arrays | None = None
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
     observer: Observer = field(default_factory=Nobody)
     best: Snapshot | None = None
     stop_requested: bool = False
@@ -306,6 +307,17 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
+def diverged(training: Training) -> Diagnostic:
+    """R604: what to tell a user whose loss is no number."""
+    at = training.progress
+    message = (
+        f"training diverged in epoch {at.epoch + 1}: the loss or a parameter is no longer a finite number; "
+        f"what was learned up to {'the start' if at.epoch == 0 else f'epoch {at.epoch}'} is kept"
+    )
+    help = "take a smaller learning rate, clip the gradients (clip = norm(5)), or standardize the inputs"
+    return Diagnostic("R604", message, training.settings.places.get("optimizer"), help=help)
+
+
 __all__ = [
     "EpochRecord",
     "History",
@@ -315,5 +327,6 @@ __all__ = [
     "Snapshot",
     "Training",
     "batches_per_call",
+    "diverged",
     "example_order",
 ]

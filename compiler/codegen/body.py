@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.fuse import canonical
@@ -45,10 +45,10 @@ class Arguments:
         self.taken.add(made)
         return made
 
-    def address(self, buffer: Buffer) -> str:
+    def address(self, buffer: Buffer, wish: str | None = None) -> str:
         """The address of a buffer, in bytes."""
         if buffer not in self.names:
-            base = self.fresh(family(identifier(buffer.name)))
+            base = self.fresh(wish or family(identifier(buffer.name)))
             self.names[buffer] = self.fresh(f"{base}_start")
             self.entries.append(buffer)
         return self.names[buffer]
@@ -86,7 +86,7 @@ class Arguments:
 
 
 RESERVED = frozenset(
-    "m i j k l n r args first last given numbers unit sums tile tile_start terms begin end column step seed flag".split()
+    ["m", "i", "j", "k", "l", "n", "r", "args", "first", "last", "given", "numbers", "unit", "sums", "tile", "tile_start", "terms", "begin", "end", "column", "step", "seed", "flag"]
 )
 
 
@@ -106,6 +106,7 @@ class Body:
         self.place, self.names, self.dtype, self.arguments = place, names, dtype, arguments
         self.locals: dict[Node, str] = {}
         self.emitter = KernelEmitter()
+        self.ahead: list[str] = []
 
     # --- values ------------------------------------------------------------------------------------------------
 
@@ -124,10 +125,32 @@ class Body:
         op = OPS[node.op]
         if isinstance(op, Elementwise):
             parts = [self.value(v, p) for v, p in zip(node.inputs, operand_points(node, point), strict=True)]
-            return op.emit(self.emitter, *parts, **node.keywords)
+            text = op.emit(self.emitter, *parts, **node.keywords)
+            return op.emit(self.emitter, *map(self.held, parts), **node.keywords) if " if " in text else text
         if role(node) is Role.INLINE:
             return self.moved(node, point)
         raise NotSupported(f"{node.op} inside a fused loop", node)
+
+    def held(self, text: str) -> str:
+        """A variable for a text that a choice would read on one side only: a loop with such a branch is not vectorised."""
+        if text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
+            return text
+        name = self.arguments.fresh("x")
+        self.ahead.append(f"{name} = {text}")
+        return name
+
+    def statement(self, write: Callable[[], str]) -> list[str]:
+        """A statement, after the variables that its text asks for."""
+        line = write()
+        ahead, self.ahead = self.ahead, []
+        return [*ahead, line]
+
+    def length(self, node: Node) -> int:
+        """The length of a value's formula."""
+        length = len(self.formula(node, canonical(node)))
+        self.arguments.taken -= {line.partition(" ")[0] for line in self.ahead}
+        self.ahead = []
+        return length
 
     def moved(self, node: Node, point: Point) -> str:
         """An inline value: some element of its operand, or a number made from its place."""

@@ -12,7 +12,7 @@ from dlc.compiler.codegen.layout import ROW_BLOCK, layout_of
 from dlc.compiler.codegen.loops import INDENT, Loops, bare, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product, Strided
-from dlc.compiler.codegen.work import SWEEP, TILE_ROWS, Tile, Units, tile_of
+from dlc.compiler.codegen.work import SWEEP, Tile, Units, tile_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
 
@@ -81,9 +81,9 @@ class KernelWriter:
         """The number of rows of the group."""
         return "m" if self.group.domain[0] is None else str(self.group.domain[0])
 
-    def block(self, unit: str = "unit", size: int | None = None) -> list[str]:
+    def block(self, unit: str = "unit") -> list[str]:
         """The rows of a unit: `begin` to `end`."""
-        size = size or self.units.block
+        size = self.units.block
         return [f"begin = {unit} * {size}", f"end = min(begin + {size}, {self.count})"]
 
     # --- rows --------------------------------------------------------------------------------------------------
@@ -105,7 +105,9 @@ class KernelWriter:
         rows = layout_of(operand.type, operand).rows
         place = tuple({"i": "r", "j": "i"}.get(index, index) for index in canonical(operand))
         at = "sums[i - begin]"
-        added = bare(op.combine(self.body.emitter, at, self.body.value(operand, place)))
+        added = self.body.statement(
+            lambda: f"{at} = {bare(op.combine(self.body.emitter, at, self.body.value(operand, place)))}"
+        )
         loops = Loops(self.group, self.body, self.stores, {reduction: at})
         start = loops.begin_unit()
         finish = loops.row()
@@ -117,7 +119,7 @@ class KernelWriter:
             f"{INDENT}{at} = {op.identity(self.body.emitter)}",
             f"for r in range({'m' if rows is None else rows}):",
             f"{INDENT}for i in range(begin, end):",
-            f"{INDENT}{INDENT}{at} = {added}",
+            *indented(added, 2),
             "for i in range(begin, end):",
             *indented(finish),
             *loops.end_unit(self.partials),
@@ -137,7 +139,9 @@ class KernelWriter:
 
     def address(self, operand: Strided, *terms: tuple[str, int]) -> str:
         """The address of an element of an operand."""
-        start = self.arguments.address(self.place[operand.base])
+        assert self.product is not None
+        side = "left" if operand is self.product.left else "right"
+        start = self.arguments.address(self.place[operand.base], side)
         offset = offset_text(tuple(index for index, _ in terms), tuple(stride * self.target.item for _, stride in terms))
         return start if offset == "0" else f"{start} + {offset}"
 
@@ -154,14 +158,13 @@ class KernelWriter:
         layout, width, direct = product.layout, product.layout.width, self.direct()
         out = direct.layout.row_length if direct is not None and direct.layout is not None else cut.columns
         depth = "m" if product.depth is None else str(product.depth)
-        lines = [f"begin = unit // {cut.times} * {TILE_ROWS}" if cut.times > 1 else f"begin = unit * {TILE_ROWS}"]
-        lines += [f"end = min(begin + {TILE_ROWS}, {self.count})"]
+        lines = self.block(f"unit // {cut.times}" if cut.times > 1 else "unit")
         column = "0"
         if cut.times > 1:
             column = "column"
             lines.append(f"column = unit % {cut.times} * {cut.columns}")
         if direct is None:
-            lines.append(f"tile_start = scratch({(TILE_ROWS + ROW_BLOCK) * cut.columns * self.target.item})")
+            lines.append(f"tile_start = scratch({(self.units.block + ROW_BLOCK) * cut.columns * self.target.item})")
         lines += self.panel_calls(product, cut, column, out, depth, direct)
         if direct is not None:
             return lines

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dlc.compiler.codegen.body import Body
+from dlc.compiler.codegen.body import Body, family
 from dlc.compiler.codegen.fuse import INNER, Group, canonical, reads
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.stored import inner_of, loop_of, loop_times
-from dlc.compiler.codegen.text import ScalarEmitter
+from dlc.compiler.codegen.text import KernelEmitter, ScalarEmitter
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
 
@@ -80,15 +80,9 @@ class Loops:
 
     def row_values(self, time: int) -> list[str]:
         """What is one number a row."""
-        lines = []
-        for node in self.members:
-            if self.times.get(node, 0) == time and not self.loop(node):
-                lines += self.define(node)
-                lines += self.stored(node)
-        for node in self.sums:
-            if self.times.get(node, 0) == time and not self.loop(node):
-                lines.append(self.add(node, self.sums[node], self.operand(node), ScalarEmitter()))
-        return lines
+        nodes = [n for n in [*self.members, *self.sums] if self.times.get(n, 0) == time and not self.loop(n)]
+        emitter = ScalarEmitter()
+        return self.elements(nodes, {node: name for node, name in self.sums.items() if node in nodes}, emitter)
 
     def inner_loops(self, time: int) -> list[tuple[int, ...]]:
         """The different loops at a time, in the order of their first member."""
@@ -107,7 +101,7 @@ class Loops:
                 if node in self.sums:
                     after.append(self.add(node, self.sums[node], rows[node], ScalarEmitter()))
         held = set(self.body.locals)
-        lines = self.elements(nodes, rows)
+        lines = self.elements(nodes, rows, self.body.emitter)
         self.body.locals = {node: name for node, name in self.body.locals.items() if node in held}
         for node, name in rows.items():
             if node not in self.sums:
@@ -117,18 +111,28 @@ class Loops:
             lines = [f"for {index} in range({size}):", *indented(lines)]
         return before + lines + after
 
-    def elements(self, nodes: Sequence[Node], reductions: Mapping[Node, str]) -> list[str]:
+    def elements(self, nodes: Sequence[Node], reductions: Mapping[Node, str], emitter: KernelEmitter) -> list[str]:
         """The statements for one element: values in order, then what is added up, then the stores: a value that is
         written over its operand is written after the operand was read."""
         lines: list[str] = []
         for node in nodes:
-            if node not in reductions and (node in self.stores or self.shared(node, nodes)):
+            kept = node in self.stores or self.read_later(node, nodes) or self.shared(node, nodes)
+            if node not in reductions and kept:
                 lines += self.define(node)
         for node, name in reductions.items():
-            lines.append(self.add(node, name, self.operand(node), self.body.emitter))
+            lines += self.body.statement(
+                lambda node=node, name=name: self.add(node, name, self.operand(node), emitter)
+            )
         for node in nodes:
             lines += self.stored(node) if node not in reductions else []
         return lines
+
+    def read_later(self, node: Node, nodes: Sequence[Node]) -> bool:
+        """Whether a number of the row is read in other loops of the row (a cheap element is computed again there)."""
+        if self.loop(node):
+            return False
+        readers = [reader for reader in [*self.members, *self.sums] if reader not in nodes and reader not in self.given]
+        return any(value is node for reader in readers for value, _ in reads(reader))
 
     def shared(self, node: Node, nodes: Sequence[Node]) -> bool:
         """Whether a value deserves a variable: it is read more than once, or its formula is long."""
@@ -137,26 +141,31 @@ class Loops:
         readings = sum(value is node for reader in nodes if reader not in self.given for value, _ in reads(reader))
         if readings != 1:
             return readings > 1
-        return len(self.body.formula(node, canonical(node))) > INLINE_LENGTH
+        return self.body.length(node) > INLINE_LENGTH
 
     def define(self, node: Node) -> list[str]:
         """A variable for a member."""
         if node not in self.group.members or node in self.given:
             return []
-        text = self.body.formula(node, canonical(node))
-        name = self.body.locals[node] = self.body.arguments.fresh(self.body.names[node])
-        return [f"{name} = {bare(text)}"]
+        lines = self.body.statement(lambda: bare(self.body.formula(node, canonical(node))))
+        name = self.body.locals[node] = self.body.arguments.fresh(family(self.body.names[node]))
+        lines[-1] = f"{name} = {lines[-1]}"
+        return lines
 
     def stored(self, node: Node) -> list[str]:
         point = canonical(node)
-        return [self.body.store(buffer, point, self.body.value(node, point)) for buffer in self.stores.get(node, ())]
+        return [
+            line
+            for buffer in self.stores.get(node, ())
+            for line in self.body.statement(lambda buffer=buffer: self.body.store(buffer, point, self.body.value(node, point)))
+        ]
 
     def operand(self, node: Node) -> str:
         (value,) = node.inputs
         return self.body.value(value, canonical(value))
 
-    def add(self, node: Node, total: str, element: str, emitter: ScalarEmitter | object) -> str:
-        return f"{total} = {bare(_reduction(node).combine(emitter, total, element))}"  # type: ignore[arg-type]
+    def add(self, node: Node, total: str, element: str, emitter: KernelEmitter) -> str:
+        return f"{total} = {bare(_reduction(node).combine(emitter, total, element))}"
 
 
 def _reduction(node: Node) -> Reduction:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER, VIOLATIONS_NUMBER
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.layout import Layout, Size, is_scalar, layout_of, round_up
 from dlc.compiler.codegen.schedule import Schedule
@@ -24,8 +25,7 @@ LINE = 64
 BOUND = frozenset({"input", "parameter", "state", "gradient", "scalar"})
 """Leaves that lie in memory; a `scalar` does where it is a tensor (the total of an earlier pass over the data)."""
 
-SEED, STEP, VIOLATIONS = 0, 1, 2
-"""The first numbers are int64: what draws depend on besides their name, and how many checks failed."""
+
 
 
 @dataclass(eq=False)
@@ -72,7 +72,7 @@ def persistent_part(
 ) -> Persistent:
     """Collect what all programs share. `declared` may hold tensors that no program reads."""
     types: dict[tuple[str, str], TensorType] = dict(declared)
-    numbers = {"seed": SEED, "step of draws": STEP, "violations": VIOLATIONS}
+    numbers = {"seed": SEED_NUMBER, "step of draws": STEP_NUMBER, "violations": VIOLATIONS_NUMBER}
     for graph in programs.values():
         for node in graph.nodes:
             if node.op in ("parameter", "state", "gradient"):
@@ -156,6 +156,7 @@ def plan(
         for root, node in graph.roots.items()
         if not is_scalar(node.type) and not root.startswith("update.")
     }
+    results |= {root: target_of(root, shared) for root in graph.roots if root.startswith("gradient.")}
     copies = [(node, target_of(root, shared)) for root, node in made.copies.items()]
     kept = {*results.values(), *(place[node] for node, _ in copies)}
     size = allocate(lifetimes(made.groups, settled, place, stores, partials, kept), offset)

@@ -10,12 +10,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.fuse import Group, canonical, reads
-from dlc.compiler.codegen.host.machine import Dtype, Host
+from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
+from dlc.compiler.codegen.fuse import Group
+from dlc.compiler.codegen.host.machine import Dtype
 from dlc.compiler.codegen.kernels import Kernel, Target
-from dlc.compiler.codegen.layout import layout_of, sizes_of
+from dlc.compiler.codegen.layout import sizes_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, persistent_part
 from dlc.compiler.codegen.program import Program, ProgramWriter
+from dlc.compiler.codegen.standalone import standalone_text
 from dlc.compiler.codegen.text import comment, identifier
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import TensorType
@@ -47,10 +49,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Module:
-    """The generated module. `kernels` and `programs` are its pieces by name; `header` stands above each of them."""
+    """The generated module. `kernels` and `programs` are its pieces by name; `header` stands above each of them,
+    `opening` (the docstring) above all."""
 
     name: str
-    source: str
+    opening: str
     header: str
     kernels: Mapping[str, Piece]
     programs: Mapping[str, Piece]
@@ -58,6 +61,34 @@ class Module:
     persistent: Persistent
     dtype: Dtype
     check: bool
+
+    @property
+    def source(self) -> str:
+        """The whole module, to be read; it imports dlc's host files."""
+        above = dict.fromkeys(line for piece in self.kernels.values() for line in piece.above)
+        parts = [piece.text for piece in [*self.kernels.values(), *self.programs.values()]]
+        return "\n\n".join([self.opening + "\n" + self.header + "\n".join(above) + "\n", *parts])
+
+    @property
+    def standalone(self) -> str:
+        """The whole module as a file that needs Numba and NumPy alone."""
+        return standalone_text(self)
+
+    @property
+    def tables(self) -> Tables:
+        """The memory plan as plain data."""
+        programs = {
+            title: ProgramTable(
+                {name: place_of(buffer) for name, buffer in program.plan.inputs.items()},
+                {root: place_of(buffer) for root, buffer in program.plan.results.items()},
+                dict(program.numbers),
+                program.plan.size.fixed,
+                program.plan.size.per_example,
+            )
+            for title, program in self.plans.items()
+        }
+        tensors = {key: place_of(buffer) for key, buffer in self.persistent.tensors.items()}
+        return Tables(self.dtype, self.persistent.bytes, dict(self.persistent.numbers), tensors, programs)
 
     def file_text(self, piece: Piece) -> str:
         """A piece as a file of its own. The hashes of the kernels it needs are part of it, since machine code refers to
@@ -89,10 +120,15 @@ def write_module(
     pieces = kernels.pieces
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
-    above = dict.fromkeys(line for piece in pieces.values() for line in piece.above)
-    parts = [piece.text for piece in [*pieces.values(), *program_pieces.values()]]
-    source = "\n\n".join([opening + "\n" + header + "\n".join(above) + "\n", *parts])
-    return Module(name, source, header, pieces, program_pieces, written, shared, target.dtype, target.check)
+    return Module(name, opening, header, pieces, program_pieces, written, shared, target.dtype, target.check)
+
+
+def place_of(buffer: Buffer) -> Place:
+    assert buffer.layout is not None
+    offset = buffer.offset
+    return Place(
+        buffer.part, buffer.kind, offset.fixed, offset.per_example, buffer.layout.sizes, buffer.layout.strides
+    )
 
 
 class _Kernels:
@@ -169,11 +205,10 @@ def header_text(target: Target) -> str:
     suffix = "" if tile == "tile" else "_plain"
     lines = [
         "import numpy as np",
-        f"from numpy import ceil, floor, float64, isnan, sign, sqrt, {target.dtype} as real",
+        "from numpy import ceil, floor, float64, int64, isnan, sign, sqrt",
+        f"from numpy import {target.dtype} as real",
         "",
     ]
-    if target.dtype == "float64":
-        lines[1] = "from numpy import ceil, floor, float64, isnan, sign, sqrt\nfrom numpy import float64 as real"
     for file, functions in HOST_IMPORTS.items():
         lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
     renamed = [f"{name}{suffix} as {name}" if suffix else name for name in names]
@@ -220,6 +255,3 @@ def docstring(
     lines += [f"    {title:<10} {TITLES.get(title, '')}" for title in programs]
     text = "\n".join(line.replace("\\", "/").replace('"""', "'''").rstrip() for line in lines)
     return f'"""{text}\n"""\n'
-
-
-__all__ = ["Buffer", "Host", "Module", "Piece", "canonical", "layout_of", "reads", "write_module"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
 from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
-from dlc.compiler.codegen.memory import SEED, STEP, Buffer, Persistent, Plan, plan, target_of
+from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_of
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, comment, identifier
@@ -80,7 +81,7 @@ class ProgramWriter:
         results = self.results()
         head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
         if any(node.op in DRAWS for node in self.graph.nodes):
-            head.append(f"seed, step = int64_at(persistent)[{SEED}], int64_at(persistent)[{STEP}]")
+            head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
         if self.target.check:
             head.append(f"flag = persistent + {8 * self.shared.numbers['violations']}")
         addresses = [self.address_line(buffer, name) for buffer, name in self.used.items()]
@@ -233,7 +234,7 @@ class ProgramWriter:
             value = self.scalar(node)
             if kind in ("update", "gradient"):
                 writes.append(f"real_at({self.address(target_of(root, self.shared))})[0] = real({value})")
-            if kind != "update":
+            else:
                 found[root] = self.shared.numbers[f"result {root}"]
                 writes.append(f"numbers[{found[root]}] = float64({value})")
         self.lines += writes

@@ -13,14 +13,12 @@ import unicodedata
 from collections.abc import Container
 
 LINE = 116
-CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "isnan", "max", "min", "real", "sign"})
+CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "index", "isnan", "max", "min", "real", "sign"})
 """Calls that cost no more than an addition."""
 
 
 BUILT_IN = frozenset(
-    "abs address_of ceil erf exp float32_at float64 float64_at floor index inside INF int64_at isnan kernel launch log "
-    "matmul_panel max min NAN normal01_float32 normal01_float64 np pack range real real_at scratch sigmoid sign softplus "
-    "sqrt tanh transpose uniform01_float32 uniform01_float64".split()
+    ["abs", "address_of", "ceil", "erf", "exp", "float32_at", "float64", "float64_at", "floor", "inside", "INF", "int", "int64_at", "isnan", "kernel", "launch", "log", "matmul_panel", "max", "min", "NAN", "normal01_float32", "normal01_float64", "np", "pack", "range", "real", "real_at", "scratch", "sigmoid", "sign", "softplus", "sqrt", "tanh", "transpose", "uniform01_float32", "uniform01_float64"]
 )
 """Names that the generated module's text uses."""
 
@@ -86,6 +84,8 @@ class KernelEmitter:
         self.costly = self.costly or function not in CHEAP_CALLS
         if function == "pow":
             return f"({arguments[0]}) ** ({arguments[1]})"
+        if function == "index":
+            return f"int({arguments[0]})"
         return f"{function}({', '.join(arguments)})"
 
 

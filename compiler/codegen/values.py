@@ -57,6 +57,8 @@ def draw_number(name: str) -> int:
 
 def operand_points(node: Node, point: Point) -> list[Point]:
     """Where an elementwise or inline value at `point` reads its operands (for `concat`, see `parts_of`)."""
+    if not node.inputs:
+        return []
     if isinstance(OPS[node.op], Elementwise):
         return [fitted(value, point) for value in node.inputs]
     return _MOVES[node.op](node, point)
@@ -161,8 +163,9 @@ _MOVES = {
 
 
 def prepare(graph: Graph) -> Graph:
-    """Two forms that kernels like better: `x > c` read off `max(x, c)` where that exists (the result is kept anyway, and
-    x need not be), and a product with 1/s in place of a tensor's division by a single number s."""
+    """Forms that kernels like better: `x > c` read off `max(x, c)` where that exists (the result is kept anyway, and x
+    need not be), a product with 1/s in place of a tensor's division by a single number s, and a value of its own for a
+    root that is another bound value (two parameters that change places)."""
     larger = {node.inputs for node in graph.nodes if node.op == "max"}
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -172,4 +175,10 @@ def prepare(graph: Graph) -> Graph:
             return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
         return None
 
-    return rebuild(graph, rule)
+    b = Builder()
+    made = rebuild(graph, rule, b)
+    roots = {
+        name: b.typed("rename", (node,), (), node.type, node.span) if role(node) is Role.MEMORY else node
+        for name, node in made.roots.items()
+    }
+    return Graph.of(roots, made.names)

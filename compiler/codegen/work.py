@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.host.machine import Dtype, Host
-from dlc.compiler.codegen.layout import LANES, Size, layout_of, round_up
+from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Size, layout_of, round_up
 from dlc.compiler.codegen.products import Product, product_of
 from dlc.compiler.ir import Node
 
-TILE_ROWS = 64
+TALLEST = 12
+"""Tiles of the tallest kind that a unit of a product has: its rows of A stay in the second cache, and no lower tile is
+needed but at the end."""
 SWEEP = 1024
 """Elements of a vector that are summed up together: they and one row of the operand stay in the first cache."""
 COLUMNS = 64
@@ -86,12 +88,17 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
     return Units(rows, min(max(round_up(ELEMENTS // width, LANES), LANES), 1024), 1, 8 * width)
 
 
+def tile_rows(cpu: Host) -> int:
+    """The rows of a unit of a product."""
+    return round_up(TALLEST * cpu.tiles[-1][0], ROW_BLOCK)
+
+
 def product_units(product: Product, cpu: Host, dtype: Dtype) -> Units:
     rows, width = product.layout.rows, product.layout.width
     work = (product.depth or 1) * width
     dynamic = product.depth is None
     if product.form == "tile":
-        return Units(rows, TILE_ROWS, tile_of(product, cpu, dtype).times, work, dynamic)
+        return Units(rows, tile_rows(cpu), tile_of(product, cpu, dtype).times, work, dynamic)
     if product.form == "sweep":
         return Units(rows, SWEEP, 1, work, dynamic)
     return Units(rows, LANES, 1, work, dynamic)

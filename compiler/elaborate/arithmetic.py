@@ -8,12 +8,14 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from dlc.compiler.diagnostics import Edit
 from dlc.compiler.dims import Dim, Facts, Relation, Truth, ceildiv, decide, floordiv, is_integer, mod, quotient
 from dlc.compiler.elaborate.context import Context, written
-from dlc.compiler.elaborate.report import stop
+from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Tensor, describe
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 TENSOR_OPS = {
@@ -41,6 +43,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+LONGEST = 100_000
 LARGEST = 10**30
 """Compile-time integers beyond this are a mistake, not a size."""
 
@@ -86,11 +89,16 @@ def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) ->
     if expr.op in ("==", "!=") and not (is_number(left) and is_number(right)):
         return (left == right) == (expr.op == "==")
     if isinstance(left, list) and isinstance(right, list) and expr.op == "+":
+        if len(left) + len(right) > LONGEST:
+            raise stop("D118", f"a list of {len(left) + len(right):,} elements is too long", expr.span)
         return left + right
     if isinstance(left, bool) and isinstance(right, bool) and expr.op in ("and", "or"):
         return (left and right) if expr.op == "and" else (left or right)
+    logical = expr.op in ("and", "or")
     for value, side in ((left, expr.left), (right, expr.right)):
-        if not is_number(value):
+        if logical and not isinstance(value, bool):
+            raise stop("N214", f"`{expr.op}` joins two conditions, and this is {describe(value)}", side.span)
+        if not logical and not is_number(value):
             raise stop("N214", f"`{expr.op}` needs numbers or tensors, not {describe(value)}", side.span)
     if expr.op in COMPARISONS:
         return compare(e, expr.op, left, right, expr.span)
@@ -116,11 +124,28 @@ def tensor_binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Sc
     for value, side in ((left, expr.left), (right, expr.right)):
         if expr.op in ("and", "or", "==", "!="):
             operands.append(Tensor(e.node(value, side.span), getattr(value, "declared", None)))
+        elif expr.op == "@" and isinstance(value, Tensor) and value.type.kind == "index":
+            raise _class_numbers(expr, side, value, scope)
         else:
             operands.append(e.real(value, side.span))
     if expr.op in ("==", "!=") and len({t.type.kind for t in operands}) > 1:
         operands = [e.real(t, expr.span) for t in operands]
     return e.op(TENSOR_OPS[expr.op], operands, [expr.left, expr.right], expr.span, scope)
+
+
+def _class_numbers(expr: ast.Binary, side: ast.Expr, value: Tensor, scope: Scope) -> Stop:
+    """`E @ x` with word numbers multiplies by a number that is a name."""
+    text, declared = written(side, scope), value.declared
+    return stop(
+        "N214",
+        f"{text} holds class numbers, which name things: `@` would multiply by them as if they were amounts",
+        side.span,
+        label=f"{value.type}, numbers from 0 to {value.type.classes} - 1",
+        related=[(f"{declared.name} : index({value.type.classes})", declared.span)] if declared is not None else [],
+        rule=f"E : (n, V),  E @ one_hot({text}) : (n, m) takes the columns of E",
+        help=f"write one_hot({text})",
+        fix=[Edit(side.span, f"one_hot({unparse(side)})")],
+    )
 
 
 def numbers(op: str, left: Any, right: Any, span: Span) -> Any:
@@ -132,7 +157,7 @@ def numbers(op: str, left: Any, right: Any, span: Span) -> Any:
         return simplest(_dims(op, Dim.of(left), Dim.of(right), span))
     if op == "/":
         exact = isinstance(left, (int, Fraction)) and isinstance(right, (int, Fraction))
-        return simplest(Fraction(left) / Fraction(right)) if exact else float(left) / float(right)
+        return within(Fraction(left) / Fraction(right), span) if exact else float(left) / float(right)
     if op == "^":
         return power(left, right, span)
     act = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod}[op]
@@ -167,7 +192,7 @@ def power(left: Any, right: Any, span: Span) -> Any:
             raise stop("D118", "this number is too large", span)
         if left == 0 and right < 0:
             raise stop("D117", "this divides by zero", span)
-        return simplest(Fraction(left) ** right)
+        return within(Fraction(left) ** right, span)
     try:
         result = float(left) ** float(right)
     except OverflowError:
@@ -178,8 +203,11 @@ def power(left: Any, right: Any, span: Span) -> Any:
 
 
 def within(value: Any, span: Span) -> Any:
+    """The number, if its digits are within reason."""
     if isinstance(value, int) and abs(value) > LARGEST:
         raise stop("D118", "this number is too large to be a size", span)
+    if isinstance(value, Fraction) and max(abs(value.numerator), value.denominator) > LARGEST**2:
+        raise stop("D118", "this fraction has too many digits", span, help="write one of its numbers with a point: 1.0")
     return simplest(value)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
 from dlc.compiler.elaborate.context import Context, written
 from dlc.compiler.elaborate.over import WORDS, read_over
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
-from dlc.compiler.elaborate.report import Stop, stop
+from dlc.compiler.elaborate.report import LIBRARY, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, bind_pattern
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Over, Primitive, Tensor, Tuple, describe
@@ -20,6 +21,8 @@ from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 DEEPEST = 60
+"""Functions and layers nested deeper than this call themselves."""
+STEPS_OF_A_LAYER = 100
 Eval = Callable[[Context, ast.Expr, Scope], Any]
 
 
@@ -63,7 +66,9 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
         if expr.name is not None:
             place_instance(target, expr.name.id, scope, named=True)
             define_instance(e, expr.name, target, scope)
-        return apply_instance(e, target, [given], name_span, scope, evaluate)
+        result = apply_instance(e, target, [given], name_span, scope, evaluate)
+        _twice_in_chain(e, expr, target, scope)
+        return result
     if expr.name is not None:
         raise stop("N214", f"`as` names an instance of a layer, and this is {describe(target)}", expr.name.span)
     bare = ast.Call(function=expr.target, arguments=(), span=name_span)
@@ -77,8 +82,24 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
     raise stop("N206", f"{written(expr.target, scope)} is {describe(target)}: nothing can be applied to it", name_span)
 
 
+def _twice_in_chain(e: Context, expr: ast.Apply, instance: Instance, scope: Scope) -> None:
+    """`x -> f -> f` is legal, and one set of weights: a warning, unless it is the round of a loop."""
+    text, before = written(expr.target, scope), expr.value
+    while isinstance(before, ast.Apply):
+        if written(before.target, scope) == text and instance.named and not isinstance(expr.target, ast.Call):
+            e.findings.warn(
+                "P305",
+                f"{text} stands twice in one chain: both places share one set of weights",
+                expr.target.span,
+                related=[("first here", before.target.span)],
+                help="make a second instance if two layers are meant",
+            )
+            return
+        before = before.value
+
+
 def define_instance(e: Context, name: ast.Name, instance: Instance, scope: Scope) -> None:
-    if name.id in scope.names:
+    if any(name.id in level.names for level in scope.levels()):
         raise stop("N202", f"{name.id} is defined twice", name.span, related=_place(scope, name.id))
     scope.names[name.id] = instance
     scope.places[name.id] = name.span
@@ -230,6 +251,10 @@ def call_function(
             related=[("declared here", definition.name.span)],
             rule=f"{name}({', '.join(names)})",
         )
+    if name in CROSSED and definition.span.file.startswith(LIBRARY):
+        first = names[0]
+        shown = written(exprs[first], scope) if first in exprs else "this"
+        crossed_loss(e.findings, name, given[first], shown, expr.span)
     return run_function(e, callee, given, exprs, expr.span, evaluate)
 
 
@@ -346,6 +371,7 @@ def apply_instance(
     path = instance.path or ""
     inner = instance.layer.scope.child(path=path, rest=None, indices={}, counts={}, instance=instance, kind="layer")
     instance.uses.append(span)
+    e.count(STEPS_OF_A_LAYER, span)
     with inside(e, definition, span):
         for parameter in definition.parameters:
             bind_parameter(e, definition, parameter, instance.arguments, {}, inner, span, evaluate)
@@ -356,7 +382,7 @@ def apply_instance(
         first = len(e.b.made)
         outputs = _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=given, span=span))
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
-        if isinstance(result, Tensor):
+        if isinstance(result, Tensor) and e.mode == "training":
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
             e.lines.append(Line(path, text, result.type, span, definition.name.id, "", e.work(first), instance=True))
         return outputs

@@ -9,7 +9,7 @@ from typing import Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.advice import for_product
-from dlc.compiler.elaborate.report import Findings, Stop, stop
+from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
@@ -18,6 +18,10 @@ from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
+
+
+MOST_STEPS = 400_000
+"""Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class PendingInitial:
     initializer: ast.Expr | None
     scope: Scope
     declared: Declared
+    place: Span
     frozen: bool = False
 
 
@@ -38,7 +43,8 @@ class Context:
 
     `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `ambient`
     holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given
-    it; `dense` names the one-hot inputs that come as real arrays.
+    it; `lines` is what `show` prints, kept in training mode only; `dense` names the one-hot inputs that come as real arrays. `known` gives for the value of an optional input
+    whether it is known (0 or 1), and `asked` are the values of which the program asked that.
     """
 
     mode: str
@@ -55,6 +61,8 @@ class Context:
     names: dict[str, Node] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     frozen: list[tuple[str, Span]] = field(default_factory=list)
+    known: dict[Node, Node] = field(default_factory=dict)
+    asked: set[Node] = field(default_factory=set)
     overrides: dict[str, Any] = field(default_factory=dict)
     dense: frozenset[str] = frozenset()
     ambient: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +72,14 @@ class Context:
     depth: int = 0
     rounds: int = 0
     steps: int = 0
+
+    def count(self, steps: int, span: Span) -> None:
+        """Counts the work of elaboration, so that a runaway program ends with a diagnostic."""
+        before, self.steps = self.steps, self.steps + steps
+        if before > MOST_STEPS:
+            raise Poisoned
+        if self.steps > MOST_STEPS:
+            raise stop("D118", "this program is too large to unroll", span)
 
     def op(
         self, name: str, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope, **attrs: Any

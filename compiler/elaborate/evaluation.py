@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.shapes import is_batch
-from dlc.compiler.ir import Builder, Graph, Node
+from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS, Contraction, Reduction
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, M
@@ -76,7 +76,6 @@ class _Split:
         self.levels: list[dict[str, Node]] = []
         self.b = Builder()
         self._cut: dict[Node, tuple[Node, int]] = {}
-        self._totals: dict[Node, Node] = {}
 
     def formula(self, node: Node) -> Node:
         """The value as a formula of totals."""
@@ -85,21 +84,23 @@ class _Split:
             raise DiagnosticError(_not_additive(node))
         return value
 
-    def _visit(self, node: Node) -> tuple[Node, int]:
-        """The node with inner totals replaced by leaves, and how many passes must come before it."""
-        if node in self._cut:
-            return self._cut[node]
-        visited = [self._visit(value) for value in node.inputs]
+    def _visit(self, root: Node) -> tuple[Node, int]:
+        """The value with inner totals replaced by leaves, and how many passes must come before it."""
+        for node in topological([root]):
+            if node not in self._cut:
+                self._cut[node] = self._after_inputs(node)
+        return self._cut[root]
+
+    def _after_inputs(self, node: Node) -> tuple[Node, int]:
+        visited = [self._cut[value] for value in node.inputs]
         level = max((depth for _, depth in visited), default=0)
         inputs = tuple(value for value, _ in visited)
         new = node if inputs == node.inputs else self.b.typed(node.op, inputs, node.attrs, node.type, node.span)
-        if _folds_examples(node):
-            if node.op not in ("sum", "matmul"):
-                raise DiagnosticError(_not_additive(node))
-            new = self._total(new, level)
-            level += 1
-        self._cut[node] = (new, level)
-        return self._cut[node]
+        if not _folds_examples(node):
+            return new, level
+        if node.op not in ("sum", "matmul"):
+            raise DiagnosticError(_not_additive(node))
+        return self._total(new, level), level + 1
 
     def _total(self, node: Node, level: int) -> Node:
         while len(self.levels) <= level:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
 from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context, written
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import PRIMITIVES
-from dlc.compiler.elaborate.report import Poisoned, stop
+from dlc.compiler.elaborate.report import Poisoned, stop, too_large
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import (
     Declared,
@@ -27,17 +28,17 @@ from dlc.compiler.elaborate.values import (
 )
 from dlc.grammar import ast
 
-DEEPEST = 60
-"""Functions and layers nested deeper than this call themselves."""
-MOST_STEPS = 3_000_000
-"""Expressions evaluated in one program; more is a runaway loop, not a network."""
-
 
 def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
     """The value of an expression. Raises `Stop` at a mistake and `Poisoned` after one."""
-    e.steps += 1
-    if e.steps > MOST_STEPS:
-        raise stop("D118", "this program is too large to unroll", expr.span)
+    e.count(1, expr.span)
+    try:
+        return _value(e, expr, scope)
+    except DimTooLarge as error:
+        raise too_large(error, expr.span) from None
+
+
+def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
     match expr:
         case ast.Number(value=value):
             return value
@@ -86,7 +87,7 @@ def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False
     if value is None and expr.id in PRIMITIVES:
         value = Primitive(expr.id, PRIMITIVES[expr.id].handler)
     if value is None:
-        raise unknown_name(expr, scope)
+        raise unknown_name(e, expr, scope)
     if isinstance(value, Poison):
         raise Poisoned
     if e.draw_shape is not None and not called and _draws_without_arguments(value):
@@ -107,10 +108,21 @@ def apply_value_of(e: Context, value: Any, expr: ast.Expr, scope: Scope) -> Any:
     return call(e, bare, scope, evaluate, value=value)
 
 
-def unknown_name(expr: ast.Name, scope: Scope) -> Exception:
+def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
     from dlc.compiler.elaborate.library import standard_names
 
-    near = did_you_mean(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES])
+    if e.findings.told("N201", expr.span):
+        return Poisoned()
+    local = next((level.locals[expr.id] for level in scope.chain() if expr.id in level.locals), None)
+    if local is not None:
+        return stop(
+            "N201",
+            f"{expr.id} is defined in one branch only, so it is not known here",
+            expr.span,
+            related=[("defined in this branch", local)],
+            help=f"define {expr.id} in both branches, with the same shape",
+        )
+    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES])
     help_text = f"did you mean {near}?" if near else None
     if near is None and expr.id in WORDS:
         help_text = f"`{expr.id}` has a meaning only after `over =`"
@@ -135,6 +147,15 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
     if not isinstance(condition, Tensor):
         raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
     branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]
+    then, otherwise = (branch.type for branch in branches)
+    if isinstance(broadcast(then, otherwise, e.b.facts), Mismatch):
+        raise stop(
+            "D116",
+            f"the branches of this choice have different shapes: {then} and {otherwise}",
+            expr.span,
+            related=[(str(then), expr.then.span), (str(otherwise), expr.otherwise.span)],
+            rule="`x if c else y` chooses elementwise: both branches have the shape of the result",
+        )
     return e.op("select", [condition, *branches], [expr.condition, expr.then, expr.otherwise], expr.span, scope)
 
 
@@ -168,7 +189,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
 def _no_member(base: Family, indices: tuple[int, ...], expr: ast.Index, text: str) -> Exception:
     if any(len(key) != len(indices) for key in base.members):
         count = len(next(iter(base.members)))
-        return stop("N207", f"{base.name} has {count} indices, and this gives {len(indices)}", expr.span)
+        what = "index" if count == 1 else "indices"
+        return stop("N207", f"{base.name} has {count} {what}, and this gives {len(indices)}", expr.span)
     defined = ", ".join(f"{base.name}[{', '.join(map(str, key))}]" for key in list(base.members)[:6])
     return stop(
         "N207",
@@ -199,4 +221,4 @@ def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
     raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it has no parts", expr.span)
 
 
-__all__ = ["DEEPEST", "Declared", "Over", "evaluate"]
+__all__ = ["Declared", "Over", "evaluate"]

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context, PendingInitial
-from dlc.compiler.elaborate.report import Findings, Poisoned, Stop
+from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.statements import fit
 from dlc.compiler.elaborate.values import Tensor
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Graph, Node, topological
 from dlc.compiler.ops import OPS, Contraction
 from dlc.compiler.program import Initial, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
@@ -98,12 +98,26 @@ def _initial(
     try:
         value = e.real(evaluate(e, expr, scope), expr.span)
         node = fit(e, value, old, pending.name, expr.span).node
+        _stands_alone(node, pending.name, expr)
     except Stop as mistake:
         findings.add(_explained(mistake.diagnostic, fan))
         return None
     except Poisoned:
         return None
     return Initial(Graph.of({"value": node}), unparse(expr), *(fan or (0, 0)))
+
+
+def _stands_alone(node: Node, name: str, expr: ast.Expr) -> None:
+    """A first value is computed before there is data, from numbers and draws alone."""
+    for value in topological([node]):
+        if value.op in ("input", "parameter", "state", "scalar", "size"):
+            what = "the batch" if value.op == "size" else str(value.attr("name"))
+            raise stop(
+                "N208",
+                f"the first value of {name} cannot depend on {what}: it is computed before training begins",
+                expr.span,
+                rule="an initializer is made of numbers, sizes, fan_in, fan_out and draws",
+            )
 
 
 def _explained(diagnostic: Diagnostic, fan: tuple[int, int] | None) -> Diagnostic:

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Axis, Dim, Symbol, TensorType
 from dlc.compiler.elaborate.arithmetic import to_dim, to_int
 from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
-from dlc.compiler.elaborate.proofs import prove_programs
+from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import is_batch, shape_axes
@@ -59,6 +60,7 @@ def elaborate_model(
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
     _unknown_hypers(definition, hypers, training, findings)
     graphs = {mode: _graph(e, findings) for mode, e in programs.items()}
+    same_in_all(programs, findings)
     if findings.failed:
         return None
     parameters = declare_parameters(training, findings, evaluate)
@@ -66,7 +68,13 @@ def elaborate_model(
     scope = scopes["evaluation"]
 
     def compile_time(expr: ast.Expr) -> Any:
-        return evaluate(Context("evaluation", findings), expr, scope)
+        found = Findings()
+        try:
+            return evaluate(Context("evaluation", found), expr, scope)
+        except Stop as mistake:
+            raise DiagnosticError(*found.found, mistake.diagnostic) from None
+        except Poisoned:
+            raise DiagnosticError(*found.found) from None
 
     checked = CheckedModel(
         name=definition.name.id,
@@ -149,6 +157,8 @@ def _hyper(body: Body, statement: ast.Hyper, scope: Scope) -> None:
     if type(value) is not type(default) and not _same_kind(value, default):
         message = f"{name} is {describe(default)} in the file, and {describe(value)} is given"
         raise stop("T402", message, statement.name.span)
+    if statement.domain is not None:
+        check_domain(statement.domain, name, default, scope, body.evaluate)
     body.e.hypers[name] = HyperDeclaration(name, value, default, statement.domain, statement.span)
     body.define(statement.name, value, scope)
 
@@ -228,6 +238,8 @@ def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scop
         class_axis,
     )
     node = _input_node(e, name, type, one_hot and name not in e.dense, class_axis, classes, statement.span)
+    if optional:
+        node = _without_gaps(e, node)
     e.names[name] = node
     law = written(statement.shape, scope)
     e.lines.append(Line(name, f"{statement.kind} {name} : {law}", type, statement.span, "", law))
@@ -268,6 +280,25 @@ def _input_node(
         return e.b.typed("one_hot", (leaf,), (("axis", class_axis), ("classes", classes)), columns, span)
     kind = replace(type, kind="index", classes=classes) if classes is not None and class_axis is None else type
     return e.b.typed("input", (), (("name", name),), kind, span)
+
+
+def _without_gaps(e: Context, node: Node) -> Node:
+    """An optional input counts as 0 where it is missing (NaN, or class number -1), so that no NaN reaches a loss or a
+    gradient; `known` tells the two apart."""
+    zero, kind = e.b.constant(0.0), node.type.kind
+    if node.op == "one_hot" or kind == "index":
+        number = e.b.add("real", node.inputs[0] if node.op == "one_hot" else node)
+        known = e.b.add("real", e.b.add("ge", number, zero))
+        if kind == "index":
+            value = e.b.add("index", e.b.add("max", number, zero), classes=node.type.classes)
+        else:
+            known = e.b.add("expand", known, axes=(node.attr("axis"),))
+            value = e.b.add("mul", node, known)
+    else:
+        known = e.b.add("known", node)
+        value = e.b.add("select", e.b.add("gt", known, zero), node, zero)
+    e.known[value] = known
+    return value
 
 
 def _loss(body: Body, statement: ast.Loss, scope: Scope) -> Node:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dlc.compiler.dims import Axis, Dim, TensorType, Truth, equal
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.context import Context
@@ -91,12 +89,3 @@ def _same(e: Context, axis: Axis, other: Axis) -> bool:
 
 def _size_is(e: Context, axis: Axis, size: Dim | None) -> bool:
     return size is not None and equal(axis.size, size, e.b.facts) is Truth.YES
-
-
-def feature_axis(type: TensorType) -> int:
-    """The axis called `features`: the first, or the last where `m` is first."""
-    return type.rank - 1 if type.rank > 1 and type.axes[0].name == "m" else 0
-
-
-def default_over(kind: str) -> Any:
-    return Over(kind)

@@ -13,8 +13,8 @@ from typing import Any
 
 from dlc.compiler.dims import Axis, Dim, TensorType
 from dlc.compiler.elaborate.arithmetic import is_number, round_number, simplest, to_int
-from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.over import axes_of, feature_axis
+from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, shape_axes
@@ -137,7 +137,21 @@ def _round(e: Context, site: Site, kind: str) -> Any:
 
 @primitive("known", x=REQUIRED)
 def _known(e: Context, site: Site) -> Any:
-    return site.apply(e, "known", "x")
+    """1 where an optional input has a value, 0 where it is missing."""
+    x = site.tensor(e, "x")
+    node = x.node
+    while node.op == "rename" and node not in e.known:
+        node = node.inputs[0]
+    if node not in e.known:
+        shown = written(site.exprs["x"], site.scope) if "x" in site.exprs else "this"
+        raise stop(
+            "N214",
+            f"`known` asks whether an optional input has a value, and {shown} is none",
+            site.place("x"),
+            help=f"declare it so: `target {shown} : {x.declared.written if x.declared else x.type} optional`",
+        )
+    e.asked.add(node)
+    return Tensor(e.known[node])
 
 
 # --- of two, or over axes --------------------------------------------------------------------------------------
@@ -239,14 +253,18 @@ def _one_hot(e: Context, site: Site) -> Any:
         )
     last = site.given["over"] is not None and site.given["over"].kind == "last"
     axis = value.type.rank if last else 0
-    return e.op("one_hot", [value], [site.exprs["x"]], site.span, site.scope, classes=value.type.classes, axis=axis)
+    columns = e.op("one_hot", [value], [site.exprs["x"]], site.span, site.scope, classes=value.type.classes, axis=axis)
+    if value.node not in e.known:
+        return columns
+    e.asked.add(value.node)
+    return Tensor(e.b.add("mul", columns.node, e.b.add("expand", e.known[value.node], axes=(axis,))))
 
 
 @primitive("position", x=REQUIRED, over=None)
 def _position(e: Context, site: Site) -> Any:
     x = site.tensor(e, "x")
     over = site.given["over"]
-    axes = axes_of(e, over, x.type, site.span) if over is not None else (feature_axis(x.type),)
+    axes = axes_of(e, over if over is not None else Over("features"), x.type, site.span)
     if len(axes) != 1:
         raise stop("D110", "position counts along one axis", site.place("over"))
     return e.op("position", [x], [site.exprs["x"]], site.span, site.scope, axis=axes[0])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dlc.compiler.diagnostics import Diagnostic, Related
+from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, topological
 from dlc.compiler.ops import OPS, Contraction, Reduction
 from dlc.compiler.program import CheckedModel
+from dlc.grammar.span import Span
 
 
 def prove_programs(checked: CheckedModel, training: Context, evaluation: Context, findings: Findings) -> None:
@@ -17,8 +21,53 @@ def prove_programs(checked: CheckedModel, training: Context, evaluation: Context
         values = topological([node])
         _no_target(checked, name, values, span, findings)
         _example_independent(values, findings)
+    asked_for_gaps(training, findings)
     _reached(checked, training, findings)
     _zero_weights(checked, findings)
+
+
+def same_in_all(programs: Mapping[str, Context], findings: Findings) -> None:
+    """Training and evaluation are one network: the same inputs and parameters, and the same shapes by name."""
+    training, evaluation = programs["training"], programs["evaluation"]
+    for one, other, where in ((training, evaluation, "when training:"), (evaluation, training, "otherwise:")):
+        for name, found in one.inputs.items():
+            if name not in other.inputs:
+                _declared_in_one(name, found.span, where, findings)
+        for name, pending in (one.parameters | one.states).items():
+            if name not in other.parameters and name not in other.states and where == "otherwise:":
+                _declared_in_one(name, pending.place, where, findings)
+    for name, node in training.names.items():
+        theirs = evaluation.names.get(name)
+        if theirs is not None and same_sizes(node.type, theirs.type) is not None:
+            findings.add(
+                Diagnostic(
+                    "D116",
+                    f"{name} is {node.type} while training and {theirs.type} otherwise",
+                    node.span,
+                    related=(Related(f"{theirs.type} here", theirs.span),) if theirs.span is not None else (),
+                    rule="a name that both branches define has the same shape in both",
+                )
+            )
+            return
+
+
+def _declared_in_one(name: str, span: Span, where: str, findings: Findings) -> None:
+    message = f"{name} is declared under `{where}`, so only one of the programs would have it"
+    findings.add(Diagnostic("N213", message, span, help="declare it above, and choose what is done with it below"))
+
+
+def asked_for_gaps(e: Context, findings: Findings) -> None:
+    """A missing value counts as 0; a program that never asks `known` would learn from zeros that nobody measured."""
+    names = {e.inputs[name].name: node for name, node in e.names.items() if name in e.inputs}
+    for name, node in names.items():
+        declaration = e.inputs[name]
+        if declaration.optional and node not in e.asked:
+            findings.warn(
+                "P310",
+                f"{name} may be missing, and the model never asks known({name}): a missing value counts as 0",
+                declaration.span,
+                help=f"weigh what it takes part in: `loss known({name}) * …`",
+            )
 
 
 def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span: object, findings: Findings) -> None:

@@ -11,10 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, Edit, Related
+from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.dims import DimTooLarge
 from dlc.grammar.span import Span
 
 LIBRARY = "std/"
 """Files of the standard library are named so; a mistake that shows up in one is the user's at the use."""
+
+
+MOST_SUGGESTIONS, MOST_CANDIDATES = 20, 500
 
 
 class Stop(Exception):
@@ -23,6 +28,11 @@ class Stop(Exception):
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.message)
         self.diagnostic = diagnostic
+
+
+def too_large(error: DimTooLarge, span: Span) -> Stop:
+    """A size beyond what the algebra of dimensions computes with."""
+    return stop("D118", f"this is too large to be a size: {error}", span)
 
 
 class Poisoned(Exception):
@@ -47,16 +57,30 @@ def stop(
 
 @dataclass(slots=True)
 class Findings:
-    """What one check has found. `uses` are the places of the calls that are being elaborated, outermost first."""
+    """What one check has found. `uses` are the places of the calls that are being elaborated, outermost first.
+
+    The same mistake met twice (in two programs of one text, or in two rounds of a loop) is told once.
+    """
 
     found: list[Diagnostic] = field(default_factory=list)
     uses: list[tuple[Span, str]] = field(default_factory=list)
+    _told: set[tuple[str, Span | None]] = field(default_factory=set)
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keeps a finding, told where the user can act: a mistake inside the library is shown at its use."""
         diagnostic = self.at_use(diagnostic)
-        if not any(_same(diagnostic, other) for other in self.found):
+        key = (diagnostic.code, diagnostic.span)
+        if key not in self._told:
+            self._told.add(key)
             self.found.append(diagnostic)
+
+    def told(self, code: str, span: Span) -> bool:
+        """Whether this mistake was met before, in another round of a loop or another program."""
+        return (code, span) in self._told
+
+    def suggestion(self, word: str, candidates: Sequence[str]) -> str | None:
+        """Did you mean …? After many mistakes, and among very many names, the nearest is not worth its time."""
+        return did_you_mean(word, candidates[:MOST_CANDIDATES]) if len(self.found) < MOST_SUGGESTIONS else None
 
     def place(self, span: Span) -> Span:
         """The user's own text that a place in the library stands for: the innermost use outside the library."""
@@ -87,7 +111,3 @@ class Findings:
     def failed(self) -> bool:
         return any(d.severity == "error" for d in self.found)
 
-
-def _same(a: Diagnostic, b: Diagnostic) -> bool:
-    """The same mistake met twice (in two programs of one text, or in two rounds of a loop) is told once."""
-    return a.code == b.code and a.span == b.span

@@ -17,7 +17,8 @@ class Scope:
 
     `path` is the place that parameters declared here are named by (`stage[3].conv[1]`); it is shared by the scopes of
     one definition. `lookup` answers for names that no scope holds (definitions, the standard library); `rest` is what
-    `...` stands for in this definition, `indices` the loop variables in force, for texts such as `W[2]`.
+    `...` stands for in this definition, `indices` the loop variables in force, for texts such as `W[2]`; `locals` are
+    the names that one branch of an `if` alone defines, with their places.
     """
 
     parent: Scope | None = None
@@ -30,7 +31,7 @@ class Scope:
     counts: dict[str, int] = field(default_factory=dict)
     instance: Instance | None = None
     kind: str = "file"
-    first_over: Any = None
+    locals: dict[str, Span] = field(default_factory=dict)
 
     def child(self, **changes: Any) -> Scope:
         """A scope inside this one, of the same definition."""
@@ -49,6 +50,14 @@ class Scope:
         while scope is not None:
             yield scope
             scope = scope.parent
+
+    def levels(self) -> Iterator[Scope]:
+        """The scopes of one definition, from this one outwards: in all of them a name is defined once."""
+        for scope in self.chain():
+            yield scope
+            outer = scope.parent
+            if outer is None or outer.kind != scope.kind or outer.instance is not scope.instance:
+                return
 
     def find(self, name: str) -> Any:
         """The value of `name`, or None."""

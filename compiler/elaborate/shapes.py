@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -19,6 +20,7 @@ from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 Evaluate = Callable[[ast.Expr, Scope], Any]
+MOST_VALUES = 10**15
 
 
 def shape_axes(
@@ -43,7 +45,14 @@ def shape_axes(
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
                 axes.append(Axis(_size(e, item, scope, evaluate), called))
+    _holdable(axes, shape.span)
     return axes
+
+
+def _holdable(axes: Sequence[Axis], span: Span) -> None:
+    values = math.prod(int(axis.size.constant or 1) for axis in axes)
+    if values > MOST_VALUES:
+        raise stop("D118", f"a tensor of {float(values):.0e} values is more than any machine can hold", span)
 
 
 def _is_one(expr: ast.Expr) -> bool:

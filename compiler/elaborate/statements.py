@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import Axis, Dim, TensorType, Truth, equal
+from dlc.compiler.dims import Axis, Dim, DimTooLarge, TensorType, Truth, equal
 from dlc.compiler.elaborate.arithmetic import to_int
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context, PendingInitial, fill, written
 from dlc.compiler.elaborate.primitives import index_range
-from dlc.compiler.elaborate.report import Poisoned, Stop, stop
+from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, bind_pattern, is_batch, shape_axes
 from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
-from dlc.grammar.format import unparse
+from dlc.grammar.format import unparse, unparse_shape
 from dlc.grammar.span import Span
 
 MOST_ROUNDS = 20_000
@@ -44,7 +44,11 @@ class Body:
         for statement in statements:
             try:
                 self.execute(statement, scope)
-            except (Stop, Poisoned) as failure:
+            except (Stop, Poisoned, DimTooLarge) as failure:
+                if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
+                    raise  # without its input, every further line of a layer would fail
+                if isinstance(failure, DimTooLarge):
+                    failure = too_large(failure, statement.span)
                 if isinstance(failure, Stop):
                     self.e.findings.add(failure.diagnostic)
                 self.poison(statement, scope)
@@ -65,9 +69,9 @@ class Body:
                 self.loop(statement, scope)
             case ast.If():
                 self.branch(statement, scope)
-            case ast.When():
-                taken = statement.otherwise if self.e.mode == "evaluation" else statement.training
-                self.run(taken, scope)
+            case ast.When(training=training, otherwise=otherwise):
+                taken, other = (otherwise, training) if self.e.mode == "evaluation" else (training, otherwise)
+                self.choose(taken, other, scope)
             case ast.Require():
                 self.require(statement, scope)
             case ast.Scan():
@@ -92,25 +96,22 @@ class Body:
         """Gives a name (or a family's member) its value; a name is defined once."""
         match target:
             case ast.Name(id=name):
-                if name in scope.names:
-                    if isinstance(scope.names[name], Poison):
+                home = next((level for level in scope.levels() if name in level.names), None)
+                if home is not None:
+                    if isinstance(home.names[name], Poison):
                         return
-                    place = scope.places.get(name)
-                    raise stop(
-                        "N202",
-                        f"{name} is defined twice",
-                        target.span,
-                        related=[("first here", place)] if place is not None else [],
-                        help=f"give the second another name, or an index: {name}[1], {name}[2]",
-                    )
+                    raise defined_twice(name, target.span, home)
                 scope.names[name] = value
                 scope.places[name] = target.span
             case ast.Index(base=ast.Name(id=name)):
                 family = self.family(target, scope)
                 indices = self.indices(target, scope)
                 if indices in family.members and not isinstance(family.members[indices], Poison):
-                    raise stop("N202", f"{written(target, scope)} is defined twice", target.span)
+                    place = family.places.get(indices, family.span)
+                    message = f"{written(target, scope)} is defined twice"
+                    raise stop("N202", message, target.span, related=[("first here", place)])
                 family.members[indices] = value
+                family.places[indices] = target.span
             case ast.TimeIndex():
                 raise stop("U901", "time indices are not supported yet", target.span)
             case _:
@@ -142,7 +143,7 @@ class Body:
         name = written(target, scope)
         if isinstance(value, Instance):
             place_instance(value, name, scope, named=True)
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
             self.e.names.setdefault(scope.qualified(name), value.node)
 
     def poison(self, statement: ast.Statement, scope: Scope) -> None:
@@ -217,9 +218,12 @@ class Body:
         """A `param` or `state`: a leaf of the graph, named by where it stands."""
         name = written(target, scope)
         full = scope.qualified(name)
-        axes = (
-            [] if statement.shape is None else shape_axes(self.e, statement.shape, scope, self.evaluate, rest_ones=True)
-        )
+        shape = statement.shape
+        if shape is None:
+            what = f"{statement.kind} {unparse(target)}"
+            help = f"write `{what} : (n, 1)`; a single number's shape is ()"
+            raise stop("D112", f"{what} needs a shape", target.span, help=help)
+        axes = shape_axes(self.e, shape, scope, self.evaluate, rest_ones=True)
         type = TensorType(tuple(axes))
         for axis in axes:
             if is_batch(axis.size) and axis.name == "m":
@@ -231,12 +235,8 @@ class Body:
                 )
             if axis.size.constant is None:
                 raise stop("D112", f"the size {axis.size} of {name} is not known", target.span)
-        shape = statement.shape
-        items = shape.items if shape is not None else ()
-        rule = f"{unparse(target)} : {unparse(shape)}" if shape is not None else unparse(target)
-        declared = Declared(
-            name, (shape or target).span, items, written(shape, scope) if shape is not None else "()", rule
-        )
+        law = written(shape, scope)
+        declared = Declared(name, shape.span, shape.items, law, f"{unparse(target)} : {unparse_shape(shape)}")
         table = self.e.parameters if statement.kind == "param" else self.e.states
         kind = "parameter" if statement.kind == "param" else "state"
         node = self.e.b.typed(kind, (), (("name", full),), type, target.span)
@@ -244,13 +244,14 @@ class Body:
         instance = scope.instance
         if full in table and (instance is None or len(instance.uses) < 2):
             raise stop(
-                "N202", f"{full} is declared twice", target.span, related=[("first here", table[full].declared.span)]
+                "N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)]
             )
         if full in table:
             self.same_again(table[full], type, instance, full)
         else:
-            table[full] = PendingInitial(full, node, statement.initializer, scope, declared, statement.frozen)
-            law = written(shape, scope) if shape is not None else "()"
+            table[full] = PendingInitial(
+                full, node, statement.initializer, scope, declared, self.e.findings.place(target.span), statement.frozen
+            )
             self.e.lines.append(Line(full, f"{full} : {law}", type, target.span, _kind_of(scope), law))
         if instance is not None:
             instance.parameters[name] = tensor
@@ -290,7 +291,7 @@ class Body:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
         elif isinstance(value, Tensor) and value.declared is None:
             value = replace(value, declared=Declared(name, target.span))
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and self.e.mode == "training":
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
@@ -352,7 +353,15 @@ class Body:
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
             self.e.updates[name] = new.node
-            rebind(scope, statement.target, new)
+            self.rebind(statement.target, new, scope)
+
+    def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:
+        """Gives a state's name its new value for the lines below."""
+        if isinstance(target, ast.Index):
+            self.family(target, scope).members[self.indices(target, scope)] = value
+        elif isinstance(target, ast.Name):
+            home = next(level for level in scope.chain() if target.id in level.names)
+            home.names[target.id] = value
 
     def output(self, statement: ast.Output, scope: Scope) -> None:
         if scope.kind == "model":
@@ -379,15 +388,15 @@ class Body:
             raise stop("D118", many, statement.iterable.span)
         for item in items:
             inner = scope.child()
-            values = item if len(statement.targets) > 1 else [item]
-            if isinstance(values, Tuple):
-                values = list(values.items)
+            pair = list(item.items) if isinstance(item, Tuple) else item
+            values = pair if len(statement.targets) > 1 else [item]
             if not isinstance(values, list) or len(values) != len(statement.targets):
-                raise stop(
-                    "N214", f"{len(statement.targets)} names take as many values each round", statement.iterable.span
-                )
+                names, each = len(statement.targets), len(values) if isinstance(values, list) else 1
+                message = f"each round gives {each} value{'s' * (each != 1)} to {names} names"
+                help = "write the list in pairs: `for l, n in [(1, 64), (2, 32)]:`"
+                raise stop("N214", message, statement.iterable.span, help=help)
             for target, value in zip(statement.targets, values, strict=True):
-                inner.names[target.id] = value
+                self.define(target, value, inner)
                 if isinstance(value, int):
                     inner.indices[target.id] = value
             self.run(statement.body, inner)
@@ -404,7 +413,23 @@ class Body:
             )
         if not isinstance(condition, bool):
             raise stop("N214", f"a condition is true or false, not {describe(condition)}", statement.condition.span)
-        self.run(statement.body if condition else statement.otherwise, scope)
+        taken, other = (statement.body, statement.otherwise)[:: 1 if condition else -1]
+        self.choose(taken, other, scope)
+
+    def choose(self, taken: Sequence[ast.Statement], other: Sequence[ast.Statement], scope: Scope) -> None:
+        """Executes one of two branches. A name that both define goes on below them; a name of one only is local."""
+        inner = scope.child()
+        self.run(taken, inner)
+        both = defined(other)
+        for name, value in inner.names.items():
+            if name in both:
+                scope.names[name] = value
+                if name in inner.places:
+                    scope.places[name] = inner.places[name]
+            elif name in inner.places:
+                scope.locals[name] = inner.places[name]
+        for name in both.keys() - inner.names.keys():
+            scope.locals.setdefault(name, both[name])
 
     def require(self, statement: ast.Require, scope: Scope) -> None:
         condition = self.evaluate(statement.condition, scope)
@@ -441,13 +466,33 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     return Tensor(node, old.declared)
 
 
-def rebind(scope: Scope, target: ast.Expr, value: Tensor) -> None:
-    """Gives a state's name its new value for the lines below."""
-    if isinstance(target, ast.Name):
-        for level in scope.chain():
-            if target.id in level.names:
-                level.names[target.id] = value
-                return
+def defined_twice(name: str, span: Span, home: Scope) -> Stop:
+    if name == "m":
+        return stop("N202", "m is the number of examples: it has its meaning already", span)
+    place = home.places.get(name)
+    return stop(
+        "N202",
+        f"{name} is defined twice",
+        span,
+        related=[("first here", place)] if place is not None else [],
+        rule="a name is an equation, not a box: it has one value",
+        help=f"give the second another name, or an index: {name}[1], {name}[2]",
+    )
+
+
+def defined(statements: Sequence[ast.Statement]) -> dict[str, Span]:
+    """The names without index that statements define for the lines below them, with their places."""
+    found: dict[str, Span] = {}
+    for statement in statements:
+        match statement:
+            case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
+                found |= {target.id: target.span for target in targets if isinstance(target, ast.Name)}
+            case ast.Output(name=ast.Name(id=name, span=span)):
+                found[name] = span
+            case ast.If(body=one, otherwise=other) | ast.When(training=one, otherwise=other):
+                both = defined(one).keys() & defined(other).keys()
+                found |= {name: span for name, span in defined(one).items() if name in both}
+    return found
 
 
 def run_body(
@@ -478,4 +523,4 @@ def _kind_of(scope: Scope) -> str:
     return scope.instance.layer.definition.name.id if scope.instance is not None else ""
 
 
-__all__ = ["Axis", "Body", "Dim", "fit", "rebind", "run_body"]
+__all__ = ["Axis", "Body", "Dim", "fit", "run_body"]

@@ -17,7 +17,7 @@ from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import CheckedModel, M, StateDeclaration
+from dlc.compiler.program import CheckedModel, M, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
 
 Clip = tuple[str, float]
@@ -107,7 +107,7 @@ def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[
     graph = run(program, BEFORE_GRADIENTS)
     b = Builder()
     leaves = _adopt(b, graph)
-    learned = {n: leaves[n] for n, p in checked.parameters.items() if not p.frozen and n in leaves}
+    learned = {n: leaves.get(n) or _leaf(b, p) for n, p in checked.parameters.items() if not p.frozen}
     losses = [node for root, node in graph.roots.items() if root.startswith("loss.")]
     per_example = any(node.type.rank for node in losses)
     count = b.size(Dim.symbol(M)) if per_example else None
@@ -161,6 +161,11 @@ def _adopt(b: Builder, graph: Graph) -> dict[str, Node]:
         if node.op == "parameter":
             leaves[str(node.attr("name"))] = node
     return leaves
+
+
+def _leaf(b: Builder, parameter: ParameterDeclaration) -> Node:
+    """A parameter that no loss reads: its gradient is zero."""
+    return b.typed("parameter", (), (("name", parameter.name),), plain_type(parameter.type))
 
 
 def _seed(b: Builder, node: Node, count: Node | None) -> Node:

@@ -86,6 +86,7 @@ class Family:
     name: str
     span: Span
     members: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    places: dict[tuple[int, ...], Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

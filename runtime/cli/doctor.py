@@ -25,7 +25,7 @@ def command(common: Common) -> int:
         print_json(facts)
     else:
         print(table(list(facts.items()), "<<"))
-    return 1 if any(value.startswith("missing") or value.startswith("refused") for value in facts.values()) else 0
+    return 1 if any(value.startswith(("missing", "refused")) for value in facts.values()) else 0
 
 
 def _versions() -> dict[str, str]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlc.runtime.cli.options import Common, verb
-from dlc.runtime.cli.output import print_json, table
-from dlc.runtime.preparation import shown_path
+from dlc.runtime.cli.output import print_json, shown_path, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

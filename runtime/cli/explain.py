@@ -25,7 +25,8 @@ def command(common: Common, code: str | None) -> int:
     entry = find(code)
     if entry is None:
         near = did_you_mean(code.upper(), all_codes())
-        raise click.UsageError(f"there is no code {code}; {f'did you mean {near}?' if near else '`dlc explain` lists them'}")
+        hint = f"did you mean {near}?" if near else "`dlc explain` lists them"
+        raise click.UsageError(f"there is no code {code}; {hint}")
     if common.json:
         print_json(asdict(entry))
     else:

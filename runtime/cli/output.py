@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from dlc.compiler.diagnostics.render import json_text, render_all
 if TYPE_CHECKING:
     from dlc.runtime.cli.options import Common
     from dlc.runtime.preparation import Request
-    from dlc.runtime.program import Spec
+    from dlc.runtime.spec import Spec
 
 
 def print_mistakes(common: Common, diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> None:
@@ -83,9 +84,22 @@ def numbers(values: Mapping[str, float]) -> str:
     return "   ".join(f"{name} {shown(value)}" for name, value in values.items())
 
 
+def shown_path(path: Path) -> str:
+    """The path relative to the current folder where it lies below, as one would type it."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        return str(path)
+    return str(path) if relative.startswith("..") else relative
+
+
 def request_of(common: Common, file: Path) -> Request:
     """What the command line asks for. Raises DiagnosticError for an unknown name after `--set`."""
-    from dlc.runtime.preparation import Request, assignments
+    from dlc.runtime.preparation import Request
+
+    if not common.settings:
+        return Request(file, common.model, root=common.root)
+    from dlc.runtime.assignments import assignments
 
     hypers, settings = assignments(file, common.model, common.settings)
     return Request(file, common.model, hypers, settings, common.root)
@@ -93,7 +107,7 @@ def request_of(common: Common, file: Path) -> Request:
 
 def spec_of(common: Common, file: Path, *, headers: bool = False) -> Spec:
     """The checked spec of a verb, its warnings printed. Raises SpecError."""
-    from dlc.runtime.program import load_request
+    from dlc.runtime.spec import load_request
 
     spec = load_request(request_of(common, file), headers=headers)
     print_warnings(common, spec.diagnostics, spec.prepared.sources)

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar with the live loss on a terminal, plain lines elsewhere, nothing with -q."""
+"""What a training shows while it runs: a bar with the live loss on a terminal, lines elsewhere, nothing with -q."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ class Display:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True, no_color=not self._color)
-        columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[live]}"), TimeRemainingColumn())
+        live = TextColumn("{task.fields[live]}")
+        columns = (TextColumn("{task.description}"), BarColumn(None), live, TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, refresh_per_second=8, transient=True)
         start = self.training.progress.step
         self._task = self._bar.add_task("training", total=self.training.planned_steps, completed=start, live="")

@@ -18,7 +18,8 @@ from dlc.runtime.data.dataset import Examples, apply
 from dlc.runtime.engine import rows_of
 from dlc.runtime.errors import told
 from dlc.runtime.metrics import BATCH, classified
-from dlc.runtime.program import Model, open_model_of, require_data_folder
+from dlc.runtime.program import Model
+from dlc.runtime.saved import open_model_of, require_data_folder
 
 Array = NDArray[Any]
 

@@ -30,8 +30,7 @@ def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
         print(f"{checked.name}\n")
         header = ("name", "rule", "shape", "parameters", "FLOPs", "memory")
         print(table([_cells(row) for row in rows], "<<<>>>", header))
-        flops, memory = sum(row.flops for row in rows), sum(row.memory for row in rows)
-        print(f"\n{checked.parameter_count:,} parameters; an example: {flops:,} FLOPs forward, {_bytes(memory)} of values")
+        print(f"\n{checked.parameter_count:,} parameters")
     return 0
 
 

@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dlc.runtime.assignments import assignments
 from dlc.runtime.cli.options import Common, verb
-from dlc.runtime.cli.output import numbers, print_json, print_mistakes, print_warnings, request_of, spec_of
-from dlc.runtime.preparation import assignments, require_loss, shown_path
+from dlc.runtime.cli.output import (
+    numbers,
+    print_json,
+    print_mistakes,
+    print_warnings,
+    request_of,
+    shown_path,
+    spec_of,
+)
+from dlc.runtime.preparation import require_loss
 
 if TYPE_CHECKING:
     from dlc.runtime.checkpoint import RunFolder
@@ -48,6 +57,7 @@ def command(common: Common, file: Path | None, resume: Path | None, out: Path, t
 
 def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     from dlc.runtime.checkpoint import create_run
+    from dlc.runtime.saved import record
 
     spec = spec_of(common, file, headers=True)
     require_loss(spec.checked)
@@ -56,13 +66,13 @@ def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     model = spec.compile(common.dtype or "float32", seed, common.threads, target)
     data = model.load_data()
     print_warnings(common, data.notes, spec.prepared.sources)
-    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, model.record())
+    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, record(model))
     return _run(common, model, data, run)
 
 
 def _resume(common: Common, file: Path | None, folder: Path) -> int:
     from dlc.runtime.checkpoint import LAST, fill_run, open_run
-    from dlc.runtime.program import open_model_of
+    from dlc.runtime.saved import open_model_of
 
     if common.seed is not None or common.dtype is not None:
         raise click.UsageError("a run goes on with its own seed and dtype: leave --seed and --dtype out")
@@ -80,7 +90,7 @@ def _resume(common: Common, file: Path | None, folder: Path) -> int:
 
 def _resumed_request(common: Common, file: Path | None, run: RunFolder) -> Request:
     """The run's own spec, or the file given, with the saved settings and those of the command line over them."""
-    from dlc.runtime.program import require_data_folder, saved_request
+    from dlc.runtime.saved import require_data_folder, saved_request
 
     saved = saved_request(run)
     if file is None:
@@ -100,8 +110,10 @@ def _resumed_request(common: Common, file: Path | None, run: RunFolder) -> Reque
 
 def _kept(model: Model, run: RunFolder) -> dict[str, Any]:
     """The settings of a run that goes on with others; where it came from stays."""
-    record = model.record()
-    return {key: record[key] for key in ("hypers", "settings", "resolved", "versions")}
+    from dlc.runtime.saved import record
+
+    made = record(model)
+    return {key: made[key] for key in ("hypers", "settings", "resolved", "versions")}
 
 
 # --- one training ----------------------------------------------------------------------------------------------
@@ -157,7 +169,7 @@ class Recorder:
 
 def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
     from dlc.runtime.cli.progress import Display
-    from dlc.runtime.program import diverged
+    from dlc.runtime.train import diverged
 
     recorder = Recorder(run, model)
     train = data.splits["train"].arrays
@@ -214,7 +226,9 @@ def _tell_end(
     common: Common, model: Model, data: DataSet, run: RunFolder, history: History, seconds: float
 ) -> None:
     """The run's folder, the best epoch, and the test metrics of its parameters."""
-    model.restore(run, optimizer=False)
+    from dlc.runtime.saved import restore
+
+    restore(model, run, optimizer=False)
     best = _best_record(run, history.progress.best_epoch)
     test = model.measure(data.splits["test"].arrays) if "test" in data.splits else {}
     shown = shown_path(run.path)

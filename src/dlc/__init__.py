@@ -12,18 +12,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dlc.compiler.diagnostics import Diagnostic
     from dlc.runtime.errors import DataError, SpecError
-    from dlc.runtime.program import Model, Spec, check, load
-    from dlc.runtime.program import open_model as open
+    from dlc.runtime.program import Model
+    from dlc.runtime.saved import open_model as open
+    from dlc.runtime.spec import Spec, check, load
 
 _HOME = {
     "DataError": ("dlc.runtime.errors", "DataError"),
     "Diagnostic": ("dlc.compiler.diagnostics", "Diagnostic"),
     "Model": ("dlc.runtime.program", "Model"),
-    "Spec": ("dlc.runtime.program", "Spec"),
+    "Spec": ("dlc.runtime.spec", "Spec"),
     "SpecError": ("dlc.runtime.errors", "SpecError"),
-    "check": ("dlc.runtime.program", "check"),
-    "load": ("dlc.runtime.program", "load"),
-    "open": ("dlc.runtime.program", "open_model"),
+    "check": ("dlc.runtime.spec", "check"),
+    "load": ("dlc.runtime.spec", "load"),
+    "open": ("dlc.runtime.saved", "open_model"),
 }
 
 __all__ = ["DataError", "Diagnostic", "Model", "Spec", "SpecError", "__version__", "check", "load", "open"]

@@ -146,6 +146,12 @@ def adam(b: Builder, name: str, w: Node, dw: Node) -> dict[str, Node]:
     return {name: b.add("sub", w, step), f"v.{name}": v, f"s.{name}": s}
 
 
+def rmsprop(b: Builder, name: str, w: Node, dw: Node) -> dict[str, Node]:
+    s = b.add("add", scaled(b, 0.9, like(b, f"s.{name}", w)), scaled(b, 0.1, b.add("mul", dw, dw)))
+    step = b.add("div", scaled(b, 0.01, dw), b.add("add", b.add("sqrt", s), b.constant(1e-8)))
+    return {name: b.add("sub", w, step), f"s.{name}": s}
+
+
 # --- data --------------------------------------------------------------------------------------------------------
 
 

@@ -355,4 +355,34 @@ CODES = (
             output Y_hat
         """,
     ),
+    entry(
+        "N215",
+        "a definition of the file takes the place of the library's",
+        """
+        The file defines a name that the standard library has too. The file's own definition wins wherever the file
+        uses the name; the library's own texts go on using the library's. A note only: give it another name if that
+        was not meant.
+        """,
+        """
+        function relu(z) = max(0, z) + 0.01 * z
+
+        model Net:
+            input X : (4, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(8, relu) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        function my_relu(z) = max(0, z) + 0.01 * z
+
+        model Net:
+            input X : (4, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(8, my_relu) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        severity="note",
+    ),
 )

@@ -248,6 +248,32 @@ CODES = (
         """,
     ),
     entry(
+        "P310",
+        "a missing value counts as 0",
+        """
+        An `optional` input or target may be missing in some examples, and is 0 there. `known(Y)` says where it is not:
+        1 where there is a value, 0 where it is missing. Without it, a loss would teach the network zeros that nobody
+        measured. Weigh the loss with it.
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (3, m) optional
+            Y_hat = X -> Dense(3)
+            loss (Y_hat - Y)^2
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (3, m) optional
+            Y_hat = X -> Dense(3)
+            loss known(Y) * (Y_hat - Y)^2
+            output Y_hat
+        """,
+        severity="warning",
+    ),
+    entry(
         "U901",
         "not supported yet",
         """

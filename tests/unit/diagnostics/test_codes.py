@@ -43,7 +43,7 @@ def test_the_grammars_codes_are_all_explained() -> None:
 @pytest.mark.parametrize("code", all_codes().values(), ids=lambda code: code.code)
 def test_every_code_has_its_texts(code: Code) -> None:
     assert re.fullmatch(r"[SNDPTVRU]\d{3}", code.code)
-    assert code.severity in ("error", "warning")
+    assert code.severity in ("error", "warning", "note")
     assert code.title
     assert not code.title.endswith(".")
     assert len(code.explanation.split()) >= 10

@@ -1,0 +1,94 @@
+"""One file that needs Numba and NumPy alone: the host's files, the memory plan as a literal, and the generated module.
+
+The host's text is carried over as it is, without its imports of dlc; what it imports from elsewhere stands at the top.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlc.compiler.codegen import arena, support
+from dlc.compiler.codegen.host import address, formulas, kernels, machine, mathfn, plain, pool, tile
+
+if TYPE_CHECKING:
+    from dlc.compiler.codegen.module import Module
+
+CARRIED = (machine, address, kernels, formulas, mathfn, tile, plain, support, pool, arena)
+"""In the order in which they need each other."""
+
+API = '''
+class Model(Arena):
+    """The model: {programs}.
+
+    model = Model(threads=1)
+    model.parameters["…"][...] = …          arrays in the declared shape, views: write into them
+    results = model.run("forward", inputs, m)
+
+    Inputs are physical arrays: examples first. `run` gives what a program results in, by name; `update` and `train`
+    change parameters and states in place. Scalars such as `t` are given as run(…, scalars={{"t": 1}}).
+    """
+
+    def __init__(self, threads=1, seed=0):
+        super().__init__(TABLES, PROGRAMS.__getitem__, threads, seed)
+
+
+PROGRAMS = {{{addresses}}}
+'''
+
+
+def standalone_text(module: Module) -> str:
+    """The text of the file."""
+    imports: dict[str, None] = {}
+    sections: list[str] = []
+    for carried in CARRIED:
+        path = Path(str(carried.__file__))
+        text, needed = without_imports(path.read_text())
+        imports |= dict.fromkeys(needed)
+        sections.append(f"# --- {path.name} {'-' * (110 - len(path.name))}\n\n{text}")
+    _, needed = without_imports(module.header)
+    imports |= dict.fromkeys(needed)
+    first = [line for line in imports if line.startswith("from __future__")]
+    rest = sorted(line for line in imports if not line.startswith("from __future__"))
+    names = "\n".join(line for line in alias_lines(module.header))
+    above = dict.fromkeys(line for piece in module.kernels.values() for line in piece.above)
+    pieces = [piece.text for piece in [*module.kernels.values(), *module.programs.values()]]
+    api = API.format(
+        programs=", ".join(module.programs), addresses=", ".join(f'"{title}": {title}.address' for title in module.programs)
+    )
+    tables = f"TABLES = {ascii(module.tables)}\n"
+    parts = [
+        module.opening, "\n".join([*first, "", *rest]) + "\n", *sections, names, "\n".join(above), *pieces, tables, api,
+    ]  # fmt: skip
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
+
+
+def without_imports(text: str) -> tuple[str, list[str]]:
+    """A file's text without its docstring, imports and `__all__`; and the imports that are not of dlc."""
+    lines = text.splitlines()
+    dropped: set[int] = set()
+    needed: list[str] = []
+    for number, statement in enumerate(ast.parse(text).body):
+        is_docstring = number == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        is_all = isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__"
+        is_import = isinstance(statement, ast.Import | ast.ImportFrom)
+        if isinstance(statement, ast.Import) or (
+            isinstance(statement, ast.ImportFrom) and not (statement.module or "").startswith("dlc.")
+        ):
+            needed.append(ast.unparse(statement))
+        if is_docstring or is_all or is_import:
+            dropped |= set(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+    kept = [line for number, line in enumerate(lines, 1) if number not in dropped and not line.startswith("# mypy:")]
+    return "\n".join(kept).strip("\n") + "\n", needed
+
+
+def alias_lines(header: str) -> list[str]:
+    """The names that a header's imports of dlc give to other things: `matmul_panel = matmul_panel_plain`."""
+    found: list[str] = []
+    for statement in ast.parse(header).body:
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("dlc."):
+            found += [f"{alias.asname} = {alias.name}" for alias in statement.names if alias.asname]
+        elif not isinstance(statement, ast.Import | ast.ImportFrom):
+            found.append(ast.unparse(statement))
+    return found

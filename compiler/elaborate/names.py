@@ -1,0 +1,127 @@
+"""Definitions that no model uses: their names are checked all the same.
+
+What a model uses is elaborated, with sizes; the rest of a file is read for names that stand for nothing. A name counts
+as known where the definition binds it anywhere, so that only what cannot be meant is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.elaborate.library import Source, standard_names
+from dlc.compiler.elaborate.over import WORDS
+from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.report import Findings
+from dlc.compiler.elaborate.scope import Scope
+from dlc.grammar import ast
+
+AMBIENT = {
+    "layer": ("m",),
+    "function": ("m",),
+    "optimizer": ("W", "dW", "m", "t", "step", "epoch"),
+    "schedule": ("m", "t", "step", "epoch"),
+    "initializer": ("fan_in", "fan_out"),
+    "regularizer": ("W", "m", "t", "step", "epoch"),
+}
+"""What a definition may read without being given it."""
+_PATTERNS = ("einsum", "rearrange", "generate")
+"""Calls whose arguments bind names of their own."""
+_WORDS = ("over", "pad", "shape", "by")
+"""Arguments that name axes or ways of doing something."""
+
+
+def note_own_names(source: Source, findings: Findings) -> None:
+    """A definition of the file wins over the library's of the same name; a note says so."""
+    library = set(standard_names()) | set(PRIMITIVES)
+    for name, definition in source.definitions.items():
+        if name in library and definition.kind != "model":
+            message = f"{name} is the file's own here: it takes the place of the standard library's"
+            findings.add(Diagnostic("N215", message, definition.name.span, "note"))
+
+
+def check_names(source: Source, scope: Scope, findings: Findings) -> None:
+    """Reports the unknown names in every definition of the file that is no model."""
+    own = [name for name, definition in source.definitions.items() if definition.kind != "model"]
+    for definition in (source.definitions[name] for name in own):
+        bound = {*AMBIENT[definition.kind], *_bound(definition)}
+        for name in _read(definition):
+            if name.id not in bound and scope.find(name.id) is None and name.id not in PRIMITIVES:
+                near = findings.suggestion(name.id, [*bound, *scope.names, *own, *standard_names(), *PRIMITIVES])
+                help = f"did you mean {near}?" if near else None
+                findings.add(Diagnostic("N201", f"unknown name {name.id}", name.span, help=help))
+
+
+def _parts(tree: Any) -> Iterator[Any]:
+    """The trees directly inside a tree, in the order of the text."""
+    for field in fields(tree):
+        value = getattr(tree, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, ast.Tree):
+                yield item
+
+
+def _bound(tree: Any) -> Iterator[str]:
+    """Every name that a definition binds: arguments, targets, loop variables, and the new names of patterns."""
+    match tree:
+        case ast.Parameter(name=name, shape=shape):
+            yield name.id
+            yield from _all(shape)
+        case ast.Declaration(kind="input", targets=targets, shape=shape):
+            yield from _targets(targets)
+            yield from _all(shape)
+        case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
+            yield from _targets(targets)
+        case ast.For(targets=targets):
+            yield from _targets(targets)
+        case ast.Scan(name=name) | ast.Output(name=ast.Name() as name) | ast.Apply(name=ast.Name() as name):
+            yield name.id
+        case ast.NamedAxis(name=name):
+            yield name.id
+    for part in _parts(tree):
+        yield from _bound(part)
+
+
+def _targets(targets: tuple[ast.Expr, ...]) -> Iterator[str]:
+    for target in targets:
+        base = target.base if isinstance(target, ast.Index | ast.TimeIndex) else target
+        if isinstance(base, ast.Name):
+            yield base.id
+
+
+def _all(tree: Any) -> Iterator[str]:
+    if isinstance(tree, ast.Name):
+        yield tree.id
+    for part in _parts(tree) if tree is not None else ():
+        yield from _all(part)
+
+
+def _read(tree: Any) -> Iterator[ast.Name]:
+    """Every name that a definition reads."""
+    match tree:
+        case ast.Name():
+            yield tree
+        case ast.Call(function=ast.Name(id=name)) if name in _PATTERNS:
+            return
+        case ast.Argument(name=name, value=value):
+            if name is None or name.id not in _WORDS:
+                yield from _read(value)
+        case ast.Attribute(base=base):
+            yield from _read(base)
+        case ast.NamedAxis(size=size):
+            yield from _read(size)
+        case ast.Parameter(default=default):
+            if isinstance(default, ast.Tree) and not (isinstance(default, ast.Name) and default.id in WORDS):
+                yield from _read(default)
+        case ast.Definition(parameters=parameters, body=body, value=value):
+            for part in (*parameters, *(body or ()), *((value,) if value is not None else ())):
+                yield from _read(part)
+        case ast.Declaration(shape=shape, initializer=initializer):
+            for part in (shape, initializer):
+                if part is not None:
+                    yield from _read(part)
+        case _:
+            for part in _parts(tree):
+                yield from _read(part)
