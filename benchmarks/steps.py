@@ -252,7 +252,8 @@ def main() -> None:
     args = arguments()
     names, thread_counts = args.only.split(","), [int(t) for t in args.threads.split(",")]
     peaks = measured_peaks(thread_counts, args.patience)
-    results = []
+    machine = {"cpu": cpu_name(), "system": platform.platform(), "cores": os.cpu_count()}
+    data: dict[str, Any] = {"machine": machine, "rounds": args.rounds, "seconds": args.seconds, "results": []}
     for threads in thread_counts:
         peak = peaks.get(threads)
         print(f"\n{threads} thread(s), float32, measured peak {f'{peak:.0f} GFLOP/s' if peak else 'unknown'}")
@@ -263,13 +264,11 @@ def main() -> None:
             notes = [f"{name} did not run: {why}" for name, why in result.failures.items()]
             for note in notes + (result.disagreements() if result.losses else []):
                 print(f"  ! {note}", file=sys.stderr, flush=True)
-            results.append(as_data(result, peak))
+            data["results"].append(as_data(result, peak))
+            if args.json:  # after every case, so that an interrupted comparison leaves what it has
+                Path(args.json).write_text(json.dumps(data, indent=2), encoding="utf-8")
     if "dlc" in names:
         print("\ndlc's time includes shuffling the examples and gathering each batch; the rivals' batches lie ready.")
-    if args.json:
-        machine = {"cpu": cpu_name(), "system": platform.platform(), "cores": os.cpu_count()}
-        data = {"machine": machine, "rounds": args.rounds, "seconds": args.seconds, "results": results}
-        Path(args.json).write_text(json.dumps(data, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

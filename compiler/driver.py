@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,18 @@ def check(
     of the file's content. Without `model`, every model of the file is checked, and `checked` is the only one.
     """
     path = Path(path)
+    with deep_recursion():
+        return _check(path, model, hypers or {}, root, text, dense)
+
+
+def _check(
+    path: Path,
+    model: str | None,
+    hypers: Mapping[str, Any],
+    root: Path | None,
+    text: str | None,
+    dense: frozenset[str],
+) -> CheckResult:
     loader = Loader(root if root is not None else path.parent)
     source = loader.load(path, path.name if root is None and text is not None else str(path), text)
     findings = Findings(list(loader.found))
@@ -62,12 +76,12 @@ def check(
     names = tuple(item.name.id for item in models)
     checked: list[CheckedModel] = []
     if not findings.failed:
-        scope = _file_names(source, findings)
+        scope = file_scope(source, lambda file, names: _constants(file, names, findings))
         for definition in _chosen(models, model, source, findings):
             done = elaborate_model(
                 definition,
                 scope,
-                hypers or {},
+                hypers,
                 findings,
                 file=str(path),
                 sources=loader.sources,
@@ -92,7 +106,8 @@ def programs(
 ) -> Programs:
     """The programs that run, after all passes. Raises `DiagnosticError` where the train block is at fault."""
     try:
-        return training_programs(checked, optimizer, regularize, clip)
+        with deep_recursion():
+            return training_programs(checked, optimizer, regularize, clip)
     except DimTooLarge as error:
         message = f"{checked.name} has values too large to count: {error}"
         raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
@@ -117,17 +132,26 @@ def check_training(
     return []
 
 
-def _file_names(source: Source, findings: Findings) -> Scope:
-    """The file's scope, with its top-level constants."""
-    scope = file_scope(source)
-    e = Context("evaluation", findings)
-    Body(e, evaluate, None, None).run([item for item in source.file.items if isinstance(item, ast.Equation)], scope)
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Expressions are trees, up to 250 operators deep, in functions in layers: deeper than Python's usual limit."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 10_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _constants(source: Source, scope: Scope, findings: Findings) -> None:
+    """Gives a file's scope its top-level constants."""
+    equations = [item for item in source.file.items if isinstance(item, ast.Equation)]
+    Body(Context("evaluation", findings), evaluate, None, None).run(equations, scope)
     for name, value in scope.names.items():
         if isinstance(value, Tensor):
             message = f"{name} is a tensor: above the models stand numbers, lists and the like"
             findings.add(Diagnostic("N213", message, scope.places[name], help="write it in the model"))
             scope.names[name] = Poison()
-    return scope
 
 
 def _chosen(

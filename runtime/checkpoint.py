@@ -265,8 +265,8 @@ def fill_run(folder: Path, sources: Mapping[str, str], main: str, settings: Mapp
 def spec_copies(sources: Mapping[str, str], main: str) -> dict[str, str]:
     """Where each file of a spec goes in a run folder; the first is the one to load.
 
-    It is `spec.dl`, and imports lie beside it as they did. Where one lies outside the spec's folder (`--root`), the tree
-    goes into `sources/` as it was, and `spec.dl` is a copy for reading.
+    It is `spec.dl`, and imports lie beside it as they did. Where one lies outside the spec's folder (`--root`), the
+    tree goes into `sources/` as it was, and `spec.dl` is a copy for reading.
     """
     own = {file: text for file, text in sources.items() if not file.startswith((LIBRARY, "--set "))}
     folder = os.path.dirname(main)
@@ -275,7 +275,8 @@ def spec_copies(sources: Mapping[str, str], main: str) -> dict[str, str]:
     if all(not path.startswith("..") and path != SPEC for path in imports.values()):
         return {SPEC: own[main]} | {Path(path).as_posix(): own[file] for file, path in imports.items()}
     top = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in own])
-    tree = {Path("sources", os.path.relpath(os.path.abspath(file), top)).as_posix(): file for file in (main, *imports)}
+    whole = {file: os.path.relpath(os.path.abspath(file), top) for file in (main, *imports)}
+    tree = {Path("sources", path).as_posix(): file for file, path in whole.items()}
     return {path: own[file] for path, file in tree.items()} | {SPEC: own[main]}
 
 

@@ -70,7 +70,7 @@ class Engine(Protocol):
         ...
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
-        """The batch's contribution to the sums of one pass of the evaluation; `known` are the sums of earlier passes."""
+        """A batch's part of the sums of one pass of the evaluation; `known` are the sums of earlier passes."""
         ...
 
 

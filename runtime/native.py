@@ -1,4 +1,4 @@
-"""Generated code with its memory: parameters as arrays, programs as calls, training without Python between the steps."""
+"""Generated code with its memory: parameters as arrays, programs as calls, whole epochs as one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
-from dlc.runtime.engine import Arrays, Totals, example_count, rows_of
+from dlc.runtime.engine import Arrays, Totals, example_count, reads
 from dlc.runtime.initial import first_value
 from dlc.runtime.native import Native
 
@@ -100,14 +100,13 @@ class NativeEngine:
     def train(
         self, data: Arrays, order: NDArray[np.int64], batch: int, first: int, count: int, step: int, epoch: int
     ) -> Totals:
-        total = Totals()
-        for number in range(first, first + count):
-            rows = order[number * batch : (number + 1) * batch]
-            step += 1
-            scalars = {"t": step, "step": step, "epoch": epoch}
-            roots = self._run("train", rows_of(data, self.checked.inputs, rows), scalars, step)
-            total += Totals(float(roots["loss"]) * len(rows), float(roots["cost"]) * len(rows), len(rows))
-        return total
+        wanted = reads(self.programs.graphs["train"])
+        used = {name: array for name, array in data.items() if name in wanted}
+        try:
+            sums = self.native.train_batches(used, order, batch, first, count, step=step, epoch=epoch)
+        except CacheFolderError as problem:
+            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
+        return Totals(*sums)
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.driver import CheckResult, check
+from dlc.compiler.driver import CheckResult, check, check_training
 from dlc.compiler.program import CheckedModel
 from dlc.compiler.settings import (
     TRAIN_KEYS,
@@ -29,8 +29,8 @@ class Request:
     """What the user asked for.
 
     `hypers` are values by name; `settings` are texts of `train:` and `data:` settings (`--set batch=32`). Imports stay
-    inside `root`, data paths inside `data_root`; both are the spec's folder where nothing else is said. `data_folder` is
-    where data paths start. `dense` names one-hot inputs that come as real arrays.
+    inside `root`, data paths inside `data_root`; both are the spec's folder where nothing else is said. `data_folder`
+    is where data paths start. `dense` names one-hot inputs that come as real arrays.
     """
 
     path: Path
@@ -101,7 +101,8 @@ def _check(request: Request, model: str | None) -> CheckResult:
 
 def _which_model(request: Request, result: CheckResult) -> Diagnostic:
     if not result.models:
-        return Diagnostic("N212", f"{request.path} has no model", None, help="write `model Name:` and its equations below")
+        help = "write `model Name:` and its equations below it"
+        return Diagnostic("N212", f"{request.path} has no model", None, help=help)
     names = ", ".join(result.models)
     help = f"choose one with --model {result.models[0]}, or model={result.models[0]!r} in Python"
     return Diagnostic("N212", f"{request.path} has several models: {names}", None, help=help)
@@ -115,41 +116,22 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
     data, wrong_data = read_data(checked.data, checked.evaluate, tuple(checked.inputs), data_texts)
     found += [*wrong, *wrong_data, *disagreements(data, train)]
     if not wrong and has_loss(checked):
-        found += _training_mistakes(checked, train)
+        optimizer = train.optimizer if "optimizer" in train.places else None
+        found += check_training(checked, optimizer, train.regularize)
     if data is not None and headers:
         from dlc.runtime.data.headers import headers as header_mistakes
 
         found += header_mistakes(data, request.folder, checked.inputs, request.limit)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     # --set texts have files of their own, so that a message shows where a value comes from.
-    sources = dict(result.sources) | {f"--set {key}={text}": f"{key} = {text}" for key, text in request.settings.items()}
+    given = {f"--set {key}={text}": f"{key} = {text}" for key, text in request.settings.items()}
+    sources = {**result.sources, **given}
     return Prepared(request, found, result.models, sources, None if failed else checked, train, data)
 
 
 def has_loss(checked: CheckedModel) -> bool:
     """Whether the model can be trained: it has a loss line."""
     return any(root.startswith("loss") for root in checked.training.roots)
-
-
-def _training_mistakes(checked: CheckedModel, train: TrainSettings) -> list[Diagnostic]:
-    """What the optimizer and the regularizers have wrong, tried on one learned parameter each."""
-    from dlc.compiler.elaborate.optimizer import read_optimizer, regularization
-    from dlc.compiler.ir import Builder
-
-    learned = [p for p in checked.parameters.values() if not p.frozen]
-    weights = [p for p in learned if p.weight]
-    b = Builder()
-    try:
-        rule = read_optimizer(checked, train.optimizer if "optimizer" in train.places else None)
-        for parameter in learned[:1]:
-            gradient = b.typed("gradient", (), (("name", parameter.name),), parameter.type)
-            rule.updates(b, {parameter.name: gradient})
-        for parameter in weights[:1]:
-            leaf = b.typed("parameter", (), (("name", parameter.name),), parameter.type)
-            regularization(checked, b, train.regularize, {parameter.name: leaf})
-    except DiagnosticError as error:
-        return error.diagnostics
-    return []
 
 
 def require_loss(checked: CheckedModel) -> None:

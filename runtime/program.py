@@ -102,7 +102,7 @@ class Model:
     def loss_and_grads(
         self, *, regularized: bool = False, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any
     ) -> tuple[float, dict[str, NDArray[Any]]]:
-        """The loss and its gradient for every learned parameter; `regularized` adds the `train:` block's terms to both."""
+        """The loss and its gradient for every learned parameter; `regularized` adds the terms of `train:` to both."""
         inputs = self._checked(arrays, "backward", lengths)
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return work.engine.gradients(_only(inputs, work, "backward"), regularized)
@@ -150,7 +150,8 @@ class Model:
             splits = self.load_data().splits
             inputs = dict(splits["train"].arrays)
             measured = dict(splits["dev"].arrays) if "dev" in splits else None
-        with self.training(inputs, measured, settings, observer) as training:
+        seed = settings.seed if "seed" in given else None
+        with self.training(inputs, measured, settings, observer, seed=seed) as training:
             history = training.run()
             if settings.early_stop is not None and training.best is not None:
                 training.best.restore(training.engine)
@@ -168,10 +169,12 @@ class Model:
         observer: Observer | None = None,
         *,
         more: bool = True,
+        seed: int | None = None,
     ) -> Iterator[Training]:
         """A training on physical arrays, not yet run; what it learned is the model's when the block ends.
 
-        `more` epochs or steps than there were before, or (`more=False`) that many in all.
+        `more` epochs or steps than there were before, or (`more=False`) that many in all. `seed` orders the examples,
+        by default the model's.
         """
         with self._running(_dense(self.spec.inputs, inputs), changes=True, settings=settings) as work:
             start = work.progress
@@ -181,7 +184,7 @@ class Model:
                 work.checked,
                 work.programs,
                 settings,
-                settings.seed if "seed" in settings.places else self.seed,
+                self.seed if seed is None else seed,
                 inputs,
                 None if settings.epochs is None else settings.epochs + base[0],
                 None if settings.steps is None else settings.steps + base[1],

@@ -20,6 +20,9 @@ Argument = Node | Buffer | str
 PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 """Constants written into a kernel; others are arguments, so that a new learning rate needs no new kernel."""
 
+_USED = "m i j k l n r args first last given numbers unit sums tile tile_start terms begin end column step seed flag"
+RESERVED = BUILT_IN | frozenset(_USED.split())
+
 AT = {"real": "real_at", "truth": "real_at", "index": "int64_at", "partial": "float64_at"}
 
 
@@ -31,7 +34,7 @@ class Arguments:
     entries: list[Argument] = field(default_factory=lambda: ["m"])
     names: dict[Argument, str] = field(default_factory=lambda: {"m": "m"})
     pointers: dict[Buffer, str] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=lambda: {*RESERVED, *BUILT_IN})
+    taken: set[str] = field(default_factory=lambda: set(RESERVED))
 
     def name(self, entry: Argument, wish: str) -> str:
         """The name of an entry, which is added on first use."""
@@ -48,15 +51,15 @@ class Arguments:
     def address(self, buffer: Buffer, wish: str | None = None) -> str:
         """The address of a buffer, in bytes."""
         if buffer not in self.names:
-            base = self.fresh(wish or family(identifier(buffer.name)))
-            self.names[buffer] = self.fresh(f"{base}_start")
+            self.names[buffer] = f"{self.fresh(wish or family(identifier(buffer.name)))}_start"
+            self.taken.add(self.names[buffer])
             self.entries.append(buffer)
         return self.names[buffer]
 
     def pointer(self, buffer: Buffer) -> str:
         """A typed pointer to a buffer."""
         if buffer not in self.pointers:
-            self.pointers[buffer] = self.address(buffer).replace("_start", "")
+            self.pointers[buffer] = self.address(buffer).removesuffix("_start")
         return self.pointers[buffer]
 
     def end(self, buffer: Buffer) -> str:
@@ -85,13 +88,8 @@ class Arguments:
         return lines
 
 
-RESERVED = frozenset(
-    ["m", "i", "j", "k", "l", "n", "r", "args", "first", "last", "given", "numbers", "unit", "sums", "tile", "tile_start", "terms", "begin", "end", "column", "step", "seed", "flag"]
-)
-
-
 def family(name: str) -> str:
-    """An identifier without its indices, so that the kernels of equal layers have equal texts: `W_1` and `W_2` give `W`."""
+    """An identifier without its indices, so that the kernels of equal layers have equal texts: `W_1` gives `W`."""
     return re.sub(r"(_\d+)+$", "", name) or name
 
 
@@ -102,7 +100,9 @@ class Body:
     is read.
     """
 
-    def __init__(self, place: Mapping[Node, Buffer], names: Mapping[Node, str], dtype: str, arguments: Arguments) -> None:
+    def __init__(
+        self, place: Mapping[Node, Buffer], names: Mapping[Node, str], dtype: str, arguments: Arguments
+    ) -> None:
         self.place, self.names, self.dtype, self.arguments = place, names, dtype, arguments
         self.locals: dict[Node, str] = {}
         self.emitter = KernelEmitter()
@@ -132,7 +132,7 @@ class Body:
         raise NotSupported(f"{node.op} inside a fused loop", node)
 
     def held(self, text: str) -> str:
-        """A variable for a text that a choice would read on one side only: a loop with such a branch is not vectorised."""
+        """A variable for a text that a choice would read on one side only: such a branch keeps a loop from vectors."""
         if text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
             return text
         name = self.arguments.fresh("x")
@@ -200,7 +200,9 @@ class Body:
 
 def offset_text(point: Point, strides: tuple[int, ...]) -> str:
     """Where an element lies, counted in elements: the largest stride first."""
-    terms = sorted(((stride, index) for stride, index in zip(strides, point, strict=True) if index != "0"), key=_largest)
+    terms = sorted(
+        ((stride, index) for stride, index in zip(strides, point, strict=True) if index != "0"), key=_largest
+    )
     return " + ".join(index if stride == 1 else f"{index} * {stride}" for stride, index in terms) or "0"
 
 

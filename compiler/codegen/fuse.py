@@ -15,6 +15,7 @@ stored and read. Single numbers belong to no group: the program's body computes 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ from dlc.compiler.ops import OPS, Contraction, Elementwise, Reduction
 
 INNER = "jkl"
 """Names of the indices inside a row, outermost first; `i` is the row."""
+
+REMEMBERED = 1 << 14
+"""Answers about nodes that are kept: the same few are asked for again and again."""
 
 Domain = tuple[int | None, tuple[int, ...]]
 """Rows (None is m), and the sizes inside a row that are not 1."""
@@ -56,6 +60,7 @@ def domain_of(layout: Layout) -> Domain:
     return layout.rows, tuple(size for size in layout.inner_sizes if size != 1)
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def canonical(node: Node) -> Point:
     """The point of a member in the loops of its group: `i` for the row, `j`, `k`, `l` inside it."""
     layout = layout_of(node.type, node)
@@ -69,25 +74,24 @@ def canonical(node: Node) -> Point:
     return tuple(point)
 
 
-def reads(node: Node, point: Point | None = None) -> Iterator[tuple[Node, Point]]:
+@functools.lru_cache(maxsize=REMEMBERED)
+def reads(node: Node, point: Point | None = None) -> tuple[tuple[Node, Point], ...]:
     """The values that an elementwise, inline or reduced value reads, seen through inline values, and where."""
+    found: list[tuple[Node, Point]] = []
+    operands = node.inputs
     if isinstance(OPS[node.op], Reduction):
-        (operand,) = node.inputs
-        if role(operand) is Role.INLINE:
-            yield from reads(operand)
-        else:
-            yield operand, canonical(operand)
-        return
+        places = [canonical(operands[0])]
+    else:
+        places = operand_points(node, point or canonical(node))
     if node.op == "gather":
-        yield node.inputs[0], ("?",)
-    operands = node.inputs[1:] if node.op == "gather" else node.inputs
-    for operand, place in zip(operands, operand_points(node, point or canonical(node)), strict=False):
-        if role(operand) is Role.INLINE:
-            yield from reads(operand, place)
-        else:
-            yield operand, place
+        found.append((operands[0], ("?",)))
+        operands = operands[1:]
+    for operand, place in zip(operands, places, strict=False):
+        found += reads(operand, place) if role(operand) is Role.INLINE else [(operand, place)]
+    return tuple(found)
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def costly(node: Node) -> bool:
     """Whether storing the value and reading it is cheaper than computing it again."""
     op = OPS[node.op]
@@ -215,7 +219,9 @@ class Fusion:
         mine = set(self.bound(node))
         for group in self.groups:
             if group.domain == domain and group.kind in ("contraction", "rows") and self.allowed(node, group):
-                theirs = {value for member in group.members if member is not group.anchor for value in self.bound(member)}
+                theirs = {
+                    value for member in group.members if member is not group.anchor for value in self.bound(member)
+                }
                 if mine & theirs:
                     return group
         return None
@@ -241,7 +247,9 @@ class Fusion:
             if self.home.get(value) is group:
                 if point != canonical(value):
                     return False
-            elif any(other is group or depends(other, group) for other in self.groups_of(value)) or (value not in self.home and role(value) is Role.COMPUTED and not self.allowed(value, group)):
+            elif any(other is group or depends(other, group) for other in self.groups_of(value)) or (
+                value not in self.home and role(value) is Role.COMPUTED and not self.allowed(value, group)
+            ):
                 return False
         return True
 

@@ -142,7 +142,9 @@ class KernelWriter:
         assert self.product is not None
         side = "left" if operand is self.product.left else "right"
         start = self.arguments.address(self.place[operand.base], side)
-        offset = offset_text(tuple(index for index, _ in terms), tuple(stride * self.target.item for _, stride in terms))
+        offset = offset_text(
+            tuple(index for index, _ in terms), tuple(stride * self.target.item for _, stride in terms)
+        )
         return start if offset == "0" else f"{start} + {offset}"
 
     def element(self, operand: Strided, offset: str) -> str:
@@ -310,4 +312,3 @@ class KernelWriter:
         end = f"{self.arguments.address(made)} + begin * {to_row * item}"
         rows = "m" if given.layout.rows is None else str(given.layout.rows)
         return [*self.block(), f"{name}({start}, {end}, {rows}, end - begin)"]
-

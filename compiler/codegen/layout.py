@@ -11,6 +11,7 @@ example exist, so that a tile may overhang.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from dlc.compiler.dims import Dim, TensorType
@@ -117,7 +118,11 @@ def is_scalar(type: TensorType) -> bool:
 def layout_of(type: TensorType, node: Node | None = None) -> Layout:
     """The layout of every tensor of that type."""
     sizes = sizes_of(type, node)
-    row_axis = _row_axis(sizes, node)
+    return _laid_out(sizes, _row_axis(sizes, node))
+
+
+@functools.cache
+def _laid_out(sizes: tuple[int | None, ...], row_axis: int | None) -> Layout:
     inner = tuple(axis for axis in range(len(sizes)) if axis != row_axis)
     strides = [0] * len(sizes)
     width = 1

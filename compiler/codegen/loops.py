@@ -120,9 +120,7 @@ class Loops:
             if node not in reductions and kept:
                 lines += self.define(node)
         for node, name in reductions.items():
-            lines += self.body.statement(
-                lambda node=node, name=name: self.add(node, name, self.operand(node), emitter)
-            )
+            lines += self.added(node, name, emitter)
         for node in nodes:
             lines += self.stored(node) if node not in reductions else []
         return lines
@@ -153,16 +151,16 @@ class Loops:
         return lines
 
     def stored(self, node: Node) -> list[str]:
-        point = canonical(node)
-        return [
-            line
-            for buffer in self.stores.get(node, ())
-            for line in self.body.statement(lambda buffer=buffer: self.body.store(buffer, point, self.body.value(node, point)))
-        ]
+        return [line for buffer in self.stores.get(node, ()) for line in self.written(node, buffer)]
 
-    def operand(self, node: Node) -> str:
+    def written(self, node: Node, buffer: Buffer) -> list[str]:
+        point = canonical(node)
+        return self.body.statement(lambda: self.body.store(buffer, point, self.body.value(node, point)))
+
+    def added(self, node: Node, total: str, emitter: KernelEmitter) -> list[str]:
+        """An element added to a reduction."""
         (value,) = node.inputs
-        return self.body.value(value, canonical(value))
+        return self.body.statement(lambda: self.add(node, total, self.body.value(value, canonical(value)), emitter))
 
     def add(self, node: Node, total: str, element: str, emitter: KernelEmitter) -> str:
         return f"{total} = {bare(_reduction(node).combine(emitter, total, element))}"

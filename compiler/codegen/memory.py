@@ -26,12 +26,10 @@ BOUND = frozenset({"input", "parameter", "state", "gradient", "scalar"})
 """Leaves that lie in memory; a `scalar` does where it is a tensor (the total of an earlier pass over the data)."""
 
 
-
-
 @dataclass(eq=False)
 class Buffer:
-    """A piece of memory. `kind` is `real`, `index` (int64), `truth` (a real 0 or 1) or `partial` (float64, one for each unit of
-    a kernel)."""
+    """A piece of memory. `kind` is `real`, `index` (int64), `truth` (a real 0 or 1) or `partial` (float64, one for each
+    unit of a kernel)."""
 
     name: str
     part: str
@@ -43,9 +41,9 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Persistent:
-    """The persistent part. `numbers` are slots of eight bytes by name: `t` and other scalars and `result loss` are float64,
-    `input X` is the address of an input (in the transient part, or in a data set's own memory). `tensors` are the
-    buffers by role and name."""
+    """The persistent part. `numbers` are slots of eight bytes by name: `t` and other scalars and `result loss` are
+    float64, `input X` is the address of an input (in the transient part, or in a data set's own memory). `tensors` are
+    the buffers by role and name."""
 
     numbers: Mapping[str, int]
     tensors: Mapping[tuple[str, str], Buffer]
@@ -215,7 +213,9 @@ def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Bu
         if value not in place or place[value].part != "transient" or value.op in ("input", "scalar"):
             continue
         mine, theirs = place[node], place[value]
-        same = own and group.kind in ("rows", "contraction") and mine.layout == theirs.layout and mine.kind == theirs.kind
+        same = (
+            own and group.kind in ("rows", "contraction") and mine.layout == theirs.layout and mine.kind == theirs.kind
+        )
         before = uses[member] < times[node]
         if same and (before or (uses[member] == times[node] and loop_of(member) == loop_of(node))):
             found[value] = None

@@ -7,7 +7,7 @@ a hash of its content, so that a kernel is compiled once however many programs a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
@@ -126,9 +126,7 @@ def write_module(
 def place_of(buffer: Buffer) -> Place:
     assert buffer.layout is not None
     offset = buffer.offset
-    return Place(
-        buffer.part, buffer.kind, offset.fixed, offset.per_example, buffer.layout.sizes, buffer.layout.strides
-    )
+    return Place(buffer.part, buffer.kind, offset.fixed, offset.per_example, buffer.layout.sizes, buffer.layout.strides)
 
 
 class _Kernels:
@@ -180,7 +178,7 @@ def kernel_name(group: Group) -> str:
     return identifier("_".join([*shown, *map(str, sizes_of_group(group))]))
 
 
-def sizes_of_group(group: Group) -> list[int | str]:
+def sizes_of_group(group: Group) -> Sequence[int | str]:
     rows, inner = group.domain
     if group.kind == "contraction" and group.anchor is not None:
         depth = sizes_of(group.anchor.inputs[0].type)[-1]
@@ -205,7 +203,7 @@ def header_text(target: Target) -> str:
     suffix = "" if tile == "tile" else "_plain"
     lines = [
         "import numpy as np",
-        "from numpy import ceil, floor, float64, int64, isnan, sign, sqrt",
+        "from numpy import ceil, floor, float64, isnan, sign, sqrt",
         f"from numpy import {target.dtype} as real",
         "",
     ]
@@ -244,13 +242,19 @@ def docstring(
     lines += [comment(note) for note in notes]
     rows = [(kind, key, shared.types[kind, key], buffer) for (kind, key), buffer in shared.tensors.items()]
     if rows:
-        lines.append("Tensors (offsets in bytes in the persistent part; a matrix is stored by columns, see row length):")
+        lines.append(
+            "Tensors (offsets in bytes in the persistent part; a matrix is stored by columns, see row length):"
+        )
         lines.append("")
         for kind, key, type, buffer in rows:
             length = buffer.layout.row_length if buffer.layout is not None else 1
-            lines.append(comment(f"    {key:<24} {kind:<10} {type!s:<16} at {buffer.offset.fixed:<10} row length {length}"))
+            lines.append(
+                comment(f"    {key:<24} {kind:<10} {type!s:<16} at {buffer.offset.fixed:<10} row length {length}")
+            )
         lines.append("")
-    lines.append("Programs, called with the addresses of the two parts, the number of examples and a pool of threads (or 0):")
+    lines.append(
+        "Programs, called with the addresses of the two parts, the number of examples and a pool of threads (or 0):"
+    )
     lines.append("")
     lines += [f"    {title:<10} {TITLES.get(title, '')}" for title in programs]
     text = "\n".join(line.replace("\\", "/").replace('"""', "'''").rstrip() for line in lines)

@@ -73,7 +73,8 @@ class Product:
 def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
     if len(operand.strides) == 1:
         return 0, operand.strides[0]
-    return operand.strides if is_left else (operand.strides[1], operand.strides[0])
+    first, second = operand.strides
+    return (first, second) if is_left else (second, first)
 
 
 def product_of(node: Node, at_hand: object = ()) -> Product:

@@ -19,7 +19,7 @@ from dlc.compiler.codegen.work import product_of_group, units_of
 from dlc.compiler.dims import Dim
 from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.ops import OPS, Elementwise, Movement
+from dlc.compiler.ops import OPS, Elementwise, Movement, Reduction
 
 WORTH_THREADS = 200_000
 """Multiplications (about 3 microseconds of them) from which on a kernel is shared out among threads."""
@@ -125,9 +125,7 @@ class ProgramWriter:
         """A root that could not be written where it belongs while others still read the old value."""
         group = Group("rows", domain_of(layout_of(node.type, node)))
         units = units_of(group, self.target.cpu, self.target.dtype)
-        writer = KernelWriter(
-            group, self.plan.place, [(node, buffer)], {}, self.names, self.target, units, None
-        )
+        writer = KernelWriter(group, self.plan.place, [(node, buffer)], {}, self.names, self.target, units, None)
         self.units[group] = units
         return self.called(group, writer.write(), [])
 
@@ -160,8 +158,8 @@ class ProgramWriter:
         op = OPS[node.op]
         name = self.fresh(self.names[node])
         parts = f"float64_at({self.used[self.plan.partials[node]]})[unit]"
-        if isinstance(op, Elementwise) or not hasattr(op, "combine"):
-            self.lines.append(f"{name} = {parts.replace('unit', '0')}")
+        if not isinstance(op, Reduction):  # a product of two vectors: one unit
+            self.lines.append(f"{name} = {parts.replace('[unit]', '[0]')}")
         else:
             emitter = ScalarEmitter()
             self.lines.append(f"{name} = {op.identity(emitter)}")
@@ -174,7 +172,9 @@ class ProgramWriter:
         named = dict(self.graph.name_of())
         for node in self.settled.stored:
             named.setdefault(node, self.names[node])
-        updates = {node: root.partition(".")[2] for root, node in self.made.in_place.items() if root.startswith("update.")}
+        updates = {
+            node: root.partition(".")[2] for root, node in self.made.in_place.items() if root.startswith("update.")
+        }
         shown = [node for node in group.members if node in named or node in stored]
         return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals]]
 
@@ -251,7 +251,11 @@ def names_of(graph: Graph) -> dict[Node, str]:
     names: dict[Node, str] = {}
     taken: set[str] = set(RESERVED)
     for node in graph.nodes:
-        wish = given.get(node) or node.attr("name") or (f"new_{roots[node]}" if node in roots else WORDS.get(node.op, node.op))
+        wish = (
+            given.get(node)
+            or node.attr("name")
+            or (f"new_{roots[node]}" if node in roots else WORDS.get(node.op, node.op))
+        )
         names[node] = identifier(str(wish), taken)
         taken.add(names[node])
     return names

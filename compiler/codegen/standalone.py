@@ -23,11 +23,11 @@ class Model(Arena):
     """The model: {programs}.
 
     model = Model(threads=1)
-    model.parameters["…"][...] = …          arrays in the declared shape, views: write into them
+    model.parameters[name][...] = values    arrays in the declared shape, views: write into them
     results = model.run("forward", inputs, m)
 
     Inputs are physical arrays: examples first. `run` gives what a program results in, by name; `update` and `train`
-    change parameters and states in place. Scalars such as `t` are given as run(…, scalars={{"t": 1}}).
+    change parameters and states in place. Scalars such as `t` are given as run(title, inputs, m, scalars={{"t": 1}}).
     """
 
     def __init__(self, threads=1, seed=0):
@@ -55,9 +55,10 @@ def standalone_text(module: Module) -> str:
     above = dict.fromkeys(line for piece in module.kernels.values() for line in piece.above)
     pieces = [piece.text for piece in [*module.kernels.values(), *module.programs.values()]]
     api = API.format(
-        programs=", ".join(module.programs), addresses=", ".join(f'"{title}": {title}.address' for title in module.programs)
+        programs=", ".join(module.programs),
+        addresses=", ".join(f'"{title}": {title}.address' for title in module.programs),
     )
-    tables = f"TABLES = {ascii(module.tables)}\n"
+    tables = f"TABLES = {module.tables!a}\n"
     parts = [
         module.opening, "\n".join([*first, "", *rest]) + "\n", *sections, names, "\n".join(above), *pieces, tables, api,
     ]  # fmt: skip

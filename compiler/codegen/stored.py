@@ -7,10 +7,11 @@ loop of the same one, gets room in memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.fuse import Domain, Fusion, Group, canonical, costly, domain_of, reads
+from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
 from dlc.compiler.codegen.layout import is_scalar, layout_of
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
@@ -162,6 +163,7 @@ def scalar_groups(group: Group, fusion: Fusion) -> set[Group]:
 # --- loops inside a row ----------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def inner_of(node: Node) -> tuple[int, ...]:
     """The sizes inside a row, without those of 1; empty for one number a row."""
     return domain_of(layout_of(node.type, node))[1]

@@ -10,6 +10,7 @@ A *point* is one index text for each axis of a value: ("j", "i") is element (j, 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from enum import Enum
 
@@ -32,6 +33,7 @@ class Role(Enum):
     CONTRACTED = "contracted"
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def role(node: Node) -> Role:
     """The part a value plays. Raises `NotSupported` for what cannot be compiled yet."""
     op = OPS[node.op]

@@ -11,6 +11,7 @@ from dlc.compiler.diagnostics import Edit
 from dlc.compiler.dims import Dim
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.text import fill, written
 from dlc.compiler.elaborate.values import Declared, Tensor
 from dlc.compiler.ir import Node
 from dlc.grammar import ast
@@ -36,15 +37,33 @@ def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
     wanted, (first, last) = right.type.axes[0].size, left.type.sizes
     if first == wanted and last != wanted:
         return _transposed(declared, scope)
-    item = declared.items[1]
-    text = _spelled(item, wanted, scope)
-    if text is None:
+    return _respelled(declared, 1, wanted, left.type.sizes, scope)
+
+
+def for_elementwise(operands: Sequence[Tensor], places: Sequence[tuple[int, int | None]], scope: Scope) -> Advice:
+    """Advice for `W @ A + b` whose sizes differ in one axis: a parameter is given the other side's size."""
+    for number, axis in places:
+        this, other = operands[number], operands[1 - number]
+        declared = this.declared
+        if axis is None or declared is None or this.node.op != "parameter" or axis >= len(declared.items):
+            continue
+        advice = _respelled(declared, axis, other.type.axes[axis].size, this.type.sizes, scope)
+        if advice.help is not None:
+            return advice
+    return Advice()
+
+
+def _respelled(declared: Declared, axis: int, wanted: Dim, sizes: Sequence[Dim], scope: Scope) -> Advice:
+    """Another size on one axis of a declaration, written in the manner of the item that stands there."""
+    item = declared.items[axis]
+    spelled = _spelled(item, wanted, scope)
+    if spelled is None:
         return Advice()
     place = item.span
     return Advice(
-        _law(declared, text, first, wanted, scope),
-        f"write {text} in place of {unparse(item)} at {place.line}:{place.column}",
-        (Edit(place, text),),
+        _law(declared, axis, spelled, [wanted if i == axis else size for i, size in enumerate(sizes)], scope),
+        f"write {spelled[0]} in place of {unparse(item)} at {place.line}:{place.column}",
+        (Edit(place, spelled[0]),),
     )
 
 
@@ -52,40 +71,65 @@ def _transposed(declared: Declared, scope: Scope) -> Advice:
     """`W[l] : (n[l-1], n[l])`: rows and columns are swapped."""
     (a, b), place = declared.items, declared.span
     swapped = f"({unparse(b)}, {unparse(a)})"
+    family, _, index = declared.name.partition("[")
+    here = f"{declared.name} : ({written(b, scope)}, {written(a, scope)})"
+    law = f"{family}[l] : {swapped},  so {here}" if index and here != f"{declared.name} : {swapped}" else here
     return Advice(
-        f"{declared.name} : {swapped}: as many rows as the result, as many columns as what it multiplies",
+        f"{law}: as many rows as the result, as many columns as what it multiplies",
         f"rows and columns of {declared.name} are swapped: write {swapped} at {place.line}:{place.column}",
         (Edit(place, swapped),),
     )
 
 
-def _spelled(item: ast.Expr, wanted: Dim, scope: Scope) -> str | None:
-    """How the wanted size is written in the manner of the item that is wrong: `n[1]` beside `n[0]`, else a number."""
+def _spelled(item: ast.Expr, wanted: Dim, scope: Scope) -> tuple[str, str] | None:
+    """How the wanted size is written in the manner of the item that is wrong, in general and in this round of the
+    loop: `n[l-1]` and `n[1]` beside `n[l]`; a number beside a number."""
     value = wanted.constant
     if not isinstance(value, int):
         return None
     if isinstance(item, ast.Number):
-        return str(value)
-    if isinstance(item, ast.Index) and isinstance(item.base, ast.Name):
-        sizes = scope.find(item.base.id)
-        if isinstance(sizes, list) and value in sizes and all(isinstance(i, ast.Number) for i in item.indices):
-            return f"{item.base.id}[{sizes.index(value)}]"
-    return None
+        return str(value), str(value)
+    if not isinstance(item, ast.Index) or not isinstance(item.base, ast.Name) or len(item.indices) != 1:
+        return None
+    name, index = item.base.id, item.indices[0]
+    sizes, now = scope.find(name), fill(index, scope.indices)
+    places = [i for i, size in enumerate(sizes) if size == value] if isinstance(sizes, list) else []
+    if not places or not isinstance(now, ast.Number):
+        return None
+    best = min(places, key=lambda i: abs(i - now.value))
+    return f"{name}[{_counted(index, best, scope)}]", f"{name}[{best}]"
 
 
-def _law(declared: Declared, text: str, first: Dim, wanted: Dim, scope: Scope) -> str:
+def _counted(index: ast.Expr, value: int, scope: Scope) -> str:
+    """The index `value` in the manner of `index`: `l-1` where that counts from the loop's l."""
+    variable = index.left if isinstance(index, ast.Binary) else index
+    if isinstance(variable, ast.Name) and variable.id in scope.indices:
+        step = value - scope.indices[variable.id]
+        return f"{variable.id}{step:+d}" if step else variable.id
+    return str(value)
+
+
+def _law(declared: Declared, axis: int, spelled: tuple[str, str], sizes: Sequence[Dim], scope: Scope) -> str:
     """`W[l] : (n[l], n[l-1]),  so W[2] : (n[2], n[1]) = (16, 32)`."""
-    head = unparse(declared.items[0])
-    fixed = f"{declared.name} : ({head}, {text}) = ({first}, {wanted})"
-    family, _, index = declared.name.partition("[")
-    name, _, place = head.partition("[")
-    follows = index and place == index and text == f"{name}[{_before(index)}]"
-    return f"{family}[l] : ({name}[l], {name}[l-1]),  so {fixed}" if follows else fixed
+    general = [unparse(item) for item in declared.items]
+    here = [written(item, scope) for item in declared.items]
+    general[axis], here[axis] = spelled
+    fixed = f"{declared.name} : ({', '.join(here)}) = ({', '.join(map(str, sizes))})"
+    if general != here:
+        family = declared.rule.partition(" :")[0]
+        return f"{family} : ({', '.join(general)}),  so {fixed}"
+    law = _course(declared.name, here)
+    return f"{law},  so {fixed}" if law else fixed
 
 
-def _before(index: str) -> str:
-    number = index.rstrip("]")
-    return str(int(number) - 1) if number.isdigit() else ""
+def _course(name: str, sizes: Sequence[str]) -> str | None:
+    """`W[l] : (n[l], n[l-1])` where `W[2] : (n[2], n[1])` is an instance of it."""
+    family, _, index = name.rstrip("]").partition("[")
+    if not index.isdigit() or len(sizes) != 2:
+        return None
+    base = sizes[0].partition("[")[0]
+    follows = list(sizes) == [f"{base}[{index}]", f"{base}[{int(index) - 1}]"]
+    return f"{family}[l] : ({base}[l], {base}[l-1])" if follows else None
 
 
 CROSSED = {

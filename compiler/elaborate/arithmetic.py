@@ -10,9 +10,10 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Edit
 from dlc.compiler.dims import Dim, Facts, Relation, Truth, ceildiv, decide, floordiv, is_integer, mod, quotient
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Tensor, describe
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -140,7 +141,7 @@ def _class_numbers(expr: ast.Binary, side: ast.Expr, value: Tensor, scope: Scope
         "N214",
         f"{text} holds class numbers, which name things: `@` would multiply by them as if they were amounts",
         side.span,
-        label=f"{value.type}, numbers from 0 to {value.type.classes} - 1",
+        label=f"{value.type}, numbers from 0 to {value.type.classes - 1 if value.type.classes is not None else 0}",
         related=[(f"{declared.name} : index({value.type.classes})", declared.span)] if declared is not None else [],
         rule=f"E : (n, V),  E @ one_hot({text}) : (n, m) takes the columns of E",
         help=f"write one_hot({text})",

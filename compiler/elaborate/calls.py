@@ -9,18 +9,19 @@ from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS, read_over
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
 from dlc.compiler.elaborate.report import LIBRARY, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, bind_pattern
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Over, Primitive, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
-DEEPEST = 60
+DEEPEST = 30
 """Functions and layers nested deeper than this call themselves."""
 STEPS_OF_A_LAYER = 100
 Eval = Callable[[Context, ast.Expr, Scope], Any]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import Dim, TensorType
-from dlc.compiler.elaborate.advice import for_product
+from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.ops import ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
-from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
-
 
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
@@ -41,10 +40,11 @@ class PendingInitial:
 class Context:
     """One program of a model while it is elaborated.
 
-    `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `ambient`
-    holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given
-    it; `lines` is what `show` prints, kept in training mode only; `dense` names the one-hot inputs that come as real arrays. `known` gives for the value of an optional input
-    whether it is known (0 or 1), and `asked` are the values of which the program asked that.
+    `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `lines` is
+    what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
+    known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
+    (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
+    one-hot inputs that come as real arrays.
     """
 
     mode: str
@@ -69,6 +69,7 @@ class Context:
     draw_shape: TensorType | None = None
     draw_name: str = ""
     draws: int = 0
+    drawn: dict[str, int] = field(default_factory=dict)
     depth: int = 0
     rounds: int = 0
     steps: int = 0
@@ -97,6 +98,7 @@ class Context:
         """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
         texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
         texts += ["this"] * (len(operands) - len(texts))
+        error = self._of_target(error, operands)
         related: list[Related] = []
         for number, axis in error.operands:
             declared = operands[number].declared if number < len(operands) else None
@@ -114,12 +116,32 @@ class Context:
             help=error.help.format(*texts) if error.help else None,
         )
         diagnostic = replace(problem.diagnostic, related=tuple(dict.fromkeys(related)))
-        if error.code == "D101" and len(operands) == 2:
-            advice = for_product(operands, scope)
+        if error.code in ("D101", "D102") and len(operands) == 2:
+            product = error.code == "D101"
+            advice = for_product(operands, scope) if product else for_elementwise(operands, error.operands, scope)
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )
         return Stop(diagnostic)
+
+    def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:
+        """A target's axis of size 1 is written 1 and does not broadcast all the same."""
+        if error.code != "D105":
+            return error
+        for number, operand in enumerate(operands):
+            node = operand.node
+            while node.op in ("rename", "real", "one_hot", "select") and node.inputs:
+                node = node.inputs[0] if node.op != "select" else node.inputs[1]
+            declaration = self.inputs.get(str(node.attr("name"))) if node.op == "input" else None
+            if declaration is not None and declaration.role == "target":
+                types = " against ".join(str(each.type) for each in operands)
+                message = f"{{{number}}} is a target, and a target does not broadcast: {types}"
+                rule = "a prediction and its target have equal shapes; nothing broadcasts"
+                turned = len(operands) == 2 and operands[0].type.sizes == operands[1].type.sizes[::-1]
+                sizes = ", ".join(map(str, operand.type.sizes[::-1]))
+                help = f"the examples stand in columns: declare {declaration.name} : ({sizes})" if turned else None
+                return ShapeError(error.code, message, error.operands, rule=rule, help=help)
+        return error
 
     def work(self, first: int) -> Dim:
         """The floating-point operations of the nodes made since the builder had `first` of them."""
@@ -171,39 +193,3 @@ def _operand_types(code: str, operands: Sequence[Tensor]) -> str | None:
         return str(operands[0].type) if operands else None
     sign = "@" if code == "D101" else "against"
     return f"{operands[0].type} {sign} {operands[1].type}"
-
-
-def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
-    """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
-    filled = fill(expr, scope.indices)
-    single = isinstance(filled, ast.Shape) and len(filled.items) == 1
-    text = f"({unparse(filled.items[0])})" if single else unparse(filled)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def fill(expr: Any, indices: dict[str, int]) -> Any:
-    """The expression with loop indices replaced by their values, and sums of numbers computed."""
-    if isinstance(expr, ast.Name):
-        if expr.id not in indices:
-            return expr
-        value = indices[expr.id]
-        return ast.Number(value=value, text=str(value), span=expr.span)
-    if isinstance(expr, tuple):
-        return tuple(fill(item, indices) for item in expr)
-    if isinstance(expr, ast.Argument):
-        return replace(expr, value=fill(expr.value, indices))
-    if isinstance(expr, ast.Attribute):
-        return replace(expr, base=fill(expr.base, indices))
-    if not isinstance(expr, ast.Tree) or not indices:
-        return expr
-    changed = {
-        f.name: fill(getattr(expr, f.name), indices)
-        for f in fields(expr)
-        if f.name not in ("span", "op", "text", "name")
-    }
-    result = replace(expr, **changed)
-    match result:
-        case ast.Binary(op="+" | "-" as op, left=ast.Number(value=int(a)), right=ast.Number(value=int(b))):
-            value = a + b if op == "+" else a - b
-            return ast.Number(value=value, text=str(value), span=result.span)
-    return result

@@ -8,11 +8,12 @@ from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
 from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
 from dlc.compiler.elaborate.calls import apply_value, call
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
     Declared,
     Family,
@@ -134,6 +135,8 @@ def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
     if expr.op == "not":
         if isinstance(value, bool):
             return not value
+        if not isinstance(value, Tensor):
+            raise stop("N214", f"`not` turns a condition round, and this is {describe(value)}", expr.operand.span)
         return e.op("not", [Tensor(e.node(value, expr.operand.span))], [expr.operand], expr.span, scope)
     if is_number(value):
         return -value
@@ -160,9 +163,18 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
 
 
 def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
-    base = evaluate(e, expr.base, scope)
     indices = tuple(to_int(evaluate(e, index, scope), index.span, "an index") for index in expr.indices)
     text = written(expr, scope)
+    if isinstance(expr.base, ast.Name) and scope.find(expr.base.id) is None and not _misspelt(e, expr.base, scope):
+        if e.findings.told("N207", expr.span):
+            raise Poisoned
+        raise stop(
+            "N207",
+            f"{text} is not defined here: no {expr.base.id}[…] stands above",
+            expr.span,
+            help=f"begin the family before it is used: {text} = …",
+        )
+    base = evaluate(e, expr.base, scope)
     if isinstance(base, Family):
         value = base.members.get(indices)
         if value is None:
@@ -184,6 +196,10 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
             base = base[index]
         return base
     raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span)
+
+
+def _misspelt(e: Context, name: ast.Name, scope: Scope) -> bool:
+    return name.id in PRIMITIVES or e.findings.suggestion(name.id, scope.known()) is not None
 
 
 def _no_member(base: Family, indices: tuple[int, ...], expr: ast.Index, text: str) -> Exception:

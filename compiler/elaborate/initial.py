@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context, PendingInitial
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
@@ -59,7 +60,9 @@ def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[s
         )
     for target, span in e.frozen:
         if not any(_covers(target, name) for name in result):
-            findings.add(Diagnostic("N201", f"no parameter is called {target}", span))
+            near = did_you_mean(target, [*result, *{name.rpartition(".")[0] for name in result}])
+            help = f"did you mean {near}?" if near else None
+            findings.add(Diagnostic("N201", f"no parameter is called {target}", span, help=help))
     return result
 
 
@@ -100,7 +103,7 @@ def _initial(
         node = fit(e, value, old, pending.name, expr.span).node
         _stands_alone(node, pending.name, expr)
     except Stop as mistake:
-        findings.add(_explained(mistake.diagnostic, fan))
+        findings.add(_explained(mistake.diagnostic, pending.name, fan))
         return None
     except Poisoned:
         return None
@@ -120,13 +123,14 @@ def _stands_alone(node: Node, name: str, expr: ast.Expr) -> None:
             )
 
 
-def _explained(diagnostic: Diagnostic, fan: tuple[int, int] | None) -> Diagnostic:
+def _explained(diagnostic: Diagnostic, name: str, fan: tuple[int, int] | None) -> Diagnostic:
     """`he` on a tensor that no contraction uses has no fan-in."""
     if fan is None and diagnostic.code == "N201" and "fan_" in diagnostic.message:
         return Diagnostic(
             "N208",
-            "this initializer needs a fan-in, and no contraction uses the parameter",
+            f"this initializer needs a fan-in, and no `@` uses {name} itself",
             diagnostic.span,
-            help="give it normal(0, 0.01) or zeros",
+            rule="fan_in is the number of products that one output sums: the columns of W in W @ A",
+            help="write normal(0, 0.01), or zeros",
         )
     return diagnostic

@@ -7,7 +7,7 @@ that a check pays for what a file uses.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -208,11 +208,13 @@ class Loader:
                     )
 
 
-def file_scope(source: Source, seen: Sequence[Path] = ()) -> Scope:
-    """The names a file's definitions see: its own, then its imports', then the library's."""
+def file_scope(source: Source, constants: Callable[[Source, Scope], None], seen: Sequence[Path] = ()) -> Scope:
+    """The names a file's definitions see: its own, then its imports', then the library's. `constants` gives a file's
+    scope the values of its top-level equations."""
     scope = Scope(kind="file")
     cache: dict[str, Any] = {}
-    imported = [file_scope(other, [*seen, source.path]) for _, other in source.imports if other.path not in seen]
+    inner = [*seen, source.path]
+    imported = [file_scope(other, constants, inner) for _, other in source.imports if other.path not in inner]
 
     def lookup(name: str) -> Any:
         if name not in cache:
@@ -230,4 +232,5 @@ def file_scope(source: Source, seen: Sequence[Path] = ()) -> Scope:
         return library_scope().find(name)
 
     scope.lookup = lookup
+    constants(source, scope)
     return scope

@@ -8,9 +8,9 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import Axis, Dim, Symbol, TensorType
-from dlc.compiler.elaborate.arithmetic import to_dim, to_int
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.elaborate.arithmetic import to_dim
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
@@ -19,6 +19,7 @@ from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import is_batch, shape_axes
 from dlc.compiler.elaborate.statements import Body
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
@@ -131,7 +132,7 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
         case ast.Hyper():
             _hyper(body, statement, scope)
         case ast.DimDecl():
-            _dim(body, statement, scope)
+            raise stop("U901", "dimensions known only at run time, other than m, are not supported yet", statement.span)
         case ast.Declaration():
             for target in statement.targets:
                 _input(body, statement, target, scope)
@@ -182,14 +183,6 @@ def _same_kind(a: Any, b: Any) -> bool:
     return all(numbers)
 
 
-def _dim(body: Body, statement: ast.DimDecl, scope: Scope) -> None:
-    upper = None
-    if statement.bound is not None:
-        upper = to_int(body.evaluate(statement.bound, scope), statement.bound.span, "the bound")
-    for name in statement.names:
-        body.define(name, Dim.symbol(Symbol(name.id, "runtime", upper=upper)), scope)
-
-
 def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
     """`input X : (64, m)`: a leaf; a one-hot one is the one-hot columns of class indices."""
     e = body.e
@@ -204,6 +197,8 @@ def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scop
             help=f"write `{statement.kind} {name} : (n_x, m)`",
         )
     axes = shape_axes(e, statement.shape, scope, body.evaluate)
+    if statement.kind == "target":  # a target's axes never broadcast
+        axes = [replace(axis, one=False) for axis in axes]
     type = TensorType(tuple(axes))
     one_hot, optional, classes = _qualifiers(body, statement, scope)
     declared = Declared(
@@ -344,7 +339,7 @@ def _called(expr: ast.Expr) -> str | None:
 
 def _output(body: Body, statement: ast.Output, scope: Scope) -> None:
     value = body.evaluate(statement.value, scope)
-    name = statement.name.id if statement.name is not None else unparse(statement.value)
+    name = statement.name.id if statement.name is not None else written(statement.value, scope)
     if not isinstance(statement.value, (ast.Name, ast.Index)) and statement.name is None:
         raise stop("N213", "this output needs a name", statement.value.span, help="write `output name = …`")
     tensor = body.e.real(value, statement.value.span)
@@ -387,4 +382,4 @@ def _unknown_hypers(definition: ast.Definition, given: Mapping[str, Any], e: Con
             )
 
 
-__all__ = ["Axis", "Poisoned", "Stop", "elaborate_model", "execute_in_model"]
+__all__ = ["elaborate_model", "execute_in_model"]

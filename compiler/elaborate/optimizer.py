@@ -14,12 +14,13 @@ from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, TensorType, scalar
 from dlc.compiler.elaborate.calls import bind_parameter, call_function, make_instance
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import standard_names
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.statements import Body, fit
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Function, Instance, Layer, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.passes.erase import plain_type

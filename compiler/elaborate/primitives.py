@@ -13,11 +13,12 @@ from typing import Any
 
 from dlc.compiler.dims import Axis, Dim, TensorType
 from dlc.compiler.elaborate.arithmetic import is_number, round_number, simplest, to_int
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, shape_axes
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Over, Range, Tensor, describe
 from dlc.grammar import ast
 from dlc.grammar.span import Span

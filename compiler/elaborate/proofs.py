@@ -39,12 +39,16 @@ def same_in_all(programs: Mapping[str, Context], findings: Findings) -> None:
     for name, node in training.names.items():
         theirs = evaluation.names.get(name)
         if theirs is not None and same_sizes(node.type, theirs.type) is not None:
+            first, second = training.parameters.get(name), evaluation.parameters.get(name)
+            place = first.place if first is not None else node.span
+            elsewhere = second.place if second is not None else theirs.span
             findings.add(
                 Diagnostic(
                     "D116",
                     f"{name} is {node.type} while training and {theirs.type} otherwise",
-                    node.span,
-                    related=(Related(f"{theirs.type} here", theirs.span),) if theirs.span is not None else (),
+                    place,
+                    label=str(node.type),
+                    related=(Related(f"{theirs.type} here", elsewhere),) if elsewhere is not None else (),
                     rule="a name that both branches define has the same shape in both",
                 )
             )

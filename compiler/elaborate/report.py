@@ -110,4 +110,3 @@ class Findings:
     @property
     def failed(self) -> bool:
         return any(d.severity == "error" for d in self.found)
-

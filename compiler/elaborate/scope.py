@@ -82,6 +82,11 @@ class Scope:
         """The name as checkpoints and messages give it."""
         return f"{self.path}.{name}" if self.path else name
 
+    @property
+    def layer(self) -> str:
+        """The kind of the layer whose text this is; empty in a model."""
+        return self.instance.layer.definition.name.id if self.instance is not None else ""
+
     def number(self, kind: str) -> int:
         """The next number for an unnamed instance of this kind."""
         self.counts[kind] = self.counts.get(kind, 0) + 1

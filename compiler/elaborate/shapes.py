@@ -11,9 +11,10 @@ from typing import Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import Axis, Dim, Symbol, TensorType, Truth, equal, positive, solve
 from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
-from dlc.compiler.elaborate.context import Context, written
+from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Tensor, describe
 from dlc.compiler.program import M
 from dlc.grammar import ast
@@ -52,7 +53,8 @@ def shape_axes(
 def _holdable(axes: Sequence[Axis], span: Span) -> None:
     values = math.prod(int(axis.size.constant or 1) for axis in axes)
     if values > MOST_VALUES:
-        raise stop("D118", f"a tensor of {float(values):.0e} values is more than any machine can hold", span)
+        about = len(str(values)) - 1
+        raise stop("D118", f"a tensor of about 10^{about} values is more than any machine holds", span)
 
 
 def _is_one(expr: ast.Expr) -> bool:
@@ -108,6 +110,8 @@ def annotate(
     """
     axes = shape_axes(e, shape, scope, evaluate)
     declared = Declared(target, shape.span, shape.items, written(shape, scope))
+    if isinstance(value, list):
+        raise stop("U901", "a list as a tensor is not supported yet", span)
     tensor = e.real(value, span) if not isinstance(value, Tensor) else value
     if tensor.type.rank == 0 and axes:
         node = e.b.add("broadcast", tensor.node, span=span, axes=tuple(axes))
@@ -150,7 +154,12 @@ def _annotation_error(
         sizes = f"{axes[wrong].size} against {tensor.type.axes[wrong].size}"
         message = f"{target} is declared {want}, and its value is {tensor.type}: axis {wrong + 1} differs, {sizes}"
     return stop(
-        "D106", message, span, label=f"{tensor.type}", related=related, rule=f"{target} : {written(shape, scope)}"
+        "D106",
+        message,
+        span,
+        label=f"{tensor.type}",
+        related=related,
+        rule="a shape beside a name is a claim that is proved: the value has exactly this shape",
     )
 
 

@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import Axis, Dim, DimTooLarge, TensorType, Truth, equal
+from dlc.compiler.dims import DimTooLarge, TensorType, Truth, equal
 from dlc.compiler.elaborate.arithmetic import to_int
+from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.calls import Eval, place_instance
-from dlc.compiler.elaborate.context import Context, PendingInitial, fill, written
+from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import annotate, bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import annotate, shape_axes
+from dlc.compiler.elaborate.text import fill, written
 from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
-from dlc.grammar.format import unparse, unparse_shape
+from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 MOST_ROUNDS = 20_000
 """A `for` is unrolled; more rounds than this are no network."""
-ONLY_IN_MODELS = {"loss", "metric", "hyper", "dim", "target", "freeze", "load"}
 
 
 class Body:
@@ -44,11 +46,13 @@ class Body:
         for statement in statements:
             try:
                 self.execute(statement, scope)
-            except (Stop, Poisoned, DimTooLarge) as failure:
+            except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
                 if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
                     raise  # without its input, every further line of a layer would fail
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
+                if isinstance(failure, RecursionError):
+                    failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
                     self.e.findings.add(failure.diagnostic)
                 self.poison(statement, scope)
@@ -157,6 +161,11 @@ class Body:
                     scope.names.setdefault(statement.name.id, Poison())
             case ast.Hyper():
                 targets = (statement.name,)
+            case ast.DimDecl(names=targets):
+                pass
+            case ast.If() | ast.When() | ast.For():
+                for name in inner_names(statement):
+                    scope.names.setdefault(name, Poison())
         for target in targets:
             match target:
                 case ast.Name(id=name):
@@ -174,104 +183,12 @@ class Body:
             if scope.kind == "model":
                 self.model_statement(statement, scope)
             else:
-                self.layer_input(statement, scope)
+                layer_input(self, statement, scope)
             return
         if scope.kind not in ("model", "layer"):
             raise stop("N213", f"a {scope.kind} has no `{statement.kind}` of its own", statement.span)
         for target in statement.targets:
-            self.parameter(statement, target, scope)
-
-    def layer_input(self, statement: ast.Declaration, scope: Scope) -> None:
-        """An `input` of a layer takes the next argument and binds the new names of its pattern."""
-        if scope.kind != "layer" or self.inputs is None or statement.kind == "target":
-            raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
-        for target in statement.targets:
-            name = unparse(target)
-            if self.taken >= len(self.inputs):
-                raise stop(
-                    "N204",
-                    f"input {name} is not given",
-                    self.span or statement.span,
-                    related=[("declared here", target.span)],
-                )
-            value, expr = self.inputs[self.taken]
-            self.taken += 1
-            if isinstance(value, Poison):
-                raise Poisoned
-            tensor = self.e.real(value, expr.span) if not isinstance(value, Tensor) else value
-            if tensor.type.kind != "real":
-                raise stop(
-                    "N214",
-                    f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
-                    expr.span,
-                    help="write `one_hot(…)`",
-                )
-            if statement.shape is not None:
-                assert scope.instance is not None
-                owner = scope.instance.layer.definition.name.id
-                tensor = bind_pattern(
-                    self.e, statement.shape, tensor, name, scope, self.evaluate, "D108", self.span or expr.span, owner
-                )
-            self.define(target, tensor, scope)
-
-    def parameter(self, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
-        """A `param` or `state`: a leaf of the graph, named by where it stands."""
-        name = written(target, scope)
-        full = scope.qualified(name)
-        shape = statement.shape
-        if shape is None:
-            what = f"{statement.kind} {unparse(target)}"
-            help = f"write `{what} : (n, 1)`; a single number's shape is ()"
-            raise stop("D112", f"{what} needs a shape", target.span, help=help)
-        axes = shape_axes(self.e, shape, scope, self.evaluate, rest_ones=True)
-        type = TensorType(tuple(axes))
-        for axis in axes:
-            if is_batch(axis.size) and axis.name == "m":
-                raise stop(
-                    "D117",
-                    f"{statement.kind} {name} cannot have one value for each example",
-                    target.span,
-                    help="leave m out of its shape",
-                )
-            if axis.size.constant is None:
-                raise stop("D112", f"the size {axis.size} of {name} is not known", target.span)
-        law = written(shape, scope)
-        declared = Declared(name, shape.span, shape.items, law, f"{unparse(target)} : {unparse_shape(shape)}")
-        table = self.e.parameters if statement.kind == "param" else self.e.states
-        kind = "parameter" if statement.kind == "param" else "state"
-        node = self.e.b.typed(kind, (), (("name", full),), type, target.span)
-        tensor = Tensor(node, declared)
-        instance = scope.instance
-        if full in table and (instance is None or len(instance.uses) < 2):
-            raise stop(
-                "N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)]
-            )
-        if full in table:
-            self.same_again(table[full], type, instance, full)
-        else:
-            table[full] = PendingInitial(
-                full, node, statement.initializer, scope, declared, self.e.findings.place(target.span), statement.frozen
-            )
-            self.e.lines.append(Line(full, f"{full} : {law}", type, target.span, _kind_of(scope), law))
-        if instance is not None:
-            instance.parameters[name] = tensor
-        self.define(target, tensor, scope)
-
-    def same_again(self, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
-        """A shared instance is applied to an input of another size."""
-        same = before.node.type.rank == type.rank and all(
-            equal(a, b, self.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
-        )
-        if not same:
-            assert instance is not None
-            raise stop(
-                "D108",
-                f"{instance.path} is shared, and its uses need different parameters: "
-                f"{full} : {before.node.type} at first, {type} here",
-                instance.uses[-1],
-                related=[("first applied here", instance.uses[0])],
-                help="make a second instance",
-            )
+            parameter(self, statement, target, scope)
 
     # --- equations ---------------------------------------------------------------------------------------------
 
@@ -295,7 +212,7 @@ class Body:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
-                Line(scope.qualified(name), text, value.type, statement.span, _kind_of(scope), law, self.e.work(first))
+                Line(scope.qualified(name), text, value.type, statement.span, scope.layer, law, self.e.work(first))
             )
         self.define(target, value, scope)
 
@@ -329,13 +246,19 @@ class Body:
             axes = tuple(shape_axes(self.e, statement.shape, scope, self.evaluate))
             name = written(target, scope)
             saved = (self.e.draw_shape, self.e.draw_name, self.e.draws)
-            self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), scope.qualified(name), 0
+            self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), self.draw_name(name, scope), 0
             try:
                 value = self.evaluate(statement.distribution, scope)
             finally:
                 self.e.draw_shape, self.e.draw_name, self.e.draws = saved
             tensor = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.distribution.span)
             self.define(target, tensor, scope)
+
+    def draw_name(self, name: str, scope: Scope) -> str:
+        """Equal names are the same draw: a layer that is applied again, or a function, draws anew."""
+        full = scope.qualified(name)
+        count = self.e.drawn[full] = self.e.drawn.get(full, 0) + 1
+        return full if count == 1 else f"{full}@{count}"
 
     def update(self, statement: ast.StateUpdate, scope: Scope) -> None:
         """`mu := …`, only while training; it counts for the lines below it."""
@@ -435,6 +358,9 @@ class Body:
         condition = self.evaluate(statement.condition, scope)
         if condition is True:
             return
+        if isinstance(condition, Tensor):
+            message = "a requirement is decided before anything runs, and this condition is a tensor"
+            raise stop("N208", message, statement.condition.span)
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
         text = f": {statement.message.value}" if statement.message is not None else ""
@@ -466,35 +392,6 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     return Tensor(node, old.declared)
 
 
-def defined_twice(name: str, span: Span, home: Scope) -> Stop:
-    if name == "m":
-        return stop("N202", "m is the number of examples: it has its meaning already", span)
-    place = home.places.get(name)
-    return stop(
-        "N202",
-        f"{name} is defined twice",
-        span,
-        related=[("first here", place)] if place is not None else [],
-        rule="a name is an equation, not a box: it has one value",
-        help=f"give the second another name, or an index: {name}[1], {name}[2]",
-    )
-
-
-def defined(statements: Sequence[ast.Statement]) -> dict[str, Span]:
-    """The names without index that statements define for the lines below them, with their places."""
-    found: dict[str, Span] = {}
-    for statement in statements:
-        match statement:
-            case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
-                found |= {target.id: target.span for target in targets if isinstance(target, ast.Name)}
-            case ast.Output(name=ast.Name(id=name, span=span)):
-                found[name] = span
-            case ast.If(body=one, otherwise=other) | ast.When(training=one, otherwise=other):
-                both = defined(one).keys() & defined(other).keys()
-                found |= {name: span for name, span in defined(one).items() if name in both}
-    return found
-
-
 def run_body(
     e: Context,
     statements: Sequence[ast.Statement],
@@ -519,8 +416,4 @@ def run_body(
     return body.outputs
 
 
-def _kind_of(scope: Scope) -> str:
-    return scope.instance.layer.definition.name.id if scope.instance is not None else ""
-
-
-__all__ = ["Axis", "Body", "Dim", "fit", "run_body"]
+__all__ = ["Body", "fit", "run_body"]

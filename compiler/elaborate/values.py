@@ -144,6 +144,8 @@ def describe(value: Any) -> str:
             return f"a tensor of shape {value.type}"
         case bool():
             return "a truth value"
+        case Dim() if value.constant is None:
+            return f"{value}, which is known only when data arrives"
         case int() | Fraction() | float() | Dim():
             return f"the number {value}"
         case str():
@@ -156,6 +158,9 @@ def describe(value: Any) -> str:
             return "a range"
         case Family():
             return f"the family {value.name}[…]"
+        case Function(definition=definition, given=(_, *_) as given):
+            waiting = next(p.name.id for p in definition.parameters if p.name.id not in dict(given))
+            return f"a function: {definition.name.id} still needs {waiting}"
         case Function() | Primitive():
             return "a function"
         case Layer():

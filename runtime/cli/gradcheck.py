@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dlc.runtime.cli.options import Common, verb
+from dlc.runtime.cli.options import TARGET, Common, verb
 from dlc.runtime.cli.output import print_json, spec_of, table
 from dlc.runtime.preparation import require_loss
+
+if TYPE_CHECKING:
+    from dlc.runtime.engine import Target
 
 
 @verb("gradcheck", "Hold numerical against derived gradients, by the course's formula and thresholds.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--entries", type=click.IntRange(1), default=100, help="Entries checked of a large parameter.")
-@click.option("--target", type=click.Choice(["native", "plain", "reference"]), default="native", help="What computes.")
-def command(common: Common, file: Path, entries: int, target: str) -> int:
+@TARGET
+def command(common: Common, file: Path, entries: int, target: Target) -> int:
     from dlc.runtime import gradcheck as check
 
     spec = spec_of(common, file)
     require_loss(spec.checked)
-    model = spec.compile("float64", common.seed, common.threads, target)  # type: ignore[arg-type]
+    model = spec.compile("float64", common.seed, common.threads, target)
     learned = [name for name, parameter in spec.parameters.items() if not parameter.frozen]
     found = list(check.gradcheck(model.engine, dict(spec.inputs), learned, model.seed, entries))
     worst = max((one.error for one in found), default=0.0)

@@ -62,15 +62,21 @@ _FLAGS = (
         help="A hyper, or a setting of train: or data:. Repeatable.",
     ),
     click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How results are printed."),
-    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours in messages."),
+    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
     click.option("-q", "--quiet", is_flag=True, help="No progress."),
     click.option("-v", "--verbose", is_flag=True, help="More progress."),
     click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of generated code."),
     click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Type of all reals."),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Seed of everything random."),
-    click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder that a file's paths may reach."),
+    click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where imports and data may lie."),
     click.option("--debug", is_flag=True, help="Show where in dlc an error was found."),
 )  # fmt: skip
+
+TARGET = click.option(
+    "--target", type=click.Choice(["native", "plain", "reference"]), default="native",
+    help="native: vector code; plain: loops; reference: NumPy.",
+)  # fmt: skip
+"""What computes, for the verbs that may choose."""
 
 
 def verb(name: str, help: str) -> Callable[[Verb], click.Command]:

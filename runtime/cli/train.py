@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlc.runtime.assignments import assignments
-from dlc.runtime.cli.options import Common, verb
+from dlc.runtime.cli.options import TARGET, Common, verb
 from dlc.runtime.cli.output import (
     numbers,
     print_json,
@@ -45,8 +45,8 @@ SAVE_INSIDE_SECONDS = 60.0
 @verb("train", "Train a model on its data; Ctrl-C saves, and --resume RUN goes on to the same bits.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="runs", metavar="DIR", help="Where runs are kept.")
-@click.option("--target", type=click.Choice(["native", "plain", "reference"]), default="native", help="What computes.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="runs", metavar="DIR", help="Folder of runs.")
+@TARGET
 def command(common: Common, file: Path | None, resume: Path | None, out: Path, target: Target) -> int:
     if resume is not None:
         return _resume(common, file, resume)

@@ -105,7 +105,7 @@ def test_loss_and_gradients(name: str, dtype: str, target: str) -> None:
     model = spec.compile(dtype=dtype, seed=3, target=target)
     rng = np.random.default_rng(5)
     for value in model.params.values():
-        value[...] = rng.normal(size=value.shape) / np.sqrt(max(value.shape[-1:] or (1,)))
+        value[...] = rng.normal(size=value.shape) / np.sqrt(max(value.shape, default=1))
     data = inputs(spec, rng)
     loss, gradients = model.loss_and_grads(**data)
     p = {k: torch.tensor(np.array(v), dtype=torch.float64, requires_grad=True) for k, v in model.params.items()}

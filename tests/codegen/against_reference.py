@@ -44,7 +44,8 @@ def assert_equal_to_reference(native: Native, graph: Graph, title: str, m: int) 
     """Run one program for m examples; the gradients, the updates and each result must be the reference's, norm-wise.
     Parameters and states are put back."""
     inputs = {
-        name: array.astype(native.dtype) if array.dtype == np.float64 else array for name, array in data(graph, m).items()
+        name: array.astype(native.dtype) if array.dtype == np.float64 else array
+        for name, array in data(graph, m).items()
     }
     before = kept(native)
     bindings = before | {("input", name): array for name, array in inputs.items()}

@@ -74,7 +74,7 @@ def programs(
     model: tuple[Graph, Mapping[str, tuple[int, ...]]], optimizer: Optimizer | None = None, decay: float = 0.0
 ) -> dict[str, Graph]:
     """The five programs of a model, after all passes."""
-    graph, shapes = model
+    graph, _ = model
     done = run(graph, BEFORE_GRADIENTS)
     b = Builder()
     for node in done.nodes:

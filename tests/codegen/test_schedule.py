@@ -124,4 +124,6 @@ def test_argmax_and_other_reductions_inside_a_row() -> None:
     labels = nets.leaf(b, "input", "Y", nets.M, kind="index", classes=11)
     right = b.add("sum", b.add("real", b.add("eq", chosen, labels)), axes=(0,))
     largest = b.add("reduce_max", x, axes=(1,))
-    checked(Graph.of({"sum.right": right, "output.largest": largest, "output.top": top, "output.chosen": chosen}), 1, 40)
+    checked(
+        Graph.of({"sum.right": right, "output.largest": largest, "output.top": top, "output.chosen": chosen}), 1, 40
+    )

@@ -1,0 +1,116 @@
+"""Declarations inside layers and models: a layer's inputs, parameters and states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.elaborate.context import PendingInitial
+from dlc.compiler.elaborate.report import Poisoned, stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.text import written
+from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor
+from dlc.compiler.program import Line
+from dlc.grammar import ast
+from dlc.grammar.format import unparse, unparse_shape
+
+if TYPE_CHECKING:
+    from dlc.compiler.elaborate.statements import Body
+
+
+def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
+    """An `input` of a layer takes the next argument and binds the new names of its pattern."""
+    if statement.kind == "target":
+        help = "write `input`: a layer takes what it is given"
+        raise stop("N213", f"a `target` stands in a model, not in a {scope.kind}", statement.span, help=help)
+    if scope.kind != "layer" or body.inputs is None:
+        raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
+    for target in statement.targets:
+        name = unparse(target)
+        if body.taken >= len(body.inputs):
+            raise stop(
+                "N204",
+                f"input {name} is not given",
+                body.span or statement.span,
+                related=[("declared here", target.span)],
+            )
+        value, expr = body.inputs[body.taken]
+        body.taken += 1
+        if isinstance(value, Poison):
+            raise Poisoned
+        tensor = body.e.real(value, expr.span) if not isinstance(value, Tensor) else value
+        if tensor.type.kind != "real":
+            raise stop(
+                "N214",
+                f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
+                expr.span,
+                help="write `one_hot(…)`",
+            )
+        if statement.shape is not None:
+            assert scope.instance is not None
+            owner = scope.instance.layer.definition.name.id
+            where = expr.span if len(body.inputs) > 1 or body.span is None else body.span
+            tensor = bind_pattern(body.e, statement.shape, tensor, name, scope, body.evaluate, "D108", where, owner)
+        body.define(target, tensor, scope)
+
+
+def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
+    """A `param` or `state`: a leaf of the graph, named by where it stands."""
+    name = written(target, scope)
+    full = scope.qualified(name)
+    shape = statement.shape
+    if shape is None:
+        what = f"{statement.kind} {unparse(target)}"
+        help = f"write `{what} : (n, 1)`; a single number's shape is ()"
+        raise stop("D112", f"{what} needs a shape", target.span, help=help)
+    axes = shape_axes(body.e, shape, scope, body.evaluate, rest_ones=True)
+    type = TensorType(tuple(axes))
+    for axis in axes:
+        if is_batch(axis.size) and axis.name == "m":
+            raise stop(
+                "D117",
+                f"{statement.kind} {name} cannot have one value for each example",
+                target.span,
+                help="leave m out of its shape",
+            )
+        if axis.size.constant is None:
+            rule = "a parameter is as large for one example as for a thousand"
+            message = f"the size {axis.size} of {name} is known only when data arrives"
+            raise stop("D112", message, target.span, rule=rule)
+    law = written(shape, scope)
+    declared = Declared(name, shape.span, shape.items, law, f"{unparse(target)} : {unparse_shape(shape)}")
+    table = body.e.parameters if statement.kind == "param" else body.e.states
+    kind = "parameter" if statement.kind == "param" else "state"
+    node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
+    tensor = Tensor(node, declared)
+    instance = scope.instance
+    if full in table and (instance is None or len(instance.uses) < 2):
+        raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
+    if full in table:
+        _same_again(body, table[full], type, instance, full)
+    else:
+        table[full] = PendingInitial(
+            full, node, statement.initializer, scope, declared, body.e.findings.place(target.span), statement.frozen
+        )
+        body.e.lines.append(Line(full, f"{full} : {law}", type, target.span, scope.layer, law))
+    if instance is not None:
+        instance.parameters[name] = tensor
+    body.define(target, tensor, scope)
+
+
+def _same_again(body: Body, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
+    """A shared instance is applied to an input of another size."""
+    same = before.node.type.rank == type.rank and all(
+        equal(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+    )
+    if not same:
+        assert instance is not None
+        raise stop(
+            "D108",
+            f"{instance.path} is shared, and its uses need different parameters: "
+            f"{full} : {before.node.type} at first, {type} here",
+            instance.uses[-1],
+            related=[("first applied here", instance.uses[0])],
+            help="make a second instance",
+        )

@@ -1,0 +1,46 @@
+"""The text of an expression as this round of its loops reads it: `W[l-1]` is `W[1]` in round 2."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from dlc.compiler.elaborate.scope import Scope
+from dlc.grammar import ast
+from dlc.grammar.format import unparse
+
+
+def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
+    """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
+    filled = fill(expr, scope.indices)
+    single = isinstance(filled, ast.Shape) and len(filled.items) == 1
+    text = f"({unparse(filled.items[0])})" if single else unparse(filled)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def fill(expr: Any, indices: dict[str, int]) -> Any:
+    """The expression with loop indices replaced by their values, and sums of numbers computed."""
+    if isinstance(expr, ast.Name):
+        if expr.id not in indices:
+            return expr
+        value = indices[expr.id]
+        return ast.Number(value=value, text=str(value), span=expr.span)
+    if isinstance(expr, tuple):
+        return tuple(fill(item, indices) for item in expr)
+    if isinstance(expr, ast.Argument):
+        return replace(expr, value=fill(expr.value, indices))
+    if isinstance(expr, ast.Attribute):
+        return replace(expr, base=fill(expr.base, indices))
+    if not isinstance(expr, ast.Tree) or not indices:
+        return expr
+    changed = {
+        f.name: fill(getattr(expr, f.name), indices)
+        for f in fields(expr)
+        if f.name not in ("span", "op", "text", "name")
+    }
+    result = replace(expr, **changed)
+    match result:
+        case ast.Binary(op="+" | "-" as op, left=ast.Number(value=int(a)), right=ast.Number(value=int(b))):
+            value = a + b if op == "+" else a - b
+            return ast.Number(value=value, text=str(value), span=result.span)
+    return result

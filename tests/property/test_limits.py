@@ -1,0 +1,88 @@
+"""Texts that would run for ever, or fill the memory, end soon with a message."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from dlc.compiler.derive import render_derivation
+from dlc.compiler.driver import CheckResult, check
+
+LONGEST = 10.0
+"""Seconds of processor time; on an idle machine each of these takes less than two."""
+
+
+def limited(text: str) -> CheckResult:
+    start = time.process_time()
+    result = check(Path("net.dl"), text=text)
+    assert time.process_time() - start < LONGEST
+    return result
+
+
+def model(body: str, above: str = "") -> str:
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return f"{above}model Net:\n    input X : (3, m)\n{lines}    output Y_hat = Z\n"
+
+
+DOUBLED = "\n".join(["a0 = [1]", *(f"a{i} = a{i - 1} + a{i - 1}" for i in range(1, 40))]) + "\n"
+TOO_LARGE = {
+    "a long loop": model("for i in 1..10^9:\n    q[i] = i\nZ = X"),
+    "a long loop backwards": model("for i in reverse(1..10^12):\n    q[i] = i\nZ = X"),
+    "loops in loops": model("for i in 1..1000:\n    for j in 1..1000:\n        q[i, j] = i\nZ = X"),
+    "a large tensor": "model Net:\n    input X : (10^30, m)\n    output X\n",
+    "a large product": model("param W : (10^14, 3)\nparam V : (10^14, 10^14)\nZ = W @ X"),
+    "brackets": model("Z = " + "(" * 1000 + "X" + ")" * 1000),
+    "a long sum": model("Z = X" + " + X" * 3000),
+    "a list that doubles": model("Z = X", DOUBLED),
+    "a function that calls itself": model("Z = f(X)", "function f(z) = g(z)\nfunction g(z) = f(z)\n"),
+    "a function that calls itself twice": model(
+        "k = f(40)\nZ = X * k", "function f(n) = n if n < 2 else f(n-1) + f(n-2)\n"
+    ),
+    "layers that double": model(
+        "Z = X -> A(30)",
+        "layer A(n):\n    input X : (k, m)\n    if n > 0:\n        output X -> A(n-1) -> A(n-1)\n"
+        "    else:\n        output X -> Dense(k)\n",
+    ),
+    "a tower of powers": model("k = 9^9^9\nZ = X * k"),
+    "numbers that square": model("k[0] = 10^20\nfor i in 1..100:\n    k[i] = k[i-1] * k[i-1]\nZ = X * k[9]"),
+    "fractions that square": model("k[0] = 1/3\nfor i in 1..60:\n    k[i] = k[i-1]^2 + 1/7\nZ = X * k[60]"),
+    "sizes that square": model("k[0] = m\nfor i in 1..20:\n    k[i] = k[i-1] * (k[i-1] + 1)\nZ = X * k[20]"),
+}
+
+
+@pytest.mark.parametrize("text", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_too_large(text: str) -> None:
+    assert {d.code for d in limited(text).diagnostics} <= {"D118", "S023"}
+    assert len(limited(text).diagnostics) == 1 or "S023" in {d.code for d in limited(text).diagnostics}
+
+
+def test_one_mistake_in_many_rounds_is_told_once() -> None:
+    result = limited(model("for i in 1..20000:\n    q = undefined\nZ = X"))
+    assert [d.code for d in result.diagnostics] == ["N201"]
+
+
+def test_many_mistakes_among_many_names() -> None:
+    body = "".join(f"qqq{i} = {i}\n" for i in range(2000)) + "".join(f"r{i} = qqr{i}\n" for i in range(300))
+    assert len(limited(model(body + "Z = X")).diagnostics) == 300
+
+
+def test_a_long_file_is_no_mistake() -> None:
+    result = limited(model("".join(f"q[{i}] = X * {i}\n" for i in range(3000)) + "Z = q[2999]"))
+    assert result.checked is not None
+
+
+@pytest.mark.parametrize("where", ["function", "model"])
+def test_a_derivation_of_shared_values_stays_short(where: str) -> None:
+    """`h[i] = tanh(h[i-1]) * h[i-1]` written out has 2^60 terms."""
+    loop = "h[0] = z\nfor i in 1..60:\n    h[i] = tanh(h[i-1]) * h[i-1]\n"
+    inside = "".join(f"    {line}\n" for line in loop.splitlines())
+    above = f"function f(z):\n{inside}    output h[60]\n" if where == "function" else ""
+    body = "Z = f(W @ X)" if above else f"z = W @ X\n{loop}Z = h[60]"
+    text = model(f"param W : (3, 3) ~ he\n{body}\ntarget Y : (3, m)\nloss squared_error(Z, Y)", above)
+    checked = limited(text).checked
+    assert checked is not None
+    start = time.process_time()
+    assert len(render_derivation(checked)) < 200_000
+    assert time.process_time() - start < LONGEST
