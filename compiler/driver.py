@@ -106,8 +106,7 @@ def programs(
 ) -> Programs:
     """The programs that run, after all passes. Raises `DiagnosticError` where the train block is at fault."""
     try:
-        with deep_recursion():
-            return training_programs(checked, optimizer, regularize, clip)
+        return training_programs(checked, optimizer, regularize, clip)
     except DimTooLarge as error:
         message = f"{checked.name} has values too large to count: {error}"
         raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
@@ -136,7 +135,7 @@ def check_training(
 def deep_recursion() -> Iterator[None]:
     """Expressions are trees, up to 250 operators deep, in functions in layers: deeper than Python's usual limit."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, 10_000))
+    sys.setrecursionlimit(max(limit, 5_000))
     try:
         yield
     finally:

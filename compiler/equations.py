@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from dlc.compiler.ir import Node
 
@@ -208,4 +208,4 @@ def _is_zero(node: Node) -> bool:
     return node.op == "constant" and node.attr("value") == 0
 
 
-__all__ = ["Callable", "LatexPrinter", "Printer", "latex_name"]
+__all__ = ["LatexPrinter", "Printer", "latex_name"]

@@ -108,9 +108,10 @@ def _list(items: tuple[ast.Expr, ...]) -> str:
 
 def _index(expr: ast.Expr) -> str:
     """`l-1`, as the course writes an index; what is more than a sum of names and numbers keeps its spaces."""
-    simple = isinstance(expr, ast.Binary) and expr.op in "+-"
-    simple = simple and all(isinstance(side, ast.Name | ast.Number) for side in (expr.left, expr.right))
-    return unparse(expr).replace(" ", "") if simple else unparse(expr)
+    match expr:
+        case ast.Binary(op="+" | "-", left=ast.Name() | ast.Number(), right=ast.Name() | ast.Number()):
+            return unparse(expr).replace(" ", "")
+    return unparse(expr)
 
 
 def _argument(argument: ast.Argument) -> str:

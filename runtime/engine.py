@@ -13,9 +13,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.driver import Programs
+from dlc.compiler.driver import Programs, programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.program import CheckedModel, InputDeclaration, M
+from dlc.compiler.settings import TrainSettings
 from dlc.runtime.data.dataset import to_declared
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.initial import draws, first_value
@@ -72,6 +73,12 @@ class Engine(Protocol):
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
         """A batch's part of the sums of one pass of the evaluation; `known` are the sums of earlier passes."""
         ...
+
+
+def programs_of(checked: CheckedModel, train: TrainSettings) -> Programs:
+    """The programs of a model that is trained so. Raises DiagnosticError where the `train:` block is at fault."""
+    clip = None if train.clip is None else (train.clip.by, train.clip.limit)
+    return programs(checked, train.optimizer, train.regularize, clip)
 
 
 def reads(graph: Graph) -> frozenset[str]:

@@ -23,12 +23,15 @@ class Native(Arena):
 
     def __init__(self, module: Module, *, threads: int = 1, seed: int = 0) -> None:
         self.module = module
+        self.code: dict[str, int] = {}
         super().__init__(module.tables, self.address, threads, seed)
         self.data = DataMemory(self.dtype)
 
     def address(self, title: str) -> int:
         """The machine code of a program."""
-        return load_program(self.module, title).address
+        if title not in self.code:
+            self.code[title] = load_program(self.module, title).address
+        return self.code[title]
 
     def train_batches(
         self,

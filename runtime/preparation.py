@@ -28,9 +28,9 @@ from dlc.compiler.settings import (
 class Request:
     """What the user asked for.
 
-    `hypers` are values by name; `settings` are texts of `train:` and `data:` settings (`--set batch=32`). Imports stay
-    inside `root`, data paths inside `data_root`; both are the spec's folder where nothing else is said. `data_folder`
-    is where data paths start. `dense` names one-hot inputs that come as real arrays.
+    `hypers` are values by name, or their texts (`--set units=64`); `settings` are texts of `train:` and `data:`
+    settings (`--set batch=32`). Imports stay inside `root`, data paths inside `data_root`; both are the spec's folder
+    where nothing else is said. `data_folder` is where data paths start. `dense` names one-hot inputs that are reals.
     """
 
     path: Path
@@ -46,6 +46,12 @@ class Request:
     def folder(self) -> Path:
         """Where data paths start."""
         return self.data_folder if self.data_folder is not None else self.path.parent
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The texts given from outside, by the names that diagnostics give them: what `--set` said."""
+        settings = {f"--set {key}={text}": f" {key} = {text}" for key, text in self.settings.items()}
+        return settings | {f"--set {key}": f"{key} = {text}" for key, text in self.hypers.items()}
 
     @property
     def limit(self) -> Path | None:
@@ -77,7 +83,7 @@ def prepare(request: Request, *, headers: bool = True) -> Prepared:
         found = list(result.diagnostics)
         if not any(d.severity == "error" for d in found):
             found.append(_which_model(request, result))
-        return Prepared(request, found, result.models, result.sources)
+        return Prepared(request, found, result.models, {**result.sources, **request.sources})
     return _with_settings(request, result, result.checked, headers)
 
 
@@ -87,7 +93,7 @@ def prepare_all(request: Request, *, headers: bool = True) -> Iterator[Prepared]
     if result.checked is not None:
         yield _with_settings(request, result, result.checked, headers)
     elif len(result.models) < 2 or any(d.severity == "error" for d in result.diagnostics):
-        yield Prepared(request, list(result.diagnostics), result.models, result.sources)
+        yield Prepared(request, list(result.diagnostics), result.models, {**result.sources, **request.sources})
     else:
         for name in result.models:
             own = _check(request, name)
@@ -115,7 +121,7 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
     train, wrong = read_train(checked.train, checked.evaluate, train_texts, checked.metrics)
     data, wrong_data = read_data(checked.data, checked.evaluate, tuple(checked.inputs), data_texts)
     found += [*wrong, *wrong_data, *disagreements(data, train)]
-    if not wrong and has_loss(checked):
+    if has_loss(checked):
         optimizer = train.optimizer if "optimizer" in train.places else None
         found += check_training(checked, optimizer, train.regularize)
     if data is not None and headers:
@@ -123,9 +129,7 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
 
         found += header_mistakes(data, request.folder, checked.inputs, request.limit)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
-    # --set texts have files of their own, so that a message shows where a value comes from.
-    given = {f"--set {key}={text}": f"{key} = {text}" for key, text in request.settings.items()}
-    sources = {**result.sources, **given}
+    sources = {**result.sources, **request.sources}
     return Prepared(request, found, result.models, sources, None if failed else checked, train, data)
 
 

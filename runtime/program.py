@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.driver import Programs, programs
+from dlc.compiler.driver import Programs
 from dlc.compiler.program import CheckedModel, InputDeclaration
 from dlc.compiler.settings import TRAIN_KEYS, TrainSettings, read_train
 from dlc.grammar.format import unparse
@@ -25,10 +26,10 @@ from dlc.runtime.data.arrays import check_arrays
 from dlc.runtime.data.dataset import DataSet
 from dlc.runtime.data.dataset import load as load_data
 from dlc.runtime.data.preprocessing import Preprocessing
-from dlc.runtime.engine import Arrays, Engine, Target, build, reads
+from dlc.runtime.engine import Arrays, Engine, Target, build, programs_of, reads
 from dlc.runtime.errors import DataError, SpecError, told
 from dlc.runtime.metrics import measure
-from dlc.runtime.preparation import prepare, require_loss
+from dlc.runtime.preparation import Request, prepare, require_loss
 from dlc.runtime.spec import PathLike, Spec
 from dlc.runtime.train import History, Nobody, Observer, Progress, Training, diverged
 
@@ -81,6 +82,8 @@ class Model:
         self.spec, self.dtype, self.seed, self.threads, self.target = spec, dtype, seed, threads, target
         self.preprocessing: Preprocessing | None = None
         self._works: dict[Any, Work] = {}
+        self._read: dict[Any, TrainSettings] = {}
+        self._given: dict[str, str] = {}
         self.main = self._work(frozenset(), spec.train)
         self.params = Tensors(self.main.engine.parameters)
         self.state = Tensors(self.main.engine.states)
@@ -222,11 +225,15 @@ class Model:
         texts = {name: text for name, text in texts.items() if name in TRAIN_KEYS}
         if "epochs" in given or "steps" in given:
             texts = {n: text for n, text in texts.items() if n not in ("epochs", "steps") or n in given}
-        checked = self.spec.checked
-        settings, found = read_train(checked.train, checked.evaluate, texts, checked.metrics)
-        if found:
-            raise SpecError(found, self._sources)
-        return settings
+        self._given |= Request(Path(), settings=texts).sources
+        key = tuple(texts.items())
+        if key not in self._read:
+            checked = self.spec.checked
+            settings, found = read_train(checked.train, checked.evaluate, texts, checked.metrics)
+            if found:
+                raise SpecError(found, self._sources)
+            self._read[key] = settings
+        return self._read[key]
 
     def save(self, folder: PathLike) -> None:
         """Writes a run folder: the spec, the settings, parameters and optimizer state. `dlc.open` reads it."""
@@ -249,7 +256,7 @@ class Model:
 
     @property
     def _sources(self) -> Mapping[str, str]:
-        return self.spec.prepared.sources
+        return {**self.spec.prepared.sources, **self._given}
 
     def _checked(
         self, arrays: Mapping[str, Any], graph: str, lengths: Mapping[str, Sequence[int]] | None
@@ -282,8 +289,7 @@ class Model:
                 _copy(work.engine, self.main.engine)
 
     def _work(self, dense: frozenset[str], settings: TrainSettings) -> Work:
-        clip = None if settings.clip is None else (settings.clip.by, settings.clip.limit)
-        key = (dense, unparse(settings.optimizer), tuple(map(unparse, settings.regularize)), clip)
+        key = (dense, unparse(settings.optimizer), tuple(map(unparse, settings.regularize)), settings.clip)
         if key not in self._works:
             checked = self.spec.checked
             if dense:
@@ -292,7 +298,7 @@ class Model:
                     raise SpecError(again.diagnostics, again.sources)
                 checked = again.checked
             with told(self._sources):
-                made = programs(checked, settings.optimizer, settings.regularize, clip)
+                made = programs_of(checked, settings)
                 engine = build(
                     checked, made, target=self.target, dtype=self.dtype, seed=self.seed, threads=self.threads
                 )

@@ -151,21 +151,17 @@ class Training:
     stop_requested: bool = False
     """Set from a signal handler: training ends after the batches that are being computed."""
     records: list[EpochRecord] = field(default_factory=list)
+    examples: int = field(init=False)
+    batch: int = field(init=False)
+    batches: int = field(init=False)
+    """Batches of an epoch."""
     _good: Snapshot | None = None
 
-    @property
-    def examples(self) -> int:
-        return example_count(self.data, self.checked.inputs) or 1
-
-    @property
-    def batch(self) -> int:
+    def __post_init__(self) -> None:
+        self.examples = example_count(self.data, self.checked.inputs) or 1
         size = self.settings.batch
-        return self.examples if size == "all" else min(size, self.examples)
-
-    @property
-    def batches(self) -> int:
-        """Batches of an epoch."""
-        return -(-self.examples // self.batch)
+        self.batch = self.examples if size == "all" else min(size, self.examples)
+        self.batches = -(-self.examples // self.batch)
 
     @property
     def planned_steps(self) -> int:
@@ -310,10 +306,9 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 def diverged(training: Training) -> Diagnostic:
     """R604: what to tell a user whose loss is no number."""
     at = training.progress
-    message = (
-        f"training diverged in epoch {at.epoch + 1}: the loss or a parameter is no longer a finite number; "
-        f"what was learned up to {'the start' if at.epoch == 0 else f'epoch {at.epoch}'} is kept"
-    )
+    message = f"training diverged in epoch {at.epoch + 1}: the loss or a parameter is no longer a finite number"
+    if at.epoch:
+        message += f"; what was learned up to epoch {at.epoch} is kept"
     help = "take a smaller learning rate, clip the gradients (clip = norm(5)), or standardize the inputs"
     return Diagnostic("R604", message, training.settings.places.get("optimizer"), help=help)
 

@@ -13,6 +13,8 @@
 | `body.py`, `loops.py`, `kernels.py` | the text of a kernel: values, loops, whole                      |
 | `program.py`, `module.py`           | the text of a program, and of the module                        |
 | `support.py`  | the few functions that generated code needs besides `host/`                           |
+| `arena.py`    | the memory at run time: arrays, programs as calls                                     |
+| `standalone.py` | the module as one file that needs Numba and NumPy alone                             |
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dlc.compiler.codegen.fuse import canonical
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
-from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role
+from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role, starts_of_parts
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise
 
@@ -90,7 +90,7 @@ class Arguments:
 
 def family(name: str) -> str:
     """An identifier without its indices, so that the kernels of equal layers have equal texts: `W_1` gives `W`."""
-    return re.sub(r"(_\d+)+$", "", name) or name
+    return re.sub(r"(_\d+)+(?=_|$)", "", name) or name
 
 
 class Body:
@@ -162,11 +162,20 @@ class Body:
             table = node.inputs[0]
             return self.value(table, (*point[: table.type.rank - 1], index))
         element = self.value(node.inputs[0], places[0])
+        if node.op == "concat":
+            return self.joined(node, point, places)
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
         if node.op == "shift":
             return f"({element} if {point[node.attr('axis')]} > 0 else real(0))"
         return element
+
+    def joined(self, node: Node, point: Point, places: list[Point]) -> str:
+        """The part of a `concat` that the index lies in."""
+        *heads, text = (self.value(part, place) for part, place in zip(node.inputs, places, strict=True))
+        for head, end in zip(reversed(heads), reversed(starts_of_parts(node)), strict=False):
+            text = f"({head} if {point[node.attr('axis')]} < {end} else {text})"
+        return text
 
     def number(self, node: Node) -> str:
         """A single number: a literal, or an argument."""

@@ -1,12 +1,13 @@
 """Which values are computed together: one group becomes one kernel.
 
 A group runs over the rows of its values and computes its members one after the other while they are in registers or in
-the first cache. There are four kinds:
+the first cache. There are five kinds:
 
 - `contraction`  a matrix product, and what follows it element by element: bias, activation, mask, the update of W
 - `rows`         elementwise work and reductions within a row: softmax, losses, dropout, updates
 - `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
 - `transpose`    a copy of a matrix in the other orientation
+- `scatter`      sums of columns with the same class index: the gradient of a look-up
 
 Every kind may add up *totals* over all its elements. A value joins the group of one of its operands wherever that is
 possible; what depends on bound values alone waits for its first reader. Cheap values are computed again rather than
@@ -130,6 +131,8 @@ class Fusion:
             self.contraction(node)
         elif part is Role.REDUCED:
             self.reduction(node)
+        elif part is Role.SCATTERED:
+            self.alone("scatter", node)
         elif part is Role.COMPUTED and any(self.groups_of(value) for value, _ in reads(node)):
             self.join_or_start(node, "rows", domain_of(layout_of(node.type, node)))
 
@@ -155,7 +158,7 @@ class Fusion:
     def contraction(self, node: Node) -> None:
         mirrored = wants_transposed(node, self.home)
         if mirrored is not None:
-            self.transposition(mirrored)
+            self.alone("transpose", mirrored)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
         for operand in node.inputs:
             for value in self.operand_bases(operand):
@@ -168,12 +171,14 @@ class Fusion:
             group.members[node] = None
             self.home[node] = group
 
-    def transposition(self, node: Node) -> None:
-        """A stored copy of a transposed matrix, for a product that needs its rows contiguous."""
-        (source,) = node.inputs
-        self.need(source)
-        group = self.start("transpose", domain_of(layout_of(node.type, node)), node)
-        group.before |= self.groups_of(source)
+    def alone(self, kind: str, node: Node) -> None:
+        """A value with a kernel of its own: a scattered one, or the stored copy of a transposed matrix for a product
+        that needs its rows contiguous."""
+        for operand in node.inputs:
+            self.need(operand)
+        group = self.start(kind, domain_of(layout_of(node.type, node)), node)
+        for operand in node.inputs:
+            group.before |= self.groups_of(operand)
         group.members[node] = None
         self.home[node] = group
 
@@ -239,7 +244,11 @@ class Fusion:
         total = is_scalar(node.type)
         if group.kind == "rows":
             return group.domain[0] == domain[0]
-        return group.kind != "transpose" and group.domain == domain and (total or role(node) is Role.COMPUTED)
+        return (
+            group.kind in ("contraction", "columns")
+            and group.domain == domain
+            and (total or role(node) is Role.COMPUTED)
+        )
 
     def allowed(self, node: Node, group: Group) -> bool:
         """Whether everything it reads is there when the group runs."""

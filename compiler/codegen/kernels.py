@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, layout_of
-from dlc.compiler.codegen.loops import INDENT, Loops, bare, indented
+from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of
+from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product, Strided
+from dlc.compiler.codegen.text import bare
 from dlc.compiler.codegen.work import SWEEP, Tile, Units, tile_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
@@ -70,6 +71,8 @@ class KernelWriter:
             lines = self.columns()
         elif self.group.kind == "transpose":
             lines = self.transposition()
+        elif self.group.kind == "scatter":
+            lines = self.scatter()
         else:
             lines = self.rows()
         head = self.arguments.lines()
@@ -78,7 +81,9 @@ class KernelWriter:
 
     @property
     def count(self) -> str:
-        """The number of rows of the group."""
+        """The number of rows of the group (of elements in a row where these are shared out)."""
+        if self.group.kind == "scatter":
+            return str(self.units.rows)
         return "m" if self.group.domain[0] is None else str(self.group.domain[0])
 
     def block(self, unit: str = "unit") -> list[str]:
@@ -293,6 +298,31 @@ class KernelWriter:
         else:
             row = [*product_sum, *row]
         return [*self.block(), *before, "for i in range(begin, end):", *indented(row), *after]
+
+    # --- scattered sums ----------------------------------------------------------------------------------------
+
+    def scatter(self) -> list[str]:
+        """A block of the table's elements at a time, so that no two units add to the same one."""
+        anchor = self.group.anchor
+        assert anchor is not None
+        values, places = anchor.inputs
+        table = self.place[anchor]
+        assert table.layout is not None
+        chosen = self.body.load(self.place[places], canonical(places))
+        sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", "i"))
+        if values.type.rank != 2 or places.type.rank != 1:
+            raise NotSupported("sums by class index over more than one axis", anchor)
+        examples = layout_of(places.type, places).rows
+        return [
+            *self.block(),
+            f"for n in range({table.layout.rows}):",
+            f"{INDENT}for j in range(begin, end):",
+            f"{INDENT}{INDENT}{sum_at} = real(0)",
+            f"for i in range({'m' if examples is None else examples}):",
+            f"{INDENT}n = {chosen}",
+            f"{INDENT}for j in range(begin, end):",
+            f"{INDENT}{INDENT}{sum_at} += {element}",
+        ]
 
     # --- transposed copies ---------------------------------------------------------------------------------------
 

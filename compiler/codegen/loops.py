@@ -12,7 +12,7 @@ from dlc.compiler.codegen.body import Body, family
 from dlc.compiler.codegen.fuse import INNER, Group, canonical, reads
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.stored import inner_of, loop_of, loop_times
-from dlc.compiler.codegen.text import KernelEmitter, ScalarEmitter
+from dlc.compiler.codegen.text import KernelEmitter, ScalarEmitter, bare
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
 
@@ -170,15 +170,3 @@ def _reduction(node: Node) -> Reduction:
     op = OPS[node.op]
     assert isinstance(op, Reduction)
     return op
-
-
-def bare(text: str) -> str:
-    """The text without a pair of parentheses around all of it."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and position < len(text) - 1:
-            return text
-    return text[1:-1]

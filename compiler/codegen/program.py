@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_of
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
-from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, comment, identifier
+from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
 from dlc.compiler.codegen.values import DRAWS, draw_number, prepare
 from dlc.compiler.codegen.work import product_of_group, units_of
 from dlc.compiler.dims import Dim
@@ -136,7 +137,8 @@ class ProgramWriter:
         units = self.units[group]
         many = count_text(units.rows, units.block, units.times)
         pool = threads_text(units.total_work)
-        self.lines.append(f"launch({pool}, address_of({name}), pack({', '.join(given)}), {many})")
+        self.lines += wrapped(f"given = pack({', '.join(given)})")
+        self.lines.append(f"launch({pool}, address_of({name}), given, {many})")
         for node in group.totals:
             self.total(node, many)
         self.lines.append("")
@@ -164,17 +166,21 @@ class ProgramWriter:
             emitter = ScalarEmitter()
             self.lines.append(f"{name} = {op.identity(emitter)}")
             self.lines.append(f"for unit in range({many}):")
-            self.lines.append(f"    {name} = {op.combine(emitter, name, parts)}")
+            self.lines.append(f"    {name} = {bare(op.combine(emitter, name, parts))}")
         self.scalars[node] = name
 
     def comments(self, group: Group, stored: list[Node]) -> list[str]:
         """What a kernel computes, as equations: every member that has a name in the spec, and what it stores."""
         named = dict(self.graph.name_of())
-        for node in self.settled.stored:
-            named.setdefault(node, self.names[node])
         updates = {
             node: root.partition(".")[2] for root, node in self.made.in_place.items() if root.startswith("update.")
         }
+        named |= updates
+        for node in self.graph.nodes:
+            if node.op == "div" and node.inputs[0].op == "constant" and node.inputs[1].op == "size":
+                named[node] = Printer({}).text(node).removesuffix(" * 1")
+            elif node in self.settled.stored:
+                named.setdefault(node, self.names[node])
         shown = [node for node in group.members if node in named or node in stored]
         return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals]]
 
@@ -192,7 +198,9 @@ class ProgramWriter:
             return ScalarEmitter().number(node.attr("value"))
         if node in self.scalars:
             return self.scalars[node]
-        text = self.scalar_text(node)
+        if isinstance(OPS[node.op], Movement) and len(node.inputs) == 1 and is_scalar(node.inputs[0].type):
+            return self.scalar(node.inputs[0])
+        text = bare(self.scalar_text(node))
         name = self.fresh(self.names[node])
         self.lines.append(f"{name} = {text}")
         self.scalars[node] = name
@@ -215,8 +223,6 @@ class ProgramWriter:
             return f"{DRAWS[node.op]}_float64(seed, {draw_number(node.attr('name'))}, step, 0)"
         if node.op == "position":
             return "1.0"
-        if isinstance(op, Movement) and len(node.inputs) == 1 and is_scalar(node.inputs[0].type):
-            return self.scalar(node.inputs[0])
         raise NotSupported(f"{node.op} as a single number", node)
 
     def fresh(self, wish: str) -> str:
@@ -241,7 +247,7 @@ class ProgramWriter:
         return found
 
 
-RESERVED = BUILT_IN | {"persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step"}
+RESERVED = BUILT_IN | {"given", "persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step"}
 
 
 def names_of(graph: Graph) -> dict[Node, str]:
@@ -259,6 +265,11 @@ def names_of(graph: Graph) -> dict[Node, str]:
         names[node] = identifier(str(wish), taken)
         taken.add(names[node])
     return names
+
+
+def wrapped(call: str) -> list[str]:
+    """A call, broken after commas where it is long."""
+    return textwrap.wrap(call, 110, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False)
 
 
 def size_text(size: Size) -> str:

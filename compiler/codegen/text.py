@@ -12,7 +12,9 @@ import re
 import unicodedata
 from collections.abc import Container
 
-LINE = 116
+LINE = 150
+"""The length of a comment in the generated module."""
+
 CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "index", "isnan", "max", "min", "real", "sign"})
 """Calls that cost no more than an addition."""
 
@@ -102,3 +104,15 @@ class ScalarEmitter(KernelEmitter):
 
     def call(self, function: str, *arguments: str) -> str:
         return super().call("float64" if function == "real" else function, *arguments)
+
+
+def bare(text: str) -> str:
+    """The text without a pair of parentheses around all of it."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1]

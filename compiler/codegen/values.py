@@ -1,9 +1,9 @@
 """What becomes of each value: where its number comes from, and at which index its operands are read.
 
-Code generation sees five roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
+Code generation sees these roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
 bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
-read through, not stored. *Computed* values are elementwise operations and draws; *reduced* and *contracted* values need
-a loop of their own.
+read through, not stored. *Computed* values are elementwise operations and draws; *reduced*, *contracted* and
+*scattered* values need a loop of their own.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -31,6 +31,7 @@ class Role(Enum):
     COMPUTED = "computed"
     REDUCED = "reduced"
     CONTRACTED = "contracted"
+    SCATTERED = "scattered"
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -47,6 +48,8 @@ def role(node: Node) -> Role:
         return Role.REDUCED
     if isinstance(op, Contraction):
         return Role.CONTRACTED
+    if node.op == "scatter_add":
+        return Role.SCATTERED
     if isinstance(op, Movement) and node.op in _MOVES:
         return Role.INLINE
     raise NotSupported(f"{node.op} cannot be compiled yet", node)
@@ -58,7 +61,7 @@ def draw_number(name: str) -> int:
 
 
 def operand_points(node: Node, point: Point) -> list[Point]:
-    """Where an elementwise or inline value at `point` reads its operands (for `concat`, see `parts_of`)."""
+    """Where an elementwise or inline value at `point` reads its operands."""
     if not node.inputs:
         return []
     if isinstance(OPS[node.op], Elementwise):
@@ -129,6 +132,25 @@ def _shifted(node: Node, point: Point) -> list[Point]:
     return [_moved(point, axis, f"({point[axis]} - 1)")]
 
 
+def _joined(node: Node, point: Point) -> list[Point]:
+    """Each part at its own index; which of them is meant depends on the index."""
+    axis = node.attr("axis")
+    return [
+        _moved(point, axis, f"({point[axis]} - {start})" if start else point[axis]) for start in starts_of_parts(node)
+    ]
+
+
+def starts_of_parts(node: Node) -> list[int]:
+    """Where the parts of a `concat` begin along its axis."""
+    starts = [0]
+    for part in node.inputs[:-1]:
+        size = sizes_of(part.type, node)[node.attr("axis")]
+        if size is None:
+            raise NotSupported("concat along m", node)
+        starts.append(starts[-1] + size)
+    return starts
+
+
 def _moved(point: Point, axis: int, index: str) -> Point:
     return (*point[:axis], index, *point[axis + 1 :])
 
@@ -161,6 +183,7 @@ _MOVES = {
     "position": _position,
     "one_hot": _one_hot,
     "gather": _gathered,
+    "concat": _joined,
 }
 
 

@@ -82,6 +82,8 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         (operand,) = group.reduction.inputs
         folded = layout_of(operand.type, operand).rows
         return Units(rows, COLUMNS, 1, 1 if folded is None else folded, folded is None)
+    if group.kind == "scatter":
+        return Units(width, COLUMNS, 1, 1, True)
     if group.kind == "transpose":
         return Units(rows, LANES, 1, width)
     width = max([width, *(layout_of(node.type, node).width for node in group.members)])

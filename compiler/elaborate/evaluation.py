@@ -18,6 +18,9 @@ from dlc.compiler.ops import OPS, Contraction, Reduction
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, M
 
+ADDITIVE = ("sum", "matmul")
+"""What folds the examples and goes on over the batches of a split."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -81,7 +84,7 @@ class _Split:
         """The value as a formula of totals."""
         value, _ = self._visit(node)
         if value.type.depends_on(M):
-            raise DiagnosticError(_not_additive(node))
+            raise DiagnosticError(not_additive(node))
         return value
 
     def _visit(self, root: Node) -> tuple[Node, int]:
@@ -96,10 +99,10 @@ class _Split:
         level = max((depth for _, depth in visited), default=0)
         inputs = tuple(value for value, _ in visited)
         new = node if inputs == node.inputs else self.b.typed(node.op, inputs, node.attrs, node.type, node.span)
-        if not _folds_examples(node):
+        if not folds_examples(node):
             return new, level
-        if node.op not in ("sum", "matmul"):
-            raise DiagnosticError(_not_additive(node))
+        if node.op not in ADDITIVE:
+            raise DiagnosticError(not_additive(node))
         return self._total(new, level), level + 1
 
     def _total(self, node: Node, level: int) -> Node:
@@ -110,7 +113,7 @@ class _Split:
         return self.b.typed("scalar", (), (("name", name),), TensorType(node.type.axes), node.span)
 
 
-def _folds_examples(node: Node) -> bool:
+def folds_examples(node: Node) -> bool:
     kind = OPS[node.op]
     if isinstance(kind, Contraction):
         return is_batch(node.inputs[0].type.axes[-1].size)
@@ -119,10 +122,10 @@ def _folds_examples(node: Node) -> bool:
     return False
 
 
-def _not_additive(node: Node) -> Diagnostic:
+def not_additive(node: Node) -> Diagnostic:
     return Diagnostic(
         "U901",
-        "this metric folds the examples by something other than a sum, which is not supported yet",
+        "a loss or metric that folds the examples by something other than a sum is not supported yet",
         node.span,
         rule="a metric's sums over m go on over the batches of the split; its formula is applied once",
     )

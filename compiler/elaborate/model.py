@@ -20,7 +20,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import is_batch, shape_axes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Poison, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
 from dlc.grammar import ast
@@ -144,11 +144,17 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
             _output(body, statement, scope)
         case ast.Freeze():
             for target in statement.targets:
-                e.frozen.append((unparse(target), target.span))
+                e.frozen.append((_place_of(target, scope), target.span))
         case ast.Load():
             raise stop("U901", "`load` is not supported yet", statement.span)
         case _:
             raise stop("N213", "this statement does not belong into a model", statement.span)
+
+
+def _place_of(target: ast.Expr, scope: Scope) -> str:
+    """The name of what is frozen, as checkpoints know it: an instance may have been given a second name."""
+    value = scope.find(target.id) if isinstance(target, ast.Name) else None
+    return value.path if isinstance(value, Instance) and value.path is not None else written(target, scope)
 
 
 def _hyper(body: Body, statement: ast.Hyper, scope: Scope) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.evaluation import ADDITIVE, folds_examples, not_additive
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, topological
@@ -21,6 +22,7 @@ def prove_programs(checked: CheckedModel, training: Context, evaluation: Context
         values = topological([node])
         _no_target(checked, name, values, span, findings)
         _example_independent(values, findings)
+    _batch_by_batch(evaluation, findings)
     asked_for_gaps(training, findings)
     _reached(checked, training, findings)
     _zero_weights(checked, findings)
@@ -72,6 +74,14 @@ def asked_for_gaps(e: Context, findings: Findings) -> None:
                 declaration.span,
                 help=f"weigh what it takes part in: `loss known({name}) * …`",
             )
+
+
+def _batch_by_batch(evaluation: Context, findings: Findings) -> None:
+    """Losses and metrics are computed over a split one batch at a time."""
+    measured = [*evaluation.losses, *evaluation.metrics.values()]
+    for node in topological([node for node, _ in measured]):
+        if folds_examples(node) and node.op not in ADDITIVE:
+            findings.add(not_additive(node))
 
 
 def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span: object, findings: Findings) -> None:

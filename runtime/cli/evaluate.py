@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dlc.runtime.cli.options import Common, verb
+from dlc.runtime.cli.options import Common, Whole, verb
 from dlc.runtime.cli.output import print_json, shown_path, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ WIDEST_TABLE = 20
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="A file with inputs and targets.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Another split than test.")
-@click.option("--worst", type=click.IntRange(0), default=5, metavar="N", help="How many of the worst examples.")
+@click.option("--worst", type=Whole(0), default=5, metavar="N", help="How many of the worst examples.")
 def command(common: Common, run: Path, data: Path | None, split: str | None, worst: int) -> int:
     from dlc.runtime.cli import results
 

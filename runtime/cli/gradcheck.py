@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dlc.runtime.cli.options import TARGET, Common, verb
+from dlc.runtime.cli.options import TARGET, Common, Whole, verb
 from dlc.runtime.cli.output import print_json, spec_of, table
 from dlc.runtime.preparation import require_loss
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @verb("gradcheck", "Hold numerical against derived gradients, by the course's formula and thresholds.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--entries", type=click.IntRange(1), default=100, help="Entries checked of a large parameter.")
+@click.option("--entries", type=Whole(1), default=100, help="Entries checked of a large parameter.")
 @TARGET
 def command(common: Common, file: Path, entries: int, target: Target) -> int:
     from dlc.runtime import gradcheck as check

@@ -55,6 +55,24 @@ def _assignments(ctx: click.Context, parameter: click.Parameter, given: tuple[st
     return result
 
 
+class Whole(click.ParamType):  # type: ignore[type-arg]
+    """A whole number of at least `least`."""
+
+    name = "whole number"
+
+    def __init__(self, least: int, most: int = 2**63 - 1) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", parameter, ctx)
+        if not self.least <= number <= self.most:
+            self.fail(f"{number} is not between {self.least} and {self.most}", parameter, ctx)
+        return number
+
+
 _FLAGS = (
     click.option("--model", metavar="NAME", help="Which model, where a file has several."),
     click.option(
@@ -65,9 +83,9 @@ _FLAGS = (
     click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
     click.option("-q", "--quiet", is_flag=True, help="No progress."),
     click.option("-v", "--verbose", is_flag=True, help="More progress."),
-    click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of generated code."),
+    click.option("--threads", type=Whole(1, 1024), metavar="N", help="Threads of generated code."),
     click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Type of all reals."),
-    click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Seed of everything random."),
+    click.option("--seed", type=Whole(0), metavar="N", help="Seed of everything random."),
     click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where imports and data may lie."),
     click.option("--debug", is_flag=True, help="Show where in dlc an error was found."),
 )  # fmt: skip
@@ -89,8 +107,11 @@ def verb(name: str, help: str) -> Callable[[Verb], click.Command]:
             common = Common(**{key: value for key, value in values.items() if key in Common.__slots__})
             sys.exit(guarded(common, lambda: function(common, **own)))
 
+        own = list(getattr(function, "__click_params__", ()))
+        called.__click_params__ = []  # type: ignore[attr-defined]
         for flag in reversed(_FLAGS):
             flag(called)
+        called.__click_params__ += own  # type: ignore[attr-defined]
         return click.command(name, help=help, short_help=help)(called)
 
     return made

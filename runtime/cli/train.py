@@ -191,7 +191,7 @@ def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
     if history.end == "diverged":
         mistake = diverged(training)
         print_mistakes(common, [mistake], model.spec.prepared.sources)
-        _say(common, f"the last good parameters are in {shown_path(run.path)}")
+        _say(common, f"the run, with its last good parameters: {shown_path(run.path)}")
         return 1
     _tell_end(common, model, data, run, history, time.perf_counter() - started)
     return 0

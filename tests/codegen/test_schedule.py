@@ -127,3 +127,29 @@ def test_argmax_and_other_reductions_inside_a_row() -> None:
     checked(
         Graph.of({"sum.right": right, "output.largest": largest, "output.top": top, "output.chosen": chosen}), 1, 40
     )
+
+
+def test_look_ups_and_their_gradients() -> None:
+    """A row gather inside a fused loop, and the sums of columns by class index; a missing class is no business of
+    theirs, so indices are in range."""
+    b = Builder()
+    table, words = nets.leaf(b, "parameter", "E", 70, 9), nets.leaf(b, "input", "x", nets.M, kind="index", classes=9)
+    x = nets.leaf(b, "input", "X", 70, nets.M)
+    e = b.add("tanh", b.add("add", b.add("gather", table, words), x))
+    d = b.add("scatter_add", e, words, axis=table.type.axes[1])
+    w = nets.leaf(b, "parameter", "W", 3, 70)
+    z = b.add("matmul", w, b.add("gather", table, words))
+    checked(Graph.of({"output.z": z, "output.e": e, "update.E": b.add("sub", table, nets.scaled(b, 0.1, d))}), 1, 50)
+
+
+def test_parts_joined_and_taken_apart() -> None:
+    b = Builder()
+    x, y = nets.leaf(b, "input", "X", 5, nets.M), nets.leaf(b, "input", "Y", 3, nets.M)
+    joined = b.add("concat", b.add("tanh", x), y, b.add("exp", x), axis=0)
+    w = nets.leaf(b, "parameter", "W", 20, 13)
+    z = b.add("matmul", w, joined)
+    part = b.add("slice", z, axis=0, start=Dim.of(4), size=Dim.of(7))
+    back = b.add("reverse", b.add("mul", part, part), axis=0)
+    later = b.add("shift", back, axis=0)
+    total = b.add("sum", later, axes=(0, 1))
+    checked(Graph.of({"output.z": b.add("neg", joined), "output.back": back, "sum.total": total}), 1, 20)

@@ -75,7 +75,7 @@ def output(body: str, **values: Any) -> Any:
         ("A : (h = 3, m) = X\nZ = sum(A, over = h)", X.sum(0, keepdims=True)),
         ("Z = position(X, over = first) * X", np.arange(1, 4)[:, None] * X),
         ("Z : (3, m) = 2", np.full((3, 4), 2.0)),
-        ("param a : (3, 1) ~ ones\nZ = broadcast(a, (3, m)) + sum(X, over = first)", 1 + X.sum(0, keepdims=True) + 0 * X),
+        ("param a : (3, 1) ~ ones\nZ = broadcast(a, (3, m)) + sum(X, over = first)", 1 + X.sum(0) + 0 * X),
         ("Z = max(X, 0) - min(X, 0)", np.abs(X)),
         ("Z = max(X, over = first)", X.max(0, keepdims=True)),
         ("if 1 == 1:\n    Z = X\nelse:\n    Z = 2 * X", X),
@@ -243,7 +243,8 @@ def test_imported_files_bring_their_own_constants(tmp_path: Path) -> None:
 
 
 def test_several_models_have_their_own_blocks() -> None:
-    text = "model A:\n    input X : (3, m)\n    output X\ntrain:\n    batch = 3\nmodel B:\n    input X : (2, m)\n    output X\n"
+    form = "model {}:\n    input X : (3, m)\n    output X\n"
+    text = form.format("A") + "train:\n    batch = 3\n" + form.format("B")
     one, two = (check(Path("net.dl"), text=text, model=name).checked for name in "AB")
     assert one is not None
     assert one.train is not None

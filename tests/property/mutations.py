@@ -40,8 +40,8 @@ _INSERTED = (
 )  # fmt: skip
 _NAMES = (
     "m", "relu", "Dense", "Dropout", "softmax", "sum", "max", "mean", "argmax", "exp", "floor", "len", "known",
-    "normal", "position", "drop", "broadcast", "one_hot", "zeros", "he", "l2", "Adam", "W", "X", "Y", "first", "features", "all",
-    "reverse", "erf", "randn", "bernoulli", "fan_in", "epoch", "A", "Z", "n", "b",
+    "normal", "position", "drop", "broadcast", "one_hot", "zeros", "he", "l2", "Adam", "W", "X", "Y", "first",
+    "features", "all", "reverse", "erf", "randn", "bernoulli", "fan_in", "epoch", "A", "Z", "n", "b",
 )  # fmt: skip
 _VALUES = (
     "x(x)", "x(1)", "(x + 1)", "(x - x)", "-x", "not x", "x.T", "x[0]", "x[-1]", "x[0, 0]", "[x]", "[x, ?]", "(x, ?)",

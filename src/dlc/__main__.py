@@ -1,0 +1,5 @@
+"""`python -m dlc` is the command `dlc`."""
+
+from dlc.runtime.cli import main
+
+main()
