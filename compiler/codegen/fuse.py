@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
-from dlc.compiler.codegen.products import STRIDED, wants_transposed
+from dlc.compiler.codegen.products import STRIDED, product_of, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.ir import Graph, Node
@@ -39,11 +39,13 @@ Domain = tuple[int | None, tuple[int, ...]]
 
 @dataclass(eq=False)
 class Group:
-    """`members` are computed here, in this order; `anchor` is the matrix product or the transposed value."""
+    """`members` are computed here, in this order; `anchor` is the matrix product or the transposed value. A product is
+    `whole` when a unit of its kernel has entire rows, so that what works on rows may follow it."""
 
     kind: str
     domain: Domain
     anchor: Node | None = None
+    whole: bool = False
     members: dict[Node, None] = field(default_factory=dict)
     totals: list[Node] = field(default_factory=list)
     before: set[Group] = field(default_factory=set)
@@ -107,8 +109,9 @@ class Fusion:
     """The groups of a graph. `home` is the group that computes a value (and stores it, if it is in `stored`);
     a cheap value may be a member of other groups too, which compute it again."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, panel: int) -> None:
+        """`panel` is how many columns of a product the tile computes side by side."""
+        self.graph, self.panel = graph, panel
         self.groups: list[Group] = []
         self.home: dict[Node, Group] = {}
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
@@ -160,6 +163,8 @@ class Fusion:
         if mirrored is not None:
             self.alone("transpose", mirrored)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
+        product = product_of(node, self.home)
+        group.whole = product.form == "tile" and product.layout.width <= self.panel
         for operand in node.inputs:
             for value in self.operand_bases(operand):
                 self.need(value)
@@ -241,14 +246,10 @@ class Fusion:
 
     def fits(self, node: Node, group: Group, domain: Domain) -> bool:
         """Whether a value, with its operands at its own place, belongs to the loops of a group."""
-        total = is_scalar(node.type)
-        if group.kind == "rows":
+        if group.kind == "rows" or group.whole:
             return group.domain[0] == domain[0]
-        return (
-            group.kind in ("contraction", "columns")
-            and group.domain == domain
-            and (total or role(node) is Role.COMPUTED)
-        )
+        inside = is_scalar(node.type) or role(node) is Role.COMPUTED
+        return inside and group.kind in ("contraction", "columns") and group.domain == domain
 
     def allowed(self, node: Node, group: Group) -> bool:
         """Whether everything it reads is there when the group runs."""

@@ -38,7 +38,7 @@ class Loops:
         self.stores: dict[Node, list[Buffer]] = {}
         for node, buffer in stores:
             self.stores.setdefault(node, []).append(buffer)
-        self.times = loop_times(group) if group.kind == "rows" else {}
+        self.times = loop_times(group) if group.kind == "rows" or group.whole else {}
         self.sums: dict[Node, str] = {}  # totals: the float64 variable of the unit
         self.members = list(dict.fromkeys([*group.members, *self.stores]))
 

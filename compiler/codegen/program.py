@@ -66,7 +66,9 @@ class ProgramWriter:
 
     def __post_init__(self) -> None:
         self.graph = prepare(self.graph)
-        self.settled: Settled = settle(self.graph)
+        self.settled: Settled = settle(
+            self.graph, len(self.target.cpu.tiles) * self.target.cpu.lanes(self.target.dtype)
+        )
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
         self.products = {group: product_of_group(group, self.settled.home) for group in self.made.groups}

@@ -27,9 +27,9 @@ class Settled:
     stored: set[Node]
 
 
-def settle(graph: Graph) -> Settled:
-    """Fuse a graph and decide what is stored."""
-    fusion = Fusion(graph)
+def settle(graph: Graph, panel: int) -> Settled:
+    """Fuse a graph and decide what is stored. `panel` is the width of the matrix tile."""
+    fusion = Fusion(graph, panel)
     position = {node: number for number, node in enumerate(graph.nodes)}
     roots = {node for node in graph.roots.values() if not is_scalar(node.type)}
     kept = roots | {value for group in fusion.groups for value in must_store(group, fusion.home)}
@@ -100,7 +100,11 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
 
 def lost(reader: Node, value: Node, group: Group, times: dict[Node, int]) -> set[Node]:
     """The costly values of an earlier loop that a member needs when it reads `value`, itself perhaps computed again."""
-    if not inner_of(value) or (times[reader] == times[value] and loop_of(reader) == loop_of(value)):
+    if (
+        value is group.anchor
+        or not inner_of(value)
+        or (times[reader] == times[value] and loop_of(reader) == loop_of(value))
+    ):
         return set()
     if costly(value):
         return {value}

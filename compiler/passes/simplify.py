@@ -27,6 +27,11 @@ def number(test: Callable[[float], bool]) -> Callable[[Values], bool]:
     return lambda values: test(values["c"].attr("value"))
 
 
+def divides(values: Values) -> bool:
+    """`c / d` is folded to a number only where the constant `d` is not 0; else the rule would apply for ever."""
+    return values["d"].attr("value") != 0
+
+
 NEUTRAL: tuple[Rule, ...] = (
     rule("x + 0", "x"),
     rule("x - 0", "x"),
@@ -79,8 +84,8 @@ NUMBERS_IN_FRONT: tuple[Rule, ...] = (
     rule("(s * u) * v", "s * (u * v)", ordered=True),
     rule("(c * u) / v", "c * (u / v)"),
     rule("(s * u) / v", "s * (u / v)"),
-    rule("c * x / d", "c / d * x"),
-    rule("c * (x / d)", "c / d * x"),
+    rule("c * x / d", "c / d * x", when=divides),
+    rule("c * (x / d)", "c / d * x", when=divides),
     rule("x / c / d", "x / (c * d)"),
     rule("x * (1 / v)", "x / v"),
     rule("x + x", "2 * x"),

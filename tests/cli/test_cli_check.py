@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from conftest import Shell
+from cli_shell import Shell
 
 SHALLOW = """\
 model Shallow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 
 import pytest
-from conftest import Shell
+from cli_shell import Shell
 
 VERBS = [
     "check", "show", "derive", "compile", "gradcheck", "train", "evaluate", "predict", "ops", "explain", "doctor",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pass_cases import TYPES, M, labels, program, text, with_gradient
 
+from dlc.compiler.dims import scalar
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
 from dlc.compiler.ir.formula import formula
 from dlc.compiler.passes import erase, expand, run, simplify
@@ -188,3 +189,11 @@ def _as_it_is(b: Builder, node: Node, inputs: tuple[Node, ...]) -> None:
 
 def _shape(name: str) -> list[object]:
     return [M if axis.size.constant is None else int(axis.size.constant) for axis in TYPES[name].axes]
+
+
+def test_division_by_the_constant_zero_ends() -> None:
+    b = Builder()
+    x = b.typed("input", (), (("name", "x"),), scalar())
+    quotient = b.add("div", b.add("mul", b.constant(2.0), x), b.constant(0.0))
+    graph = run(Graph.of({"y": quotient}), (simplify,))
+    assert evaluate(graph, {("input", "x"): 3.0}, {})["y"] == float("inf")
