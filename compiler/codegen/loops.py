@@ -146,7 +146,8 @@ class Loops:
         if node not in self.group.members or node in self.given:
             return []
         lines = self.body.statement(lambda: bare(self.body.formula(node, canonical(node))))
-        name = self.body.locals[node] = self.body.arguments.fresh(family(self.body.names[node]))
+        suffix = "" if node not in self.stores else "_ij" if self.loop(node) else "_i"
+        name = self.body.locals[node] = self.body.arguments.fresh(family(self.body.names[node]) + suffix)
         lines[-1] = f"{name} = {lines[-1]}"
         return lines
 

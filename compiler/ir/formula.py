@@ -107,4 +107,4 @@ def _read(tree: ast.expr) -> Formula:
 
 
 def _attribute(tree: ast.expr) -> Hashable:
-    return Variable(tree.id) if isinstance(tree, ast.Name) else ast.literal_eval(tree)  # type: ignore[no-any-return]
+    return Variable(tree.id) if isinstance(tree, ast.Name) else ast.literal_eval(tree)

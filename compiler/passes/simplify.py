@@ -29,7 +29,7 @@ def number(test: Callable[[float], bool]) -> Callable[[Values], bool]:
 
 def divides(values: Values) -> bool:
     """`c / d` is folded to a number only where the constant `d` is not 0; else the rule would apply for ever."""
-    return values["d"].attr("value") != 0
+    return bool(values["d"].attr("value") != 0)
 
 
 NEUTRAL: tuple[Rule, ...] = (
