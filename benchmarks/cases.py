@@ -22,8 +22,8 @@ class Case:
     """A dense network n[0]-…-n[L], relu between the layers, and the way it is trained.
 
     `widths` is n; one output unit means sigmoid with binary cross-entropy, several mean softmax with cross-entropy.
-    The learning rates are small on purpose, so that no unit dies however many steps a fast contender takes: a dead
-    unit's Adam averages decay into denormal numbers, and the processor crawls through those unless they are flushed.
+    The learning rates are small on purpose: however many steps a fast contender takes, units should not die nor
+    outputs saturate, for that leads to denormal numbers, which some contenders flush to zero and others compute with.
     """
 
     name: str

@@ -20,7 +20,10 @@ Argument = Node | Buffer | str
 PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 """Constants written into a kernel; others are arguments, so that a new learning rate needs no new kernel."""
 
-_USED = "m i j k l n r args first last given numbers unit sums tile tile_start terms begin end column step seed flag"
+_USED = """
+    m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 tile tile_start terms begin
+    end column step seed flag
+"""
 RESERVED = BUILT_IN | frozenset(_USED.split())
 
 AT = {"real": "real_at", "truth": "real_at", "index": "int64_at", "partial": "float64_at"}

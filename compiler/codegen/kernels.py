@@ -13,9 +13,13 @@ from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product, Strided
 from dlc.compiler.codegen.text import bare
-from dlc.compiler.codegen.work import SWEEP, Tile, Units, tile_of
+from dlc.compiler.codegen.work import Tile, Units, tile_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
+
+SUM, PART = "sums[i - begin]", "parts[i - begin]"
+CHUNK = 256
+"""Terms of a long sum that are added to each other before they are added to the rest."""
 
 
 @dataclass(frozen=True)
@@ -109,25 +113,31 @@ class KernelWriter:
         (operand,) = reduction.inputs
         rows = layout_of(operand.type, operand).rows
         place = tuple({"i": "r", "j": "i"}.get(index, index) for index in canonical(operand))
-        at = "sums[i - begin]"
         added = self.body.statement(
-            lambda: f"{at} = {bare(op.combine(self.body.emitter, at, self.body.value(operand, place)))}"
+            lambda: f"{PART} = {bare(op.combine(self.body.emitter, PART, self.body.value(operand, place)))}"
         )
-        loops = Loops(self.group, self.body, self.stores, {reduction: at})
+        many = "m" if rows is None else str(rows)
+        each = [f"for r in range(chunk, min(chunk + {CHUNK}, {many})):", *indented(self.over_block(added))]
+        sums = self.in_chunks(op, many, each)
+        loops = Loops(self.group, self.body, self.stores, {reduction: SUM})
         start = loops.begin_unit()
-        finish = loops.row()
+        return [*self.block(), *start, *sums, *self.over_block(loops.row()), *loops.end_unit(self.partials)]
+
+    def over_block(self, lines: Sequence[str]) -> list[str]:
+        return ["for i in range(begin, end):", *indented(lines)]
+
+    def in_chunks(self, op: Reduction, count: str, lines: Sequence[str]) -> list[str]:
+        """Sums of `count` terms for each element of a block: `lines` add those of a chunk to its parts, which are then
+        added to the sums. Short sums of short sums keep the rounding noise of long ones down."""
+        size = self.units.block * self.target.item
+        zero, emitter = op.identity(self.body.emitter), self.body.emitter
         return [
-            *self.block(),
-            f"sums = real_at(scratch({self.units.block * self.target.item}))",
-            *start,
-            "for i in range(begin, end):",
-            f"{INDENT}{at} = {op.identity(self.body.emitter)}",
-            f"for r in range({'m' if rows is None else rows}):",
-            f"{INDENT}for i in range(begin, end):",
-            *indented(added, 2),
-            "for i in range(begin, end):",
-            *indented(finish),
-            *loops.end_unit(self.partials),
+            f"sums, parts = real_at(scratch({size})), real_at(scratch({size}))",
+            *self.over_block([f"{SUM} = {zero}"]),
+            f"for chunk in range(0, {count}, {CHUNK}):",
+            *indented(self.over_block([f"{PART} = {zero}"])),
+            *indented(lines),
+            *indented(self.over_block([f"{SUM} = {bare(op.combine(emitter, SUM, PART))}"])),
         ]
 
     # --- products ----------------------------------------------------------------------------------------------
@@ -252,35 +262,31 @@ class KernelWriter:
     def sweep(self, product: Product) -> list[str]:
         """A stretch of a long vector: the terms of the sum are added to all of it, four at a time."""
         _, along = product.row_strides
-        depth = "m" if product.depth is None else str(product.depth)
         weight = product.column_strides[1]
+        depth = "m" if product.depth is None else str(product.depth)
 
         def term(k: str) -> tuple[str, str]:
-            factor = self.element(product.columns, f"({k}) * {weight}" if weight != 1 else k)
-            return factor, self.element(product.rows, f"({k}) * {along} + i")
+            factor = self.element(product.columns, offset_text((k,), (weight,)))
+            return factor, self.element(product.rows, f"{k} * {along} + i")
 
-        four = [term(f"k + {u}" if u else "k") for u in range(4)]
-        before, row, after = self.finish("sums[i - begin]")
+        four = [term(f"(k + {u})" if u else "k") for u in range(4)]
         added = " + ".join(f"f{u} * {element}" for u, (_, element) in enumerate(four))
-        return [
-            *self.block(),
-            f"sums = real_at(scratch({SWEEP * self.target.item}))",
-            "for i in range(begin, end):",
-            f"{INDENT}sums[i - begin] = real(0)",
-            f"for n in range({depth} // 4):",
-            f"{INDENT}k = n * 4",
-            f"{INDENT}{', '.join(f'f{u}' for u in range(4))} = {', '.join(factor for factor, _ in four)}",
-            f"{INDENT}for i in range(begin, end):",
-            f"{INDENT}{INDENT}sums[i - begin] += {added}",
-            f"for k in range({depth} // 4 * 4, {depth}):",
+        factors = ", ".join(factor for factor, _ in four)
+        each = [
+            f"last_k = min(chunk + {CHUNK}, {depth})",
+            "whole = chunk + (last_k - chunk) // 4 * 4",
+            "for k in range(chunk, whole, 4):",
+            f"{INDENT}f0, f1, f2, f3 = {factors}",
+            *indented(self.over_block([f"{PART} += {added}"])),
+            "for k in range(whole, last_k):",
             f"{INDENT}f0 = {four[0][0]}",
-            f"{INDENT}for i in range(begin, end):",
-            f"{INDENT}{INDENT}sums[i - begin] += f0 * {four[0][1]}",
-            *before,
-            "for i in range(begin, end):",
-            *indented(row),
-            *after,
+            *indented(self.over_block([f"{PART} += f0 * {four[0][1]}"])),
         ]
+        op = OPS["sum"]
+        assert isinstance(op, Reduction)
+        sums = self.in_chunks(op, depth, each)
+        before, row, after = self.finish(SUM)
+        return [*self.block(), *sums, *before, *self.over_block(row), *after]
 
     def dot(self, product: Product) -> list[str]:
         """One sum for each element."""

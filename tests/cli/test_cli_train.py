@@ -132,7 +132,7 @@ def test_resuming_keeps_to_the_model_of_the_run(digits: Shell) -> None:
         (lambda rows: [rows[0], rows[1].replace("0", "oops", 1), *rows[2:]], "digits.csv:2"),
         (lambda rows: [rows[0], *rows[1:9], "nan" + rows[9][1:], *rows[10:]], "digits.csv:10"),
         (lambda rows: [rows[0], *rows[1:4], rows[4].rsplit(",", 1)[0] + ",12", *rows[5:]], "digits.csv:5"),
-        (lambda rows: [rows[0].replace("pixel_07", "pixxel_07"), *rows[1:]], "(63"),
+        (lambda rows: [rows[0].replace("pixel_07", "pixxel_07"), *rows[1:]], "gives 63"),
         (lambda rows: [], "digits.csv"),
         (lambda rows: rows[:1], "digits.csv"),
     ],
