@@ -91,7 +91,7 @@ def save_checkpoint(path: Path, snapshot: Snapshot, preprocessing: Mapping[str, 
     from safetensors.numpy import save
 
     arrays = {**snapshot.parameters, **snapshot.states, **snapshot.slots}
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {
         "format": FORMAT,
         "progress": json.dumps(snapshot.progress.as_json()),
@@ -107,7 +107,7 @@ def checksum(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(json.dumps([name, arrays[name].dtype.str, list(arrays[name].shape)]).encode())
-        digest.update(np.ascontiguousarray(arrays[name]).data)
+        digest.update(np.asarray(arrays[name], order="C").data)
     for key in sorted(metadata):
         if key != "checksum":
             digest.update(json.dumps([key, metadata[key]]).encode())

@@ -42,17 +42,17 @@ def measure(
 ) -> dict[str, float]:
     """`loss` (where the model has one) and every metric of the examples, by the evaluation program."""
     plan = programs.evaluation
-    known: dict[str, Any] = {}
+    count = example_count(inputs, checked.inputs) or 1
+    known: dict[str, Any] = {"m": np.float64(count)}
     for level in range(len(plan.levels)):
         totals: dict[str, Any] = {}
         for batch in batches(inputs, checked.inputs, size):
             for name, value in engine.totals(level, batch, known).items():
                 totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
         known |= totals
-    sizes = {M: example_count(inputs, checked.inputs) or 1}
     bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in known.items()}
     return {
-        name: float(evaluate(graph, bindings, sizes)["value"].reshape(()))
+        name: float(evaluate(graph, bindings, {M: count})["value"].reshape(()))
         for name, graph in plan.formulas.items()
     }
 

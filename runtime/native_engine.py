@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
-from dlc.compiler.codegen.host.kernels import CacheFolderError
+from dlc.compiler.codegen.host.kernels import CacheFolderError, cache_folder
 from dlc.compiler.codegen.module import Module
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.driver import Programs
@@ -68,6 +68,10 @@ class NativeEngine:
         plain: bool = False,
     ) -> None:
         self.checked, self.programs, self.dtype = checked, programs, dtype
+        try:
+            cache_folder()
+        except CacheFolderError as problem:
+            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
         self.module = generated(checked, programs, dtype, plain=plain)
         self.native = Native(self.module, threads=threads or usable_threads(), seed=seed)
         self.parameters = {name: self.native.parameters[name] for name in checked.parameters}
@@ -83,7 +87,11 @@ class NativeEngine:
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)
-        return {name.removeprefix("output."): value for name, value in roots.items()}
+        graph = self.programs.graphs["forward"]
+        return {
+            root.removeprefix("output."): value if value.ndim else value.astype(self.dtype).reshape(_shape(graph, root))
+            for root, value in roots.items()
+        }
 
     def loss(self, inputs: Arrays) -> tuple[float, float]:
         roots = self._run("loss", inputs)
@@ -102,11 +110,7 @@ class NativeEngine:
     ) -> Totals:
         wanted = reads(self.programs.graphs["train"])
         used = {name: array for name, array in data.items() if name in wanted}
-        try:
-            sums = self.native.train_batches(used, order, batch, first, count, step=step, epoch=epoch)
-        except CacheFolderError as problem:
-            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
-        return Totals(*sums)
+        return Totals(*self.native.train_batches(used, order, batch, first, count, step=step, epoch=epoch))
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
@@ -119,10 +123,7 @@ class NativeEngine:
     ) -> dict[str, Array]:
         declared = {name: array for name, array in inputs.items() if name in self.checked.inputs}
         m = example_count(declared, self.checked.inputs) or 1
-        try:
-            return self.native.run(title, inputs, m, scalars, step)
-        except CacheFolderError as problem:
-            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
+        return self.native.run(title, inputs, m, scalars, step)
 
 
 def _shape(graph: Graph, root: str) -> tuple[int, ...]:

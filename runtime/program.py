@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,6 +84,7 @@ class Model:
         self._works: dict[Any, Work] = {}
         self._read: dict[Any, TrainSettings] = {}
         self._given: dict[str, str] = {}
+        self._jitted: Callable[..., Any] | None = None
         self.main = self._work(frozenset(), spec.train)
         self.params = Tensors(self.main.engine.parameters)
         self.state = Tensors(self.main.engine.states)
@@ -120,6 +121,18 @@ class Model:
         """The same for physical arrays, as the data loader gives them."""
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return measure(work.engine, work.checked, work.programs, inputs)
+
+    @property
+    def predict_jit(self) -> Callable[..., Any]:
+        """The prediction as an `@njit` function, for other Numba code: `predict(params, *arrays)`.
+
+        `params` is `tuple(model.params.values())`, with `*model.state.values()` behind them where the model has states;
+        the arrays are those that `forward` reads, in the order of the spec. It returns the output, or a tuple of them.
+        """
+        if self._jitted is None:
+            with told(self._sources):
+                self._jitted = jitted_prediction_of(self)
+        return self._jitted
 
     # --- training ----------------------------------------------------------------------------------------------
 
@@ -330,6 +343,19 @@ def _only(inputs: Mapping[str, NDArray[Any]], work: Work, graph: str) -> dict[st
     """The inputs that a program reads; where it reads none, all, for their `m`."""
     wanted = reads(work.programs.graphs[graph])
     return {name: array for name, array in inputs.items() if name in wanted} or dict(inputs)
+
+
+def jitted_prediction_of(model: Model) -> Callable[..., Any]:
+    """See `Model.predict_jit`."""
+    from dlc.runtime.jit import jitted_prediction
+    from dlc.runtime.native_engine import generated
+
+    checked, made = model.spec.checked, model.main.programs
+    module = generated(checked, made, model.dtype, plain=model.target != "native")
+    tensors = [("parameter", name) for name in checked.parameters] + [("state", name) for name in checked.states]
+    wanted = reads(made.graphs["forward"])
+    inputs = [name for name in checked.inputs if name in wanted]
+    return jitted_prediction(module, tensors, inputs, [f"output.{name}" for name in checked.outputs])
 
 
 def _copy(source: Engine, to: Engine) -> None:

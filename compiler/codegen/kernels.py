@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of
+from dlc.compiler.codegen.layout import ROW_BLOCK, Layout, NotSupported, layout_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product, Strided
@@ -182,16 +182,28 @@ class KernelWriter:
             lines.append(f"column = unit % {cut.times} * {cut.columns}")
         if direct is None:
             lines.append(f"tile_start = scratch({(self.units.block + ROW_BLOCK) * cut.columns * self.target.item})")
-        lines += self.panel_calls(product, cut, column, out, depth, direct)
+        calls = self.panel_calls(product, cut, column, out, depth, direct)
         if direct is not None:
-            return lines
-        lines.append("tile = real_at(tile_start)")
+            return [*lines, *calls]
+        calls.append("tile = real_at(tile_start)")
         inside = "j" if column == "0" else "j - column"
         before, row, after = self.finish(f"tile[(i - begin) * {cut.columns} + {inside}]")
         last = f"min(column + {cut.columns}, {width})" if width % cut.columns else f"column + {cut.columns}"
         limits = f"range({width})" if column == "0" else f"range(column, {last})"
         row = [line.replace(f"range({layout.width})", limits) if line.startswith("for j in") else line for line in row]
-        return [*lines, *before, "for i in range(begin, end):", *indented(row), *after]
+        ahead = self.prefetches(layout, column, min(cut.columns, width))
+        return [*lines, *ahead, *calls, *before, "for i in range(begin, end):", *indented(row), *after]
+
+    def prefetches(self, layout: Layout, column: str, width: int) -> list[str]:
+        """Ask for the blocks of parameters and states that are updated after the product is computed."""
+        item = self.target.item
+        lines = []
+        for buffer in self.arguments.pointers:
+            if buffer.part == "persistent" and buffer.layout == layout:
+                start = f"{self.arguments.address(buffer)} + begin * {layout.row_length * item}"
+                start += f" + {column} * {item}" if column != "0" else ""
+                lines.append(f"prefetch_rows({start}, end - begin, {layout.row_length * item}, {width * item})")
+        return lines
 
     def panel_calls(
         self, product: Product, cut: Tile, column: str, out: int, depth: str, direct: Buffer | None
@@ -202,28 +214,20 @@ class KernelWriter:
         b_k = product.column_strides[1]
         rows = self.address(product.rows, ("begin", a_row))
 
-        def call(number: int, vectors: int) -> list[str]:
+        def call(vectors: int) -> list[str]:
             name = self.panel(a_row, a_k, b_k, out, vectors, product.depth)
-            shift = number * vectors * lanes
-            place = column if not shift else str(shift) if column == "0" else f"({column} + {shift})"
-            columns = self.address(product.columns, (place, 1))
+            columns = self.address(product.columns, (column, 1))
+            to = "tile_start"
             if direct is not None:
                 to = f"{self.arguments.address(direct)} + begin * {out * item}"
-                to += f" + {place} * {item}" if place != "0" else ""
-            else:
-                to = f"tile_start + {shift * item}" if shift else "tile_start"
-            checks = self.checks(product, place, vectors * lanes, depth, direct, out) if self.target.check else []
+                to += f" + {column} * {item}" if column != "0" else ""
+            checks = self.checks(product, column, vectors * lanes, depth, direct, out) if self.target.check else []
             return [*checks, f"{name}({rows}, {columns}, {to}, end - begin, {depth})"]
 
-        whole = [line for number in range(cut.count) for line in call(number, cut.vectors)]
-        if not cut.rest or cut.times == 1:
-            return whole
-        return [
-            f"if column < {(cut.times - 1) * cut.columns}:",
-            *indented(whole),
-            "else:",
-            *indented(call(0, cut.rest)),
-        ]
+        if not cut.rest:
+            return call(cut.vectors)
+        narrow = f"if column == {(cut.times - 1) * cut.columns}:"
+        return [narrow, *indented(call(cut.rest)), "else:", *indented(call(cut.vectors))]
 
     def checks(
         self, product: Product, place: str, width: int, depth: str, direct: Buffer | None, out: int
@@ -290,20 +294,45 @@ class KernelWriter:
 
     def dot(self, product: Product) -> list[str]:
         """One sum for each element."""
-        a_row, a_k = product.row_strides
-        b_column, b_k = product.column_strides
+        if product.layout.width == 1:
+            return self.dots(product)
         depth = "m" if product.depth is None else str(product.depth)
-        index = "j" if product.layout.width > 1 else "0"
-        left = self.element(product.rows, offset_text(("i", "k"), (a_row, a_k)))
-        right = self.element(product.columns, offset_text((index, "k"), (b_column, b_k)))
-        product_sum = ["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]
-        before, row, after = self.finish("terms")
-        if product.layout.width > 1:
-            head, *rest = row
-            row = [head, *indented(product_sum), *rest]
-        else:
-            row = [*product_sum, *row]
-        return [*self.block(), *before, "for i in range(begin, end):", *indented(row), *after]
+        left = self.element(product.rows, offset_text(("i", "k"), product.row_strides))
+        right = self.element(product.columns, offset_text(("j", "k"), product.column_strides))
+        before, (head, *rest), after = self.finish("terms")
+        row = [head, *indented(["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]), *rest]
+        return [*self.block(), *before, *self.over_block(row), *after]
+
+    def dots(self, product: Product) -> list[str]:
+        """A column of sums, four rows at a time: the vector that all of them read is loaded once for four."""
+        depth = "m" if product.depth is None else str(product.depth)
+        right = self.element(product.columns, offset_text(("0", "k"), product.column_strides))
+
+        def sums(first: str, count: int) -> list[str]:
+            rows = [f"({first} + {u})" if u else first for u in range(count)]
+            terms = [f"t{u}" for u in range(count)]
+            lefts = [self.element(product.rows, offset_text((row, "k"), product.row_strides)) for row in rows]
+            return [
+                f"{' = '.join(terms)} = real(0)",
+                f"for k in range({depth}):",
+                f"{INDENT}x = {right}",
+                *(f"{INDENT}{term} += {left} * x" for term, left in zip(terms, lefts, strict=True)),
+                *(f"sums[{row} - begin] = {term}" for row, term in zip(rows, terms, strict=True)),
+            ]
+
+        before, row, after = self.finish(SUM)
+        return [
+            *self.block(),
+            f"sums = real_at(scratch({self.units.block * self.target.item}))",
+            "whole = begin + (end - begin) // 4 * 4",
+            "for i in range(begin, whole, 4):",
+            *indented(sums("i", 4)),
+            "for i in range(whole, end):",
+            *indented(sums("i", 1)),
+            *before,
+            *self.over_block(row),
+            *after,
+        ]
 
     # --- scattered sums ----------------------------------------------------------------------------------------
 

@@ -211,7 +211,7 @@ def header_text(target: Target) -> str:
         lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
     renamed = [f"{name}{suffix} as {name}" if suffix else name for name in names]
     lines += wrapped(f"from dlc.compiler.codegen.host.{tile} import ", renamed)
-    lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
+    lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "prefetch_rows", "scratch"))
     lines += [
         f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",
         "",

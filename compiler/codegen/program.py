@@ -22,8 +22,8 @@ from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, Movement, Reduction
 
-WORTH_THREADS = 200_000
-"""Multiplications (about 3 microseconds of them) from which on a kernel is shared out among threads."""
+WORTH_THREADS = 500_000
+"""Operations (about five microseconds of them) from which on a kernel is shared out among threads."""
 
 ScalarText = Callable[[Node], str]
 
@@ -138,7 +138,7 @@ class ProgramWriter:
         self.lines += self.comments(group, stored)
         units = self.units[group]
         many = count_text(units.rows, units.block, units.times)
-        pool = threads_text(units.total_work)
+        pool = threads_text(units.work)
         self.lines += wrapped(f"given = pack({', '.join(given)})")
         self.lines.append(f"launch({pool}, address_of({name}), given, {many})")
         for node in group.totals:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.fuse import Group
+from dlc.compiler.codegen.fuse import Group, costly
 from dlc.compiler.codegen.host.machine import Dtype, Host
 from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Size, layout_of, round_up
 from dlc.compiler.codegen.products import Product, product_of
@@ -24,16 +24,19 @@ ELEMENTS = 2048
 """Elements that a unit of a row kernel works on, about."""
 
 
+COSTLY, CHEAP = 64, 8
+"""Operations that an elementwise value counts for, an exponential or a sum, beside the one of a multiply-add."""
+
+
 @dataclass(frozen=True, slots=True)
 class Units:
-    """`times` units for each `block` rows; `rows` is None for m. `work` is about how many operations a unit does for
-    each row, and for each row and example where `per_example`."""
+    """`times` units for each `block` rows; `rows` is None for m. `work` is about how many operations the kernel does,
+    as a function of m."""
 
     rows: int | None
     block: int
-    times: int = 1
-    work: int = 1
-    per_example: bool = False
+    times: int
+    work: Size
 
     @property
     def partial_bytes(self) -> Size:
@@ -42,21 +45,13 @@ class Units:
             return Size(64, round_up(math.ceil(8 * self.times / self.block), 4))
         return Size(round_up(8 * self.times * math.ceil(self.rows / self.block), 64))
 
-    @property
-    def total_work(self) -> Size:
-        """About how many operations the kernel does, for m examples."""
-        if self.rows is None:
-            return Size(0, self.work)
-        return Size(0, self.work * self.rows) if self.per_example else Size(self.work * self.rows)
-
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The columns of a product cut for the tile: a unit does `columns` of them, in `count` panels of `vectors` vectors;
-    the last unit of a row of units may have one panel of `rest` vectors instead."""
+    """The columns of a product cut for the tile: a unit does `columns` of them, a panel of `vectors` vectors; the last
+    of `times` units side by side may have a panel of `rest` vectors instead."""
 
     columns: int
-    count: int
     vectors: int
     rest: int
     times: int
@@ -67,43 +62,49 @@ def tile_of(product: Product, cpu: Host, dtype: Dtype) -> Tile:
     lanes, vectors = cpu.lanes(dtype), len(cpu.tiles)
     full, rest = divmod(math.ceil(product.layout.width / lanes), vectors)
     if not full:
-        return Tile(rest * lanes, 1, rest, 0, 1)
-    return Tile(vectors * lanes, 1, vectors, rest, full + (1 if rest else 0))
+        return Tile(rest * lanes, rest, 0, 1)
+    return Tile(vectors * lanes, vectors, rest, full + (1 if rest else 0))
 
 
 def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = None) -> Units:
     """The units of a group's kernel."""
     rows, inner = group.domain
     width = math.prod(inner)
-    if group.kind == "contraction":
-        assert product is not None
-        return product_units(product, cpu, dtype)
+    if product is not None:
+        return product_units(group, product, cpu, dtype)
     if group.kind == "columns":
         (operand,) = group.reduction.inputs
         folded = layout_of(operand.type, operand).rows
-        return Units(rows, COLUMNS, 1, 1 if folded is None else folded, folded is None)
+        return Units(rows, COLUMNS, 1, _count(folded).times(rows or 1))
     if group.kind == "scatter":
-        return Units(width, COLUMNS, 1, 1, True)
+        return Units(width, COLUMNS, 1, Size(0, width))
     if group.kind == "transpose":
-        return Units(rows, LANES, 1, width)
+        return Units(rows, LANES, 1, _count(rows).times(CHEAP * width))
     width = max([width, *(layout_of(node.type, node).width for node in group.members)])
-    return Units(rows, min(max(round_up(ELEMENTS // width, LANES), LANES), 1024), 1, 8 * width)
+    block = min(max(round_up(ELEMENTS // width, LANES), LANES), 1024)
+    return Units(rows, block, 1, _count(rows).times(row_work(group)))
 
 
-def tile_rows(cpu: Host) -> int:
-    """The rows of a unit of a product."""
-    return round_up(TALLEST * cpu.tiles[-1][0], ROW_BLOCK)
-
-
-def product_units(product: Product, cpu: Host, dtype: Dtype) -> Units:
+def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Units:
     rows, width = product.layout.rows, product.layout.width
-    work = (product.depth or 1) * width
-    dynamic = product.depth is None
+    if product.depth is None:
+        work = Size((rows or 0) * row_work(group), (rows or 0) * width)
+    else:
+        work = _count(rows).times(product.depth * width + row_work(group))
     if product.form == "tile":
-        return Units(rows, tile_rows(cpu), tile_of(product, cpu, dtype).times, work, dynamic)
-    if product.form == "sweep":
-        return Units(rows, SWEEP, 1, work, dynamic)
-    return Units(rows, LANES, 1, work, dynamic)
+        block = round_up(TALLEST * cpu.tiles[-1][0], ROW_BLOCK)
+        return Units(rows, block, tile_of(product, cpu, dtype).times, work)
+    return Units(rows, SWEEP if product.form == "sweep" else LANES, 1, work)
+
+
+def row_work(group: Group) -> int:
+    """About how many operations the members need for one row, the product left out."""
+    members = [node for node in [*group.members, *group.totals] if node is not group.anchor]
+    return sum(max(layout_of(n.type, n).width, LANES) * (COSTLY if costly(n) else CHEAP) for n in members)
+
+
+def _count(rows: int | None) -> Size:
+    return Size(0, 1) if rows is None else Size(rows)
 
 
 def product_of_group(group: Group, at_hand: object) -> Product | None:

@@ -62,7 +62,7 @@ class Display:
         columns = (TextColumn("{task.description}"), BarColumn(None), live, TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, refresh_per_second=8, transient=True)
         start = self.training.progress.step
-        self._task = self._bar.add_task("training", total=self.training.planned_steps, completed=start, live="")
+        self._task = self._bar.add_task("compiling", total=self.training.planned_steps, completed=start, live="")
         self._bar.start()
 
     def note(self, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,9 +31,18 @@ def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
     else:
         print(f"{checked.name}\n")
         header = ("name", "rule", "shape", "parameters", "FLOPs", "memory")
-        print(table([_cells(row) for row in rows], "<<<>>>", header))
+        print(table(_fitted([_cells(row) for row in rows]), "<<<>>>", header))
         print(f"\n{checked.parameter_count:,} parameters")
     return 0
+
+
+def _fitted(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """On a terminal, long rules are cut so that a row stays on its line."""
+    if not sys.stdout.isatty():
+        return rows
+    others = max(len(row[0]) + len(row[2]) for row in rows) + 42
+    room = max(24, shutil.get_terminal_size().columns - others)
+    return [(name, rule if len(rule) <= room else rule[: room - 1] + "…", *rest) for name, rule, *rest in rows]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -183,3 +183,25 @@ def test_a_model_is_not_saved_among_other_files(tmp_path: Path) -> None:
     model = spec(tmp_path).compile()
     with pytest.raises(dlc.SpecError, match="holds other files"):
         model.save(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_prediction_is_called_from_other_numba_code(tmp_path: Path, dtype: str) -> None:
+    from numba import njit
+
+    model = spec(tmp_path).compile(dtype=dtype)
+    predict = model.predict_jit
+
+    @njit
+    def most_likely(params, x):  # type: ignore[no-untyped-def]
+        y = predict(params, x)
+        return [y[:, i].argmax() for i in range(y.shape[1])]
+
+    x, _ = clouds(21)
+    params = tuple(model.params.values())
+    expected = model.forward(X=x)["Y_hat"]
+    assert (predict(params, x) == expected).all()
+    assert most_likely(params, x) == expected.argmax(axis=0).tolist()
+    changed = tuple(np.zeros_like(array) for array in params)
+    assert np.allclose(predict(changed, x), 1 / 3)
+    assert (model.forward(X=x)["Y_hat"] == expected).all()

@@ -48,8 +48,10 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path: Path) -> None:
     loaded = load_checkpoint(tmp_path / LAST, SHAPES)
     assert (loaded.progress, loaded.preprocessing) == (PROGRESS, record)
     again = loaded.snapshot(["W", "a"], ["mu"], ["W:v"])
-    for group, before in ((again.parameters, saved.parameters), (again.states, saved.states), (again.slots, saved.slots)):
-        assert all((group[name] == array).all() and group[name].shape == array.shape for name, array in before.items())
+    for group in ("parameters", "states", "slots"):
+        found, before = getattr(again, group), getattr(saved, group)
+        assert found.keys() == before.keys()
+        assert all((found[name] == array).all() and found[name].shape == array.shape for name, array in before.items())
 
 
 def test_arrays_of_any_layout_are_saved(tmp_path: Path) -> None:

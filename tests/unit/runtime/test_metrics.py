@@ -46,9 +46,8 @@ def test_sums_inside_sums_take_the_whole_split(tmp_path: Path, target: str, size
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 53)), rng.standard_normal((1, 53))
     y_hat = model.params["dense[1].W"] @ x + model.params["dense[1].b"]
-    found = measure(
-        model.engine, model.spec.checked, model.main.programs, {"X": np.ascontiguousarray(x.T), "Y": y.T.copy()}, size
-    )
+    inputs = {"X": np.ascontiguousarray(x.T), "Y": y.T.copy()}
+    found = measure(model.engine, model.spec.checked, model.main.programs, inputs, size)
     assert found["R2"] == pytest.approx(1 - ((y - y_hat) ** 2).sum() / ((y - y.mean()) ** 2).sum(), rel=1e-10)
     assert found["loss"] == pytest.approx(((y - y_hat) ** 2).mean() / 2, rel=1e-10)
     assert found["worst"] == pytest.approx(np.abs(y - y_hat).mean(), rel=1e-10)

@@ -1,0 +1,122 @@
+"""The prediction as a Numba function, for other Numba code to call.
+
+    predict = model.predict_jit
+    y = predict(tuple(model.params.values()), x)
+
+It is the generated `forward` program with memory of its own for each call, so threads may call it at once. Parameters
+and inputs have their declared shapes; inputs are copied to where the program reads them, examples first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dlc.compiler.codegen.arena import CACHE_LINE, Place
+from dlc.compiler.codegen.host.kernels import Kernel
+from dlc.compiler.codegen.module import Module
+from dlc.runtime.loader import load_program
+
+INDICES = "ijklpq"
+
+
+def jitted_prediction(
+    module: Module, tensors: Sequence[tuple[str, str]], inputs: Sequence[str], outputs: Sequence[str]
+) -> Callable[..., Any]:
+    """`predict(params, *arrays)`: the output, or a tuple of them.
+
+    `tensors` says what the entries of `params` are, by role (`parameter`, `state`) and name, `inputs` what the arrays
+    are, and `outputs` which roots to return.
+    """
+    table = module.tables.programs["forward"]
+    kernel: Kernel = load_program(module, "forward")
+    dtype = np.dtype(module.dtype)
+    writer = _Writer(module, dtype)
+    writer.memory(inputs)
+    for number, key in enumerate(tensors):
+        writer.copy_in(f"params[{number}]", module.tables.tensors[key])
+    for number, name in enumerate(inputs):
+        writer.copy_in(f"x{number}", table.inputs[name])
+        writer.point(module.tables.numbers[f"input {name}"], table.inputs[name])
+    writer.line("forward(persistent.ctypes.data, transient.ctypes.data, m, 0)")
+    found = [writer.copy_out(number, root) for number, root in enumerate(outputs)]
+    # Numba lets go of an array after its last use, and the program has only seen addresses.
+    writer.line("persistent_index[0] = transient.size")
+    writer.line(f"return {found[0] if len(found) == 1 else '(' + ', '.join(found) + ')'}")
+    space: dict[str, Any] = {"np": np, "forward": kernel, "REAL": dtype.type}
+    # The text holds nothing of a spec but sizes and offsets: names are numbered.
+    exec(compile(writer.text(len(inputs)), "<predict>", "exec"), space)
+    predict: Callable[..., Any] = njit(nogil=True)(space["predict"])
+    return predict
+
+
+class _Writer:
+    """Writes the body of the function, line by line."""
+
+    def __init__(self, module: Module, dtype: np.dtype[Any]) -> None:
+        self.module, self.dtype = module, dtype
+        self.table = module.tables.programs["forward"]
+        self.lines: list[str] = []
+
+    def line(self, text: str, depth: int = 0) -> None:
+        self.lines.append("    " * (depth + 1) + text)
+
+    def text(self, count: int) -> str:
+        arguments = ", ".join(["params", *(f"x{i}" for i in range(count))])
+        return f"def predict({arguments}):\n" + "\n".join(self.lines) + "\n"
+
+    def memory(self, inputs: Sequence[str]) -> None:
+        """The number of examples, and the two parts, each from a line of the cache on."""
+        places = [(i, self.table.inputs[name]) for i, name in enumerate(inputs)]
+        sized = [(i, place.shape.index(None)) for i, place in places if None in place.shape]
+        self.line(f"m = x{sized[0][0]}.shape[{sized[0][1]}]" if sized else "m = 1")
+        self.line("M = (max(m, 1) + 15) // 16 * 16")
+        for part, count in (
+            ("persistent", f"{self.module.tables.bytes}"),
+            ("transient", f"{self.table.fixed} + {self.table.per_example} * M"),
+        ):
+            self.line(f"{part}_room = np.zeros({count} + {CACHE_LINE}, np.uint8)")
+            self.line(f"{part}_skip = -{part}_room.ctypes.data % {CACHE_LINE}")
+            size = f"({part}_room.size - {CACHE_LINE}) // 8 * 8"
+            self.line(f"{part} = {part}_room[{part}_skip : {part}_skip + {size}]")
+            self.line(f"{part}_real, {part}_index = {part}.view(REAL), {part}.view(np.int64)")
+
+    def copy_in(self, source: str, place: Place) -> None:
+        """Element by element, from the declared shape."""
+        cells, start, kind = self._cells(place)
+        axes = self._loops(place)
+        index = f"[{', '.join(INDICES[: len(place.shape)])}]" if place.shape else "[()]"
+        self.line(f"{cells}[{start}] = {kind}({source}{index})", axes)
+
+    def copy_out(self, number: int, root: str) -> str:
+        """The name of an array with an output."""
+        if root in self.table.numbers:
+            self.line(f"y{number} = np.array(persistent.view(np.float64)[{self.table.numbers[root]}])")
+            return f"y{number}"
+        place = self.table.tensors[root]
+        shape = ", ".join("m" if size is None else str(size) for size in place.shape)
+        self.line(f"y{number} = np.empty(({shape},), REAL)")
+        cells, start, _ = self._cells(place)
+        axes = self._loops(place)
+        self.line(f"y{number}[{', '.join(INDICES[: len(place.shape)])}] = {cells}[{start}]", axes)
+        return f"y{number}"
+
+    def point(self, slot: int, place: Place) -> None:
+        """Tells the program where an input lies."""
+        self.line(f"persistent_index[{slot}] = {place.part}.ctypes.data + {place.fixed} + {place.per_example} * M")
+
+    def _cells(self, place: Place) -> tuple[str, str, str]:
+        """The array that holds a tensor, the position of its element, and what converts a value for it."""
+        index = place.kind == "index"
+        item = 8 if index else self.dtype.itemsize
+        steps = [f"{i} * {stride}" for i, stride in zip(INDICES, place.strides, strict=False)]
+        start = " + ".join([f"({place.fixed} + {place.per_example} * M) // {item}", *steps])
+        return f"{place.part}_{'index' if index else 'real'}", start, "np.int64" if index else "REAL"
+
+    def _loops(self, place: Place) -> int:
+        for axis, size in enumerate(place.shape):
+            self.line(f"for {INDICES[axis]} in range({'m' if size is None else size}):", axis)
+        return len(place.shape)
