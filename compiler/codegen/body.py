@@ -21,8 +21,8 @@ PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 """Constants written into a kernel; others are arguments, so that a new learning rate needs no new kernel."""
 
 _USED = """
-    m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 t0 t1 t2 t3 x tile tile_start
-    terms begin end column step seed flag
+    m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 t0 t1 t2 t3 x tile
+    tile_start terms begin end column step seed flag
 """
 RESERVED = BUILT_IN | frozenset(_USED.split())
 

@@ -119,8 +119,9 @@ class Fusion:
         for node in graph.nodes:
             if node not in late:
                 self.visit(node)
+        roots = {node for node in graph.roots.values() if not is_scalar(node.type)}
         for node in reversed(graph.nodes):  # a root that reads others takes them into its group
-            if node in set(graph.roots.values()) and not is_scalar(node.type):
+            if node in roots:
                 self.need(node)
         for node in graph.nodes:
             if node in late:
@@ -137,7 +138,7 @@ class Fusion:
         elif part is Role.SCATTERED:
             self.alone("scatter", node)
         elif part is Role.COMPUTED and any(self.groups_of(value) for value, _ in reads(node)):
-            self.join_or_start(node, "rows", domain_of(layout_of(node.type, node)))
+            self.join_or_start(node, domain_of(layout_of(node.type, node)))
 
     # --- the kinds of values -----------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ class Fusion:
         folded = {axis for axis in node.attr("axes") if layout.sizes[axis] != 1}
         inner = {axis for axis in layout.inner if layout.sizes[axis] != 1}
         if folded == inner:
-            self.join_or_start(node, "rows", (layout.rows, ()))
+            self.join_or_start(node, (layout.rows, ()))
         elif folded == {layout.row_axis}:
             group = self.start("columns", domain_of(layout_of(node.type, node)))
             self.place(node, group)
@@ -213,8 +214,8 @@ class Fusion:
         self.groups.append(group)
         return group
 
-    def join_or_start(self, node: Node, kind: str, domain: Domain) -> None:
-        self.place(node, self.candidate(node, domain) or self.start(kind, domain))
+    def join_or_start(self, node: Node, domain: Domain) -> None:
+        self.place(node, self.candidate(node, domain) or self.start("rows", domain))
 
     def candidate(self, node: Node, domain: Domain) -> Group | None:
         """The latest group of an operand that the value may join."""
@@ -294,7 +295,7 @@ class Fusion:
         """Make sure that some group computes a value that has to lie in memory."""
         if role(node) is Role.MEMORY or node in self.home:
             return
-        self.join_or_start(node, "rows", domain_of(layout_of(node.type, node)))
+        self.join_or_start(node, domain_of(layout_of(node.type, node)))
 
 
 def results_only(graph: Graph) -> set[Node]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, Layout, NotSupported, layout_of
+from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product, Strided
@@ -191,19 +191,7 @@ class KernelWriter:
         last = f"min(column + {cut.columns}, {width})" if width % cut.columns else f"column + {cut.columns}"
         limits = f"range({width})" if column == "0" else f"range(column, {last})"
         row = [line.replace(f"range({layout.width})", limits) if line.startswith("for j in") else line for line in row]
-        ahead = self.prefetches(layout, column, min(cut.columns, width))
-        return [*lines, *ahead, *calls, *before, "for i in range(begin, end):", *indented(row), *after]
-
-    def prefetches(self, layout: Layout, column: str, width: int) -> list[str]:
-        """Ask for the blocks of parameters and states that are updated after the product is computed."""
-        item = self.target.item
-        lines = []
-        for buffer in self.arguments.pointers:
-            if buffer.part == "persistent" and buffer.layout == layout:
-                start = f"{self.arguments.address(buffer)} + begin * {layout.row_length * item}"
-                start += f" + {column} * {item}" if column != "0" else ""
-                lines.append(f"prefetch_rows({start}, end - begin, {layout.row_length * item}, {width * item})")
-        return lines
+        return [*lines, *calls, *before, *self.over_block(row), *after]
 
     def panel_calls(
         self, product: Product, cut: Tile, column: str, out: int, depth: str, direct: Buffer | None
@@ -300,7 +288,11 @@ class KernelWriter:
         left = self.element(product.rows, offset_text(("i", "k"), product.row_strides))
         right = self.element(product.columns, offset_text(("j", "k"), product.column_strides))
         before, (head, *rest), after = self.finish("terms")
-        row = [head, *indented(["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]), *rest]
+        row = [
+            head,
+            *indented(["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]),
+            *rest,
+        ]
         return [*self.block(), *before, *self.over_block(row), *after]
 
     def dots(self, product: Product) -> list[str]:

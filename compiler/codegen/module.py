@@ -21,7 +21,7 @@ from dlc.compiler.codegen.standalone import standalone_text
 from dlc.compiler.codegen.text import comment, identifier
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import TensorType
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Graph
 
 KERNEL_SIGNATURE = "void(intp, intp, intp)"
 PROGRAM_SIGNATURE = "void(intp, intp, intp, intp)"
@@ -136,7 +136,7 @@ class _Kernels:
         self.pieces: dict[str, Piece] = {}
         self.known: dict[tuple[object, ...], str] = {}
 
-    def name(self, group: Group, kernel: Kernel, names: Mapping[Node, str]) -> str:
+    def name(self, group: Group, kernel: Kernel) -> str:
         key = (kernel.body, kernel.panels)
         if key not in self.known:
             made = self.known[key] = identifier(kernel_name(group), self.pieces)
@@ -211,7 +211,7 @@ def header_text(target: Target) -> str:
         lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
     renamed = [f"{name}{suffix} as {name}" if suffix else name for name in names]
     lines += wrapped(f"from dlc.compiler.codegen.host.{tile} import ", renamed)
-    lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "prefetch_rows", "scratch"))
+    lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
     lines += [
         f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",
         "",

@@ -25,8 +25,6 @@ from dlc.compiler.ops import OPS, Elementwise, Movement, Reduction
 WORTH_THREADS = 500_000
 """Operations (about five microseconds of them) from which on a kernel is shared out among threads."""
 
-ScalarText = Callable[[Node], str]
-
 
 @dataclass(frozen=True)
 class Call:
@@ -49,7 +47,8 @@ class Program:
     """Where single results lie among the numbers, by root."""
 
 
-KernelNamer = Callable[[Group, Kernel, Mapping[Node, str]], str]
+KernelNamer = Callable[[Group, Kernel], str]
+"""Gives a kernel its name in the module; equal texts have the same."""
 
 
 @dataclass
@@ -65,14 +64,12 @@ class ProgramWriter:
     scalars: dict[Node, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        cpu, dtype = self.target.cpu, self.target.dtype
         self.graph = prepare(self.graph)
-        self.settled: Settled = settle(
-            self.graph, len(self.target.cpu.tiles) * self.target.cpu.lanes(self.target.dtype)
-        )
+        self.settled: Settled = settle(self.graph, len(cpu.tiles) * cpu.lanes(dtype))
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
         self.products = {group: product_of_group(group, self.settled.home) for group in self.made.groups}
-        cpu, dtype = self.target.cpu, self.target.dtype
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in self.made.groups}
         sizes = {group: units.partial_bytes for group, units in self.units.items()}
         self.plan = plan(self.graph, self.settled, self.made, self.shared, sizes, self.names, self.target.item)
@@ -133,7 +130,7 @@ class ProgramWriter:
         return self.called(group, writer.write(), [])
 
     def called(self, group: Group, made: Kernel, stored: list[Node]) -> Call:
-        name = self.name_kernel(group, made, self.names)
+        name = self.name_kernel(group, made)
         given = [text for entry in made.arguments for text in self.argument(entry)]
         self.lines += self.comments(group, stored)
         units = self.units[group]

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from dlc.compiler.codegen.host.address import int64_at
 
-__all__ = ["inside", "pack", "prefetch_rows", "scratch"]
+__all__ = ["inside", "pack", "scratch"]
 
 INT64 = ir.IntType(64)
 Lowering = Callable[..., Any]
@@ -51,29 +51,6 @@ def scratch(typing: Any, count: Any) -> tuple[Any, Lowering]:
         return builder.ptrtoint(block, INT64)
 
     return types.intp(count), lower
-
-
-@intrinsic
-def prefetch(typing: Any, address: Any) -> tuple[Any, Lowering]:
-    """Tell the CPU that the line of the cache at an address is needed soon; any address will do."""
-
-    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer, ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), lower
-
-
-@njit(error_model="numpy")
-def prefetch_rows(start: int, rows: int, row_bytes: int, width: int) -> None:
-    """Ask for a block of a matrix, `rows` rows of `width` bytes, while a product is still computed."""
-    for row in range(rows):
-        for byte in range(0, width, 64):
-            prefetch(start + row * row_bytes + byte)
 
 
 @njit(inline="never", error_model="numpy")

@@ -21,7 +21,7 @@ CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "index", "isnan", "max", "min",
 
 _USED = """
     abs address_of ceil erf exp float32_at float64 float64_at floor inside INF int int64_at isnan kernel launch log
-    matmul_panel max min NAN normal01_float32 normal01_float64 np pack prefetch_rows range real real_at scratch sigmoid sign softplus
+    matmul_panel max min NAN normal01_float32 normal01_float64 np pack range real real_at scratch sigmoid sign softplus
     sqrt tanh transpose uniform01_float32 uniform01_float64
 """
 BUILT_IN = frozenset(_USED.split())

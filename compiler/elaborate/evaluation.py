@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.dims import Dim, TensorType, scalar
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS, Contraction, Reduction
@@ -95,6 +95,8 @@ class _Split:
         return self._cut[root]
 
     def _after_inputs(self, node: Node) -> tuple[Node, int]:
+        if node.op == "size" and M in node.attr("dim").symbols:
+            return self._split_size(node), 0
         visited = [self._cut[value] for value in node.inputs]
         level = max((depth for _, depth in visited), default=0)
         inputs = tuple(value for value, _ in visited)
@@ -104,6 +106,15 @@ class _Split:
         if node.op not in ADDITIVE:
             raise DiagnosticError(not_additive(node))
         return self._total(new, level), level + 1
+
+    def _split_size(self, node: Node) -> Node:
+        """`m` in a metric is the number of examples of the split: given as a scalar, not the batch's own size."""
+        dim = node.attr("dim")
+        each = dim.evaluate({M: 1})
+        if dim != Dim.symbol(M) * each:
+            raise DiagnosticError(not_additive(node))
+        m = self.b.typed("scalar", (), (("name", "m"),), scalar(), node.span)
+        return m if each == 1 else self.b.add("mul", self.b.constant(float(each)), m)
 
     def _total(self, node: Node, level: int) -> Node:
         while len(self.levels) <= level:
