@@ -362,7 +362,7 @@ class KernelWriter:
         assert given.layout is not None
         assert made.layout is not None
         from_row, to_row = given.layout.row_length, made.layout.row_length
-        name = f"transpose_{from_row}_{to_row}"
+        name = f"move_{from_row}_{to_row}"
         self.panels[name] = f"{name} = transpose({self.target.dtype!r}, source_row={from_row}, target_row={to_row})"
         item = self.target.item
         start = f"{self.arguments.address(given)} + begin * {item}"

@@ -18,7 +18,7 @@ from dlc.compiler.codegen.layout import sizes_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, persistent_part
 from dlc.compiler.codegen.program import Program, ProgramWriter
 from dlc.compiler.codegen.standalone import standalone_text
-from dlc.compiler.codegen.text import comment, identifier
+from dlc.compiler.codegen.text import BUILT_IN, comment, identifier
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import TensorType
 from dlc.compiler.ir import Graph
@@ -115,7 +115,7 @@ def write_module(
     kernels = _Kernels()
     written: dict[str, Program] = {}
     for title, graph in programs.items():
-        written[title] = ProgramWriter(title, graph, shared, target, kernels.name).write()
+        written[title] = ProgramWriter(title, graph, shared, target, kernels).write()
     header = header_text(target)
     pieces = kernels.pieces
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
@@ -135,11 +135,12 @@ class _Kernels:
     def __init__(self) -> None:
         self.pieces: dict[str, Piece] = {}
         self.known: dict[tuple[object, ...], str] = {}
+        self.variables: set[str] = set()
 
     def name(self, group: Group, kernel: Kernel) -> str:
         key = (kernel.body, kernel.panels)
         if key not in self.known:
-            made = self.known[key] = identifier(kernel_name(group), self.pieces)
+            made = self.known[key] = identifier(kernel_name(group), {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
             lines = [f'    """{describe(group)}"""', *(f"    {line}" for line in kernel.body)]
             text = f"@kernel()\ndef {made}(args, first, last):\n" + "\n".join(lines) + "\n"
             self.pieces[made] = Piece(made, text, tuple(definition for _, definition in kernel.panels))

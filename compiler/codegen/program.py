@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
@@ -47,8 +48,17 @@ class Program:
     """Where single results lie among the numbers, by root."""
 
 
-KernelNamer = Callable[[Group, Kernel], str]
-"""Gives a kernel its name in the module; equal texts have the same."""
+class KernelNames(Protocol):
+    """The kernels of the module. Their names are global, so no variable of a program may have one of them."""
+
+    variables: set[str]
+
+    @property
+    def pieces(self) -> Mapping[str, object]: ...
+
+    def name(self, group: Group, kernel: Kernel) -> str:
+        """The name of a kernel; equal texts have the same, and no variable has it."""
+        ...
 
 
 @dataclass
@@ -59,7 +69,7 @@ class ProgramWriter:
     graph: Graph
     shared: Persistent
     target: Target
-    name_kernel: KernelNamer
+    kernels: KernelNames
     lines: list[str] = field(default_factory=list)
     scalars: dict[Node, str] = field(default_factory=dict)
 
@@ -130,7 +140,7 @@ class ProgramWriter:
         return self.called(group, writer.write(), [])
 
     def called(self, group: Group, made: Kernel, stored: list[Node]) -> Call:
-        name = self.name_kernel(group, made)
+        name = self.kernels.name(group, made)
         given = [text for entry in made.arguments for text in self.argument(entry)]
         self.lines += self.comments(group, stored)
         units = self.units[group]
@@ -225,8 +235,11 @@ class ProgramWriter:
         raise NotSupported(f"{node.op} as a single number", node)
 
     def fresh(self, wish: str) -> str:
-        used = {*self.scalars.values(), *self.used.values(), *RESERVED}
-        return identifier(wish, used)
+        """A variable."""
+        used = {*self.scalars.values(), *self.used.values(), *self.kernels.pieces, *RESERVED}
+        made = identifier(wish, used)
+        self.kernels.variables.add(made)
+        return made
 
     def results(self) -> dict[str, int]:
         """Write single results among the numbers, and single parameters and states back."""

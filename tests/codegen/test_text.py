@@ -64,6 +64,21 @@ def test_equal_layers_share_their_kernels() -> None:
     assert len(set(calls)) <= 8
 
 
+def test_a_variable_never_has_the_name_of_a_kernel() -> None:
+    """Else Python would take the kernel for a local variable."""
+    b = Builder()
+    x, w = nets.leaf(b, "input", "X", 4, nets.M), nets.leaf(b, "parameter", "matmul_4_3", 3, 4)
+    product = b.add("matmul", w, x)
+    rate = nets.leaf(b, "parameter", "mul_3")
+    single = b.add("mul", rate, rate)
+    graph = Graph.of({"output.Z": b.add("exp", product), "output.P": b.add("mul", single, product)})
+    made = module({"forward": graph, "train": graph})
+    for program in made.programs.values():
+        text = ast.parse(program.text)
+        stored = {n.id for n in ast.walk(text) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        assert not stored & set(made.kernels)
+
+
 def test_a_constant_is_an_argument_so_that_its_value_needs_no_new_kernel() -> None:
     def kernels(rate: float) -> set[str]:
         def descent(b: Builder, name: str, w: nets.Node, dw: nets.Node) -> dict[str, nets.Node]:
