@@ -52,8 +52,7 @@ def measure(
         known |= totals
     bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in known.items()}
     return {
-        name: float(evaluate(graph, bindings, {M: count})["value"].reshape(()))
-        for name, graph in plan.formulas.items()
+        name: float(evaluate(graph, bindings, {M: count})["value"].reshape(())) for name, graph in plan.formulas.items()
     }
 
 
@@ -87,9 +86,7 @@ def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: i
 def example_losses(engine: Engine, checked: CheckedModel, inputs: Arrays) -> NDArray[np.float64] | None:
     """Each example's own loss in float64, by the evaluation program; None where no loss line has examples."""
     roots = {
-        name: node
-        for name, node in checked.evaluation.roots.items()
-        if name.startswith("loss.") and node.type.rank
+        name: node for name, node in checked.evaluation.roots.items() if name.startswith("loss.") and node.type.rank
     }
     if not roots:
         return None

@@ -1,8 +1,8 @@
 """The compiled model, as the Python API has it.
 
-    model = dlc.load("net.dl").compile(dtype="float32")     # parameters have their first values
-    model.fit(X=x, Y=y, epochs=10)
-    model.forward(X=x)["Y_hat"]
+model = dlc.load("net.dl").compile(dtype="float32")     # parameters have their first values
+model.fit(X=x, Y=y, epochs=10)
+model.forward(X=x)["Y_hat"]
 """
 
 from __future__ import annotations

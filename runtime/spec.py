@@ -1,8 +1,8 @@
 """A spec: what is known of a model before anything is compiled.
 
-    dlc.check("net.dl")                     # every finding
-    spec = dlc.load("net.dl", units=64)     # parsed and proved
-    spec.shapes["Z[2]"], spec.parameters["W[2]"].count
+dlc.check("net.dl")                     # every finding
+spec = dlc.load("net.dl", units=64)     # parsed and proved
+spec.shapes["Z[2]"], spec.parameters["W[2]"].count
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
-def check(
-    path: PathLike, *, model: str | None = None, root: PathLike | None = None, **hypers: Any
-) -> list[Diagnostic]:
+def check(path: PathLike, *, model: str | None = None, root: PathLike | None = None, **hypers: Any) -> list[Diagnostic]:
     """Every finding about a file: its text, all dimensions, its `train:` and `data:` blocks, the headers of its data.
 
     Never raises on what the file says. All is proved when none has the severity "error".

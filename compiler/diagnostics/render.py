@@ -55,9 +55,7 @@ class _Page:
         return f"{bar} {text}" if text else bar
 
 
-def render(
-    diagnostic: Diagnostic, sources: Mapping[str, str], color: bool = False, width: int | None = None
-) -> str:
+def render(diagnostic: Diagnostic, sources: Mapping[str, str], color: bool = False, width: int | None = None) -> str:
     """The text of one diagnostic, without a final newline.
 
     `sources` holds the text of each file by the name that spans use; a place in a file that is not there is named

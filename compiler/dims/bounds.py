@@ -66,9 +66,7 @@ def _shifted(dim: Dim) -> Dim:
     if any(exponent < 0 for monomial in dim.terms for _, exponent in monomial):
         return dim
     shift = {
-        atom: Dim.symbol(_above(atom)) + atom.lower
-        for atom in dim.atoms()
-        if isinstance(atom, Symbol) and atom.lower
+        atom: Dim.symbol(_above(atom)) + atom.lower for atom in dim.atoms() if isinstance(atom, Symbol) and atom.lower
     }
     result = ZERO
     try:
@@ -132,9 +130,7 @@ def _plus(a: Interval, b: Interval) -> Interval:
 def _times(a: Interval, b: Interval) -> Interval:
     if a == (0, 0) or b == (0, 0):
         return 0, 0
-    lows: list[float | Number] = [
-        _extended(x, i == 0, y, j == 0) for i, x in enumerate(a) for j, y in enumerate(b)
-    ]
+    lows: list[float | Number] = [_extended(x, i == 0, y, j == 0) for i, x in enumerate(a) for j, y in enumerate(b)]
     low, high = min(lows), max(lows)
     return _finite(low), _finite(high)
 

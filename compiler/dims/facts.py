@@ -178,6 +178,7 @@ class Facts:
 
     def _substituted(self, symbol: Symbol, value: Dim) -> Facts:
         """Replaces an unknown everywhere in what is known."""
+
         def new(d: Dim) -> Dim:
             return expand(d.substitute({symbol: value}))
 

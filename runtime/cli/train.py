@@ -222,9 +222,7 @@ def _tell_interrupted(common: Common, history: History, run: RunFolder) -> None:
     print(f"interrupted in epoch {history.progress.epoch + 1}, and saved; go on with\n  {resume}", file=sys.stderr)
 
 
-def _tell_end(
-    common: Common, model: Model, data: DataSet, run: RunFolder, history: History, seconds: float
-) -> None:
+def _tell_end(common: Common, model: Model, data: DataSet, run: RunFolder, history: History, seconds: float) -> None:
     """The run's folder, the best epoch, and the test metrics of its parameters."""
     from dlc.runtime.saved import restore
 
@@ -273,5 +271,3 @@ def _best_record(run: RunFolder, epoch: int) -> dict[str, Any]:
 def _say(common: Common, text: str) -> None:
     if not common.quiet:
         print(text, file=sys.stderr, flush=True)
-
-

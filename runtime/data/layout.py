@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dlc.compiler.dims import Dim
 from dlc.compiler.program import InputDeclaration, M
@@ -26,6 +27,7 @@ class Layout:
     sizes: tuple[int | None, ...]
 
     @staticmethod
+    @lru_cache(maxsize=256)
     def of(declaration: InputDeclaration) -> Layout:
         """The layout that a declaration asks for."""
         sizes = declaration.type.sizes

@@ -31,17 +31,22 @@ def find(code: str) -> Code | None:
 
 def explanation(code: Code) -> str:
     """The long text of `dlc explain`."""
-    return "\n".join([
-        f"{code.code}: {code.title}",
-        "",
-        code.explanation,
-        "The mistake:",
-        "",
-        _indented(code.bad),
-        "The repair:",
-        "",
-        _indented(code.good),
-    ]).rstrip("\n") + "\n"
+    return (
+        "\n".join(
+            [
+                f"{code.code}: {code.title}",
+                "",
+                code.explanation,
+                "The mistake:",
+                "",
+                _indented(code.bad),
+                "The repair:",
+                "",
+                _indented(code.good),
+            ]
+        ).rstrip("\n")
+        + "\n"
+    )
 
 
 def _indented(text: str) -> str:

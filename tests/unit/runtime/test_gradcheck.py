@@ -15,9 +15,7 @@ from dlc.grammar.span import Span
 from dlc.runtime.gradcheck import FLOOR, Checked, gradcheck, relative_error, synthetic
 
 Array = NDArray[np.float64]
-X = InputDeclaration(
-    "X", "input", TensorType((Axis(Dim.of(3)), Axis(Dim.symbol(M), "m"))), Span("net.dl", 1, 1, 1, 2)
-)
+X = InputDeclaration("X", "input", TensorType((Axis(Dim.of(3)), Axis(Dim.symbol(M), "m"))), Span("net.dl", 1, 1, 1, 2))
 
 
 class Handmade:
