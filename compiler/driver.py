@@ -163,7 +163,8 @@ def _chosen(
         names = [item.name.id for item in models]
         near = did_you_mean(wanted, names)
         help_text = f"did you mean {near}?" if near else f"its models are: {', '.join(names)}" if names else None
-        findings.add(Diagnostic("N212", f"the file has no model called {wanted}", source.file.span, help=help_text))
+        place = models[0].name.span if models else None
+        findings.add(Diagnostic("N212", f"the file has no model called {wanted}", place, help=help_text))
     return chosen
 
 

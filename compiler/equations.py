@@ -33,7 +33,7 @@ _INFIX = {
 MOST_PARTS = 150
 """A longer expression ends in `…`: a value that is read twice is written out twice, so texts grow exponentially."""
 _REDUCTIONS = {"sum": "sum", "prod": "prod", "reduce_max": "max", "reduce_min": "min"}
-_SILENT = {"rename", "real", "broadcast", "drop"}
+_SILENT = {"rename", "real", "broadcast", "drop", "expand"}
 
 
 class Printer:
@@ -66,7 +66,8 @@ class Printer:
             value = node.attr("value")
             return self.number(value), ATOM if value >= 0 else NEGATION
         if node.op == "size":
-            return str(node.attr("dim")), ATOM
+            text = str(node.attr("dim"))
+            return text, ATOM if text.isidentifier() else SUM
         if node.op in ("input", "parameter", "state", "scalar", "gradient", "draw_uniform", "draw_normal"):
             return self.named(str(node.attr("name"))), ATOM
         if node.op == "one_hot":
@@ -94,7 +95,7 @@ class Printer:
     def _infix(self, node: Node) -> tuple[str, int]:
         sign, tightness = _INFIX[node.op]
         left, right = node.inputs
-        if node.op == "div" and right.op == "size":
+        if node.op == "div" and right.op == "size" and str(right.attr("dim")).isidentifier():
             return self.mean(right, self.text(left, PRODUCT)), PRODUCT
         looser_right = node.op in ("sub", "div", "mod")
         a = self.text(left, tightness)

@@ -60,7 +60,7 @@ class ParameterDeclaration:
     name: str
     type: TensorType
     span: Span
-    initial: Initial
+    initial: Initial = field(repr=False)
     frozen: bool = False
     weight: bool = False
     rule: str = ""
@@ -85,7 +85,7 @@ class StateDeclaration:
     name: str
     type: TensorType
     span: Span
-    initial: Initial
+    initial: Initial = field(repr=False)
     owner: str | None = None
 
     @property

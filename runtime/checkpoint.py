@@ -290,16 +290,42 @@ def open_run(path: Path) -> RunFolder:
         if file.stat().st_size > LARGEST_JSON:
             raise ValueError("it is too large")
         settings = json.loads(file.read_text(encoding="utf-8"))
+        _check_types(settings)
         if settings["format"] != FORMAT:
             raise ValueError(f"it has the format {settings['format']}")
         run = RunFolder(path, settings)
         if not run.spec.resolve().is_relative_to(path.resolve()) or not run.spec.is_file():
             raise ValueError(f"there is no {settings['entry']} in the folder")
-        _ = (settings["model"], settings["hypers"], settings["settings"], settings["seed"], settings["dtype"])
-        _ = (settings["spec"], settings["run"], settings["data_folder"], settings["data_root"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DiagnosticError(Diagnostic("R601", f"{file} cannot be used: {error}", None)) from None
     return run
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "format": str,
+    "entry": str,
+    "model": str,
+    "spec": str,
+    "run": str,
+    "data_folder": str,
+    "data_root": (str, type(None)),
+    "hypers": dict,
+    "settings": dict,
+    "seed": int,
+    "dtype": str,
+}
+"""What `settings.json` must hold for a run to be opened."""
+
+
+def _check_types(settings: object) -> None:
+    """Raises ValueError, which names the key, where a run's settings are not what `save` wrote."""
+    if not isinstance(settings, dict):
+        raise ValueError("it is not an object of settings")
+    for key, kind in _TYPES.items():
+        if key not in settings:
+            raise ValueError(f"it has no {key!r}")
+        if not isinstance(settings[key], kind):
+            raise ValueError(f"its {key!r} is {json.dumps(settings[key])[:40]}, which is no value for it")
 
 
 def _nearest_run(path: Path) -> str | None:

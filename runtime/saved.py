@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.grammar.format import unparse
@@ -65,7 +64,11 @@ def record(model: Model) -> dict[str, Any]:
         "seed": model.seed,
         "dtype": model.dtype,
         "target": model.target,
-        "versions": {"dlc": __version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {
+            "dlc": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "numba", "llvmlite")},
+        },
     }
 
 

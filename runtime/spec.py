@@ -121,6 +121,11 @@ class Spec:
         op by its NumPy meaning, `"plain"` in generated loops without vector code. The same seed gives the same bits on
         any number of threads.
         """
+        dtype = getattr(dtype, "__name__", dtype)  # np.float64 will do as well
+        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
+            raise ValueError(f"seed is a whole number from 0 to 2^63 - 1, not {seed!r}")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads is a whole number from 1 on, not {threads!r}")
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype is float32 or float64, not {dtype!r}")
         if target not in ("native", "reference", "plain"):

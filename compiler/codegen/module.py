@@ -30,8 +30,8 @@ HOST_IMPORTS = {
     "address": ("float32_at", "float64_at", "int64_at"),
     "kernels": ("address_of", "kernel"),
     "mathfn": (
-        "erf", "exp", "log", "normal01_float32", "normal01_float64", "sigmoid", "softplus", "tanh",
-        "uniform01_float32", "uniform01_float64",
+        "erf", "exp", "log", "maximum", "minimum", "normal01_float32", "normal01_float64", "sigmoid", "softplus",
+        "tanh", "uniform01_float32", "uniform01_float64",
     ),
     "pool": ("launch",),
 }  # fmt: skip

@@ -18,11 +18,14 @@ LINE = 150
 CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "index", "isnan", "max", "min", "real", "sign"})
 """Calls that cost no more than an addition."""
 
+PROPAGATING = {"max": "maximum", "min": "minimum"}
+"""The host's forms, which give NaN where an operand is NaN, as NumPy's do; Python's own would lose it."""
+
 
 _USED = """
     abs address_of ceil erf exp float32_at float64 float64_at floor inside INF int int64_at isnan kernel launch log
-    matmul_panel max min NAN normal01_float32 normal01_float64 np pack range real real_at scratch sigmoid sign softplus
-    sqrt tanh transpose uniform01_float32 uniform01_float64
+    matmul_panel max maximum min minimum NAN normal01_float32 normal01_float64 np pack range real real_at scratch
+    sigmoid sign softplus sqrt tanh transpose uniform01_float32 uniform01_float64
 """
 BUILT_IN = frozenset(_USED.split())
 """Names that the generated module's text uses."""
@@ -91,6 +94,7 @@ class KernelEmitter:
             return f"({arguments[0]}) ** ({arguments[1]})"
         if function == "index":
             return f"int({arguments[0]})"
+        function = PROPAGATING.get(function, function)
         return f"{function}({', '.join(arguments)})"
 
 

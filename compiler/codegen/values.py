@@ -188,14 +188,10 @@ _MOVES = {
 
 
 def prepare(graph: Graph) -> Graph:
-    """Forms that kernels like better: `x > c` read off `max(x, c)` where that exists (the result is kept anyway, and x
-    need not be), a product with 1/s in place of a tensor's division by a single number s, and a value of its own for a
-    root that is another bound value (two parameters that change places)."""
-    larger = {node.inputs for node in graph.nodes if node.op == "max"}
+    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, and a
+    value of its own for a root that is another bound value (two parameters that change places)."""
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "gt" and node.inputs in larger:
-            return b.typed("gt", (b.typed("max", inputs, (), inputs[0].type), inputs[1]), (), node.type)
         if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
             return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
         return None

@@ -26,7 +26,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `code` is from `codes.py`; `severity` is `error`, `warning` or `note`.
+    """One finding. `code` is from `codes/`; `severity` is `error`, `warning` or `note`.
 
     `label` is what stands under the marked text, `rule` the law in the course's notation with the numbers
     filled in, `help` what to do, and `fix` the edits that do it.

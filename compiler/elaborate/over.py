@@ -9,6 +9,7 @@ from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, further_axes
 from dlc.compiler.elaborate.values import Over, describe
+from dlc.compiler.ops.base import ordinal
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -69,7 +70,7 @@ def axes_of(e: Context, over: Over, type: TensorType, span: Span) -> tuple[int, 
     what = over.name or str(over.size)
     names = ", ".join(axis.name or str(axis.size) for axis in type.axes)
     if sized:
-        which = " and ".join(f"axis {i + 1} ({type.axes[i].name or type.axes[i].size})" for i in sized)
+        which = " and ".join(f"the {ordinal(i)} axis ({type.axes[i].name or type.axes[i].size})" for i in sized)
         raise stop(
             "D110", f"`over = {what}` could mean {which} of {type}", over.span or span, help="name the axes differently"
         )

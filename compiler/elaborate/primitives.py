@@ -20,6 +20,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate, shape_axes
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Over, Range, Tensor, describe
+from dlc.compiler.ops.base import ordinal
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -219,7 +220,7 @@ def _drop(e: Context, site: Site) -> Any:
         if x.type.axes[axis].size.constant != 1:
             raise stop(
                 "D106",
-                f"drop removes axes of size 1, and axis {axis + 1} of {x.type} is {x.type.axes[axis].size}",
+                f"drop removes axes of size 1, and the {ordinal(axis)} axis of {x.type} is {x.type.axes[axis].size}",
                 site.span,
             )
     return e.op("drop", [x], [site.exprs["x"]], site.span, site.scope, axes=axes)

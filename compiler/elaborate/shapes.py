@@ -16,6 +16,7 @@ from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.ops.base import ordinal
 from dlc.compiler.program import M
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -152,7 +153,9 @@ def _annotation_error(
         message = f"{target} is declared with {axes_text}: {want} against {tensor.type}"
     else:
         sizes = f"{axes[wrong].size} against {tensor.type.axes[wrong].size}"
-        message = f"{target} is declared {want}, and its value is {tensor.type}: axis {wrong + 1} differs, {sizes}"
+        message = (
+            f"{target} is declared {want}, and its value is {tensor.type}: the {ordinal(wrong)} axis differs, {sizes}"
+        )
     return stop(
         "D106",
         message,

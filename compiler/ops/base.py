@@ -287,7 +287,7 @@ def mismatch_error(left: TensorType, right: TensorType, met: Mismatch) -> ShapeE
         which = 0 if x.size.constant == 1 else 1
         return ShapeError(
             "D105",
-            f"axis {a + 1} of {{{which}}} only happens to have size 1, so it does not broadcast: "
+            f"the {ordinal(a)} axis of {{{which}}} only happens to have size 1, so it does not broadcast: "
             f"{left} against {right}",
             places,
             rule="an axis broadcasts only where it is written 1",
@@ -295,7 +295,7 @@ def mismatch_error(left: TensorType, right: TensorType, met: Mismatch) -> ShapeE
         )
     return ShapeError(
         "D102",
-        f"{{0}} and {{1}} differ in axis {a + 1}: {x.size} against {y.size}, {left} against {right}",
+        f"{{0}} and {{1}} differ in the {ordinal(a)} axis: {x.size} against {y.size}, {left} against {right}",
         places,
         rule="elementwise operations need equal shapes; an axis written 1 broadcasts",
     )
@@ -306,3 +306,9 @@ def _rank_help(left: TensorType, right: TensorType) -> str | None:
     which, small, large = (0, left, right) if left.rank < right.rank else (1, right, left)
     kept = [str(axis.size) for axis in small.axes]
     return f"give {{{which}}} the shape ({', '.join(kept + ['1'] * (large.rank - small.rank))})"
+
+
+def ordinal(axis: int) -> str:
+    """How a message speaks of an axis: "the first axis" cannot be taken for the index 1."""
+    words = ("first", "second", "third", "fourth", "fifth", "sixth")
+    return words[axis] if axis < len(words) else f"{axis + 1}th"

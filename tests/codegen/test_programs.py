@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import nets
+import numpy as np
 import pytest
 from against_reference import assert_equal_to_reference, fill, module
 
@@ -51,3 +55,27 @@ def test_any_number_of_examples_needs_no_second_compilation() -> None:
     code = native.address("forward")
     assert_equal_to_reference(native, programs["forward"], "forward", 5000)
     assert native.address("forward") == code
+
+
+@pytest.mark.parametrize("path", ["tile", "plain"])
+def test_nan_is_not_lost(path: str) -> None:
+    """max, min and their reductions give NaN where an operand is NaN, as NumPy's do: a diverged network must show."""
+    import dlc
+
+    text = """
+model Net:
+    input X : (3, m)
+    A = X -> Dense(4, relu)
+    output p = A -> Dense(1)
+    output q = max(A, over = first)
+    output r = min(max(X -> Dense(5), -1), 1)
+"""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "net.dl").write_text(text)
+    model = dlc.load(folder / "net.dl").compile(target="native" if path == "tile" else "plain")
+    model.params["dense[1].W"][0, 0] = np.nan
+    model.params["dense[3].W"][0, 0] = np.nan
+    outputs = model.forward(X=np.ones((3, 2)))
+    assert np.isnan(outputs["p"]).all()
+    assert np.isnan(outputs["q"]).all()
+    assert np.isnan(outputs["r"][0]).all()
