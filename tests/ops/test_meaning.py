@@ -94,7 +94,7 @@ def test_refusal_of_a_choice_names_the_operands_that_differ() -> None:
     types = [tensor(3, 4, kind="bool"), tensor(3, 4), tensor(3, 5)]
     with pytest.raises(ShapeError) as refusal:
         OPS["select"].type(Builder().facts, *types)
-    assert refusal.value.message.format("c", "x", "y").startswith("c and y differ in axis 2: 4 against 5")
+    assert refusal.value.message.format("c", "x", "y").startswith("c and y differ in the second axis: 4 against 5")
     assert refusal.value.operands == ((0, 1), (2, 1))
 
 

@@ -222,7 +222,7 @@ def computed(checked: CheckedModel) -> None:
     for name, graph in made.graphs.items():
         known = bindings if name != "update" else bindings | _gradients(checked)
         _compute(graph, known)
-    totals = {}
+    totals = {("scalar", "m"): float(EXAMPLES)}
     for level in made.evaluation.levels:
         totals |= {("scalar", name): value for name, value in _compute(level, bindings | totals).items()}
     for graph in made.evaluation.formulas.values():
