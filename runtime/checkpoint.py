@@ -324,7 +324,7 @@ def _check_types(settings: object) -> None:
     for key, kind in _TYPES.items():
         if key not in settings:
             raise ValueError(f"it has no {key!r}")
-        if not isinstance(settings[key], kind):
+        if not isinstance(settings[key], kind) or (key == "dtype" and settings[key] not in ("float32", "float64")):
             raise ValueError(f"its {key!r} is {json.dumps(settings[key])[:40]}, which is no value for it")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.driver import Programs
-from dlc.compiler.ir import Graph
+from dlc.compiler.ir import Graph, topological
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, InputDeclaration, M
 from dlc.runtime.data.dataset import to_declared
@@ -66,14 +66,29 @@ class Confusion:
     counts: NDArray[np.int64]
 
 
-def classified(checked: CheckedModel) -> tuple[str, str] | None:
-    """The `one_hot` target and the output that predicts it: the first pair of equal shapes."""
-    for target in checked.inputs.values():
-        if target.role != "target" or not target.one_hot:
+def target_of(checked: CheckedModel, output: str) -> str | None:
+    """The target that an output predicts: of its shape, and read by a loss or metric line that reads the output.
+
+    Where no line reads both, the only target of that shape.
+    """
+    node = checked.evaluation.roots[f"output.{output}"]
+    alike = [d.name for d in checked.inputs.values() if d.role == "target" and d.type.sizes == node.type.sizes]
+    for root, line in checked.evaluation.roots.items():
+        if not root.startswith(("loss.", "metric.")):
             continue
-        for output in checked.outputs:
-            if checked.evaluation.roots[f"output.{output}"].type.sizes == target.type.sizes:
-                return target.name, output
+        read = topological([line])
+        names = {str(value.attr("name")) for value in read if value.op == "input"}
+        if node in read and names & set(alike):
+            return next(name for name in alike if name in names)
+    return alike[0] if len(alike) == 1 else None
+
+
+def classified(checked: CheckedModel) -> tuple[str, str] | None:
+    """The first `one_hot` target that an output predicts, and that output."""
+    for output in checked.outputs:
+        target = target_of(checked, output)
+        if target is not None and checked.inputs[target].one_hot:
+            return target, output
     return None
 
 

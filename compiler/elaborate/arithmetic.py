@@ -85,7 +85,7 @@ def simplest(value: Any) -> Any:
 
 def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) -> Any:
     """`left op right`."""
-    if isinstance(left, Tensor) or isinstance(right, Tensor) or _grows_with_data(left, right):
+    if isinstance(left, Tensor) or isinstance(right, Tensor) or _grows_with_data(expr.op, left, right):
         return tensor_binary(e, expr, left, right, scope)
     if expr.op in ("==", "!=") and not (is_number(left) and is_number(right)):
         return (left == right) == (expr.op == "==")
@@ -108,8 +108,10 @@ def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) ->
     return numbers(expr.op, left, right, expr.span)
 
 
-def _grows_with_data(left: Any, right: Any) -> bool:
-    """`0.7 / m`: a real number that is known only when a batch arrives is a scalar tensor."""
+def _grows_with_data(op: str, left: Any, right: Any) -> bool:
+    """`0.7 / m`, `1 / (2 * m)`: a real number that is known only when a batch arrives is a scalar tensor."""
+    if op == "/" and isinstance(right, Dim) and isinstance(left, (int, Fraction)):
+        return any(symbol.kind != "rigid" for symbol in right.symbols)
     return (isinstance(left, Dim) and isinstance(right, float)) or (isinstance(left, float) and isinstance(right, Dim))
 
 

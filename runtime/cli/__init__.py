@@ -84,4 +84,12 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of the console script."""
-    sys.exit(cli.main(args=None if arguments is None else list(arguments), prog_name="dlc", standalone_mode=True))
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), prog_name="dlc", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)

@@ -17,7 +17,7 @@ from dlc.runtime.cli.options import Common
 from dlc.runtime.data.dataset import Examples, apply
 from dlc.runtime.engine import rows_of
 from dlc.runtime.errors import told
-from dlc.runtime.metrics import BATCH, classified
+from dlc.runtime.metrics import BATCH, classified, target_of
 from dlc.runtime.program import Model
 from dlc.runtime.saved import open_model_of, require_data_folder
 
@@ -115,11 +115,9 @@ def classes_of(model: Model) -> Classes | None:
 
 
 def columns_of(model: Model, output: str, width: int) -> list[str]:
-    """Names for the values of an output: the columns of the target of its shape, else the output's name, numbered."""
-    shape = model.spec.checked.evaluation.roots[f"output.{output}"].type.sizes
+    """Names for the values of an output: those of the target that it predicts, else the output's own, numbered."""
     entries: Mapping[str, Any] = model.preprocessing.entries if model.preprocessing is not None else {}
-    for target in model.spec.inputs.values():
-        entry = entries.get(target.name)
-        if target.role == "target" and target.type.sizes == shape and entry is not None and len(entry.columns) == width:
-            return list(entry.columns) if width > 1 else [output]
+    entry = entries.get(target_of(model.spec.checked, output) or "")
+    if entry is not None and width > 1 and len(entry.columns) == width:
+        return list(entry.columns)
     return [output] if width == 1 else [f"{output}_{i + 1}" for i in range(width)]
