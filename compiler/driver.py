@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge
 from dlc.compiler.elaborate.context import Context
@@ -72,6 +72,7 @@ def _check(
     findings = Findings(list(loader.found))
     if source is None:
         return CheckResult(findings.found, (), None, loader.sources)
+    findings.found += _stray_blocks(source)
     models = [item for item in source.file.items if isinstance(item, ast.Definition) and item.kind == "model"]
     names = tuple(item.name.id for item in models)
     checked: list[CheckedModel] = []
@@ -166,6 +167,26 @@ def _chosen(
         place = models[0].name.span if models else None
         findings.add(Diagnostic("N212", f"the file has no model called {wanted}", place, help=help_text))
     return chosen
+
+
+def _stray_blocks(source: Source) -> list[Diagnostic]:
+    """Blocks that would count for nothing: above every model, or a second one of a kind."""
+    found: list[Diagnostic] = []
+    seen: dict[str, ast.Block] | None = None
+    for item in source.file.items:
+        if isinstance(item, ast.Definition) and item.kind == "model":
+            seen = {}
+        if not isinstance(item, ast.Block):
+            continue
+        if seen is None:
+            help = "a block belongs to the model above it: move it below the model"
+            found.append(Diagnostic("N213", f"no model stands above this `{item.kind}:` block", item.span, help=help))
+        elif item.kind in seen:
+            first = Related("first here", seen[item.kind].span)
+            found.append(Diagnostic("N202", f"the model has two `{item.kind}:` blocks", item.span, related=(first,)))
+        else:
+            seen[item.kind] = item
+    return found
 
 
 def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block | None]:
