@@ -258,3 +258,17 @@ model Net:
     gradients = [[node.op for node in graph.nodes] for graph in graphs]
     assert sorted(set(gradients[0])) == sorted(set(gradients[1]))
     assert not {"log", "exp"} & set(gradients[1])
+
+
+def test_a_whole_number_over_m_is_known_when_data_arrives() -> None:
+    """`l2(1)` is 1 / (2 * m) times a sum: as good as `l2(0.5)`."""
+    checked = proved("""
+model Net:
+    input X : (3, m)
+    target Y : (1, m)
+    Y_hat = X -> Dense(1)
+    loss squared_error(Y_hat, Y) + 1 / (2 * m)
+    output Y_hat
+""")
+    sizes = {str(node.attr("dim")) for node in programs(checked).graphs["backward"].nodes if node.op == "size"}
+    assert sizes <= {"m", "2*m"}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.runtime.metrics import confusion, measure, shown
+from dlc.compiler.driver import check
+from dlc.runtime.metrics import classified, confusion, measure, shown, target_of
 
 REGRESSION = """\
 model Net:
@@ -80,3 +81,24 @@ def test_confusion_counts_truth_by_prediction() -> None:
 )
 def test_numbers_as_people_read_them(value: float, text: str) -> None:
     assert shown(value) == text
+
+
+def test_an_output_goes_with_the_target_of_its_loss() -> None:
+    """Two targets of one shape: the loss lines say which output predicts which, not the order of the declarations."""
+    text = """
+model Net:
+    input  X : (5, m)
+    target Y : (3, m)
+    target D : (3, m) one_hot
+    Y_hat = X -> Dense(3, sigmoid)
+    D_hat = X -> Dense(3, softmax)
+    loss binary_cross_entropy(Y_hat, Y)
+    loss 0.5 * cross_entropy(D_hat, D)
+    output Y_hat
+    output D_hat
+"""
+    checked = check("net.dl", text=text).checked
+    assert checked is not None
+    assert target_of(checked, "Y_hat") == "Y"
+    assert target_of(checked, "D_hat") == "D"
+    assert classified(checked) == ("D", "D_hat")
