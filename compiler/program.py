@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.compiler.dims import Dim, Symbol, TensorType
-from dlc.compiler.ir import Builder, Graph, Node
+from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -153,18 +153,3 @@ class CheckedModel:
     @property
     def parameter_count(self) -> int:
         return sum(p.count for p in self.parameters.values())
-
-
-__all__ = [
-    "Builder",
-    "CheckedModel",
-    "Dim",
-    "HyperDeclaration",
-    "Initial",
-    "InputDeclaration",
-    "Line",
-    "M",
-    "Node",
-    "ParameterDeclaration",
-    "StateDeclaration",
-]

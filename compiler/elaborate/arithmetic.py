@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Edit
-from dlc.compiler.dims import Dim, Facts, Relation, Truth, ceildiv, decide, floordiv, is_integer, mod, quotient
+from dlc.compiler.dims import Dim, Relation, Truth, ceildiv, decide, floordiv, is_integer, mod, quotient
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -244,18 +244,3 @@ def round_number(kind: str, value: Any, span: Span) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise stop("D117", f"{kind}({value}) is not a number", span)
     return math.floor(value) if kind == "floor" else math.ceil(value)
-
-
-__all__ = [
-    "Facts",
-    "binary",
-    "compare",
-    "is_number",
-    "numbers",
-    "power",
-    "round_number",
-    "simplest",
-    "to_dim",
-    "to_int",
-    "whole",
-]

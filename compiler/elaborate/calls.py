@@ -14,9 +14,9 @@ from dlc.compiler.elaborate.over import WORDS, read_over
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
 from dlc.compiler.elaborate.report import LIBRARY, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import Evaluate, bind_pattern
+from dlc.compiler.elaborate.shapes import bind_pattern
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Function, Instance, Layer, Over, Primitive, Tensor, Tuple, describe
+from dlc.compiler.elaborate.values import Function, Instance, Layer, Primitive, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -387,16 +387,3 @@ def apply_instance(
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
             e.lines.append(Line(path, text, result.type, span, definition.name.id, "", e.work(first), instance=True))
         return outputs
-
-
-__all__ = [
-    "Evaluate",
-    "Given",
-    "Over",
-    "Tensor",
-    "apply_instance",
-    "apply_value",
-    "call",
-    "call_function",
-    "run_function",
-]

@@ -15,11 +15,9 @@ from dlc.compiler.elaborate.report import Poisoned, stop, too_large
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
-    Declared,
     Family,
     Function,
     Instance,
-    Over,
     Poison,
     Primitive,
     Range,
@@ -235,6 +233,3 @@ def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
             help=f"did you mean {near}?" if near else f"its parameters are: {has}",
         )
     raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it has no parts", expr.span)
-
-
-__all__ = ["Declared", "Over", "evaluate"]

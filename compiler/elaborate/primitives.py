@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlc.compiler.dims import Axis, Dim, TensorType
-from dlc.compiler.elaborate.arithmetic import is_number, round_number, simplest, to_int
+from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.elaborate.arithmetic import is_number, round_number, simplest
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.report import stop
@@ -379,6 +379,3 @@ def index_range(value: Any, span: Span) -> Sequence[Any]:
     if isinstance(value, (list, range)):
         return value
     raise stop("N214", f"`for` goes through a range or a list, not {describe(value)}", span)
-
-
-__all__ = ["PRIMITIVES", "REQUIRED", "Axis", "Signature", "Site", "index_range", "to_int"]

@@ -84,7 +84,7 @@ def _batch_by_batch(evaluation: Context, findings: Findings) -> None:
             findings.add(not_additive(node))
 
 
-def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span: object, findings: Findings) -> None:
+def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span: Span, findings: Findings) -> None:
     for node in values:
         if node.op != "input":
             continue
@@ -94,7 +94,7 @@ def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span:
                 Diagnostic(
                     "P301",
                     f"the output {name} depends on the target {declaration.name}",
-                    span,  # type: ignore[arg-type]
+                    span,
                     related=(
                         Related(f"{declaration.name} is given in training and evaluation only", declaration.span),
                     ),
