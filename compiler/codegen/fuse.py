@@ -25,7 +25,7 @@ from dlc.compiler.codegen.products import STRIDED, product_of, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.ops import OPS, Contraction, Elementwise, Reduction
+from dlc.compiler.ops import OPS, Elementwise, MatrixProduct, Reduction
 
 INNER = "jkl"
 """Names of the indices inside a row, outermost first; `i` is the row."""
@@ -149,7 +149,7 @@ class Fusion:
             self.after[node] = frozenset().union(*(self.after[value] for value in node.inputs))
             return
         if not isinstance(OPS[node.op], Reduction):
-            if isinstance(OPS[node.op], Contraction):
+            if isinstance(OPS[node.op], MatrixProduct):
                 self.contraction(node)
                 return
             raise NotSupported(f"{node.op} of a tensor as a single number", node)

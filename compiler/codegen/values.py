@@ -16,7 +16,7 @@ from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
-from dlc.compiler.ops import OPS, Contraction, Elementwise, Leaf, Movement, Reduction
+from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction
 
 Point = tuple[str, ...]
 
@@ -46,7 +46,7 @@ def role(node: Node) -> Role:
         return Role.MEMORY
     if isinstance(op, Reduction):
         return Role.REDUCED
-    if isinstance(op, Contraction):
+    if isinstance(op, MatrixProduct):
         return Role.CONTRACTED
     if node.op == "scatter_add":
         return Role.SCATTERED

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import ShapeError
+from dlc.compiler.ops import OPS, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -145,10 +145,7 @@ class Context:
 
     def work(self, first: int) -> Dim:
         """The floating-point operations of the nodes made since the builder had `first` of them."""
-        total = Dim.of(0)
-        for node in self.b.made[first:]:
-            total = total + operations(node)
-        return total
+        return sum((OPS[node.op].work(node) for node in self.b.made[first:]), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""
@@ -174,18 +171,6 @@ class Context:
         if node.type.kind != "real":
             node = self.b.add("real", node, span=span)
         return Tensor(node, value.declared if isinstance(value, Tensor) else None)
-
-
-def operations(node: Node) -> Dim:
-    """What a node costs: two for each product of a contraction, one for each element of the rest."""
-    from dlc.compiler.ops import OPS, Contraction, Elementwise, Reduction
-
-    kind, count = OPS[node.op], Dim.of(1)
-    for size in (node.inputs[0] if isinstance(kind, Reduction) else node).type.sizes:
-        count = count * size
-    if isinstance(kind, Contraction):
-        return count * node.inputs[0].type.sizes[-1] * 2
-    return count if isinstance(kind, (Elementwise, Reduction)) else Dim.of(0)
 
 
 def _operand_types(code: str, operands: Sequence[Tensor]) -> str | None:

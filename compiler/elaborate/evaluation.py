@@ -14,7 +14,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType, scalar
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node, topological
-from dlc.compiler.ops import OPS, Contraction, Reduction
+from dlc.compiler.ops import OPS
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, M
 
@@ -125,12 +125,9 @@ class _Split:
 
 
 def folds_examples(node: Node) -> bool:
-    kind = OPS[node.op]
-    if isinstance(kind, Contraction):
-        return is_batch(node.inputs[0].type.axes[-1].size)
-    if isinstance(kind, Reduction):
-        return any(is_batch(node.inputs[0].type.axes[axis].size) for axis in node.attr("axes", ()))
-    return False
+    """Whether the value of one example depends on the others here."""
+    crossed = zip(node.inputs, OPS[node.op].crosses(node), strict=True)
+    return any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
 
 
 def not_additive(node: Node) -> Diagnostic:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 from dlc.compiler.diagnostics import Diagnostic
@@ -31,12 +30,11 @@ def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
             origin[node] = node
         elif node.op in ("transpose", "rename") and node.inputs[0] in origin:
             origin[node] = origin[node.inputs[0]]
-        elif isinstance(OPS[node.op], Contraction):
-            for operand, contracted in zip(node.inputs, (-1, 0), strict=True):
+        op = OPS[node.op]
+        if isinstance(op, Contraction):
+            for number, operand in enumerate(node.inputs):
                 if operand in origin and operand.type.rank:
-                    sizes = [int(size.constant or 1) for size in operand.type.sizes]
-                    fan_in = sizes[contracted]
-                    found.setdefault(origin[operand], (fan_in, math.prod(sizes) // fan_in))
+                    found.setdefault(origin[operand], op.fans(node, number))
     return found
 
 

@@ -9,9 +9,8 @@ from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.evaluation import ADDITIVE, folds_examples, not_additive
 from dlc.compiler.elaborate.report import Findings
-from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, topological
-from dlc.compiler.ops import OPS, Contraction, Reduction
+from dlc.compiler.ops import OPS, Contraction
 from dlc.compiler.program import CheckedModel
 from dlc.grammar.span import Span
 
@@ -106,7 +105,7 @@ def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span:
 def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
     """No reduction or contraction over `m` on the way to an output."""
     for node in values:
-        if mixes_examples(node) and node.span is not None:
+        if folds_examples(node) and node.span is not None:
             findings.add(
                 Diagnostic(
                     "P302",
@@ -117,20 +116,6 @@ def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
                     help="for a feature map (m, …, n_C) the features are `over = features`",
                 )
             )
-
-
-def mixes_examples(node: Node) -> bool:
-    """Whether a node folds the examples together."""
-    kind = OPS[node.op]
-    if isinstance(kind, Reduction):
-        axes = node.attr("axes", ())
-        return any(is_batch(node.inputs[0].type.axes[axis].size) for axis in axes)
-    if isinstance(kind, Contraction):
-        return is_batch(node.inputs[0].type.axes[-1].size)
-    reduced = node.attr("axes")
-    if node.op in ("softmax", "argmax") and isinstance(reduced, tuple):
-        return any(is_batch(node.inputs[0].type.axes[axis].size) for axis in reduced)
-    return False
 
 
 def _reached(checked: CheckedModel, training: Context, findings: Findings) -> None:

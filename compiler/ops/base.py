@@ -6,8 +6,10 @@ and never for an op's name, so a new op works everywhere as soon as its object e
 - `Leaf`         no operands: inputs, parameters, constants, draws
 - `Elementwise`  each element from the elements at the same place (written 1s broadcast)
 - `Reduction`    axes folded to size 1 by an associative combination
-- `Contraction`  `@`: sums of products
+- `Contraction`  sums of products: `@` (a `MatrixProduct`), `einsum`, convolutions
+- `Window`       axes folded by a window that slides over them: pooling
 - `Movement`     the same elements in another place or shape
+- `Loop`         a program of its own that runs once for each step of an axis: a scan
 - `Stable`       a function with a stable evaluation of its own (softmax): differentiated whole, then expanded
 
 An op is either primitive (`vjp`, `reference`, `emit` where its family needs one) or a `Composite`, which only says
@@ -16,11 +18,12 @@ how it decomposes. `differentiable = False` is said, never implied.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from dlc.compiler.dims import Facts, Mismatch, TensorType, broadcast
+from dlc.compiler.dims import ONE, ZERO, Dim, Facts, Mismatch, TensorType, broadcast
 from dlc.compiler.ir.formula import formula
 
 if TYPE_CHECKING:
@@ -112,6 +115,15 @@ class Op:
         parts = zip(self.vjp(b, node, ct), node.inputs, strict=True)
         return [None if part is None else unbroadcast(b, part, operand.type) for part, operand in parts]
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        """For each operand the axes along which an element of the result depends on elements at other places: what a
+        reduction folds, what a product sums, what a window slides over. None: each place for itself."""
+        return [() for _ in node.inputs]
+
+    def work(self, node: Node) -> Dim:
+        """The floating-point operations of computing the value."""
+        return ZERO
+
     def reference(self, *arrays: Any, **attrs: Any) -> Any:
         """The meaning, in NumPy float64 (class indices and truth values too), on arrays in the logical shape. A `Dim`
         among the attributes arrives as an int, a tuple of `Axis` as a tuple of sizes."""
@@ -170,6 +182,9 @@ class Elementwise(Op):
         """The scalar text, from the texts of the operands."""
         raise NotImplementedError
 
+    def work(self, node: Node) -> Dim:
+        return elements(node.type)
+
 
 class Reduction(Op):
     """Folds `axes` (a tuple of positions) to size 1, written. `identity` starts, `combine` adds one element."""
@@ -180,13 +195,53 @@ class Reduction(Op):
     def combine(self, e: Emitter, total: str, element: str) -> str:
         raise NotImplementedError
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [node.attr("axes")]
+
+    def work(self, node: Node) -> Dim:
+        return elements(node.inputs[0].type)
+
 
 class Contraction(Op):
+    """Sums of products of two operands."""
+
+    def summed(self, node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The axes of both operands that the sums run over."""
+        raise NotImplementedError
+
+    def fans(self, node: Node, operand: int) -> tuple[int, int]:
+        """fan_in and fan_out of a parameter that is this operand: how many products one element of the result sums, and
+        how many elements of the result one element of the other operand reaches. Its sizes are known."""
+        sizes = [int(size.constant or 1) for size in node.inputs[operand].type.sizes]
+        fan_in = math.prod(sizes[axis] for axis in self.summed(node)[operand])
+        return fan_in, math.prod(sizes) // fan_in
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return self.summed(node)
+
+    def work(self, node: Node) -> Dim:
+        """A multiplication and an addition for each product."""
+        left = node.inputs[0].type.axes
+        return math.prod((left[axis].size for axis in self.summed(node)[0]), start=elements(node.type) * 2)
+
+
+class MatrixProduct(Contraction):
     """Contracts the last axis of the first operand with the first axis of the second."""
+
+    def summed(self, node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return (node.inputs[0].type.rank - 1,), (0,)
+
+
+class Window(Op):
+    """Folds a window of each place of some axes, as the window slides over them."""
 
 
 class Movement(Op):
     """Rearranges elements without arithmetic."""
+
+
+class Loop(Op):
+    """Runs a program of its own once for each step of an axis."""
 
 
 class Stable(Op):
@@ -233,7 +288,7 @@ def op(name: str) -> Callable[[type[Op]], type[Op]]:
     return register
 
 
-_FAMILIES = (Op, Leaf, Elementwise, Reduction, Contraction, Movement, Stable, Composite)
+_FAMILIES = (Op, Leaf, Elementwise, Reduction, Contraction, MatrixProduct, Window, Movement, Loop, Stable, Composite)
 
 
 def _overridden(cls: type[Op], part: str) -> bool:
@@ -245,6 +300,11 @@ def _overridden(cls: type[Op], part: str) -> bool:
 def is_number(node: Node, value: float) -> bool:
     """Whether a node is the constant `value`, as a scalar."""
     return node.op == "constant" and node.attr("value") == value
+
+
+def elements(type: TensorType) -> Dim:
+    """How many elements a tensor has."""
+    return math.prod(type.sizes, start=ONE)
 
 
 def unbroadcast(b: Builder, ct: Node, type: TensorType) -> Node:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import ONE, Axis, Facts, TensorType, Truth, equal
-from dlc.compiler.ops.base import Bad, Contraction, Sample, ShapeError, op
+from dlc.compiler.ops.base import Bad, MatrixProduct, Sample, ShapeError, op
 from dlc.compiler.ops.numeric import np
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @op("matmul")
-class MatMul(Contraction):
+class MatMul(MatrixProduct):
     """`(k, n) @ (n, m)` is `(k, m)`, `(k, n) @ (n, m, T)` is `(k, m, T)`; the result's axes keep their names."""
 
     samples = (

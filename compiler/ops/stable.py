@@ -33,6 +33,9 @@ class OverAxes(Stable):
     gradient = ""
     stably = ""
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [node.attr("axes")]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         values = {"x": node.inputs[0], "r": node, "ct": ct, "k": node.attr("axes")}
         return [formula(self.gradient).build(b, values)]

@@ -8,7 +8,7 @@ matrix product that is elementwise or one sum, and small whole powers as product
 from __future__ import annotations
 
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.ops import OPS, Contraction, Stable
+from dlc.compiler.ops import OPS, MatrixProduct, Stable
 from dlc.compiler.passes.rewrite import Rewriter, Rule, on, rewrite, rule
 
 
@@ -25,7 +25,7 @@ def stably(b: Rewriter, node: Node) -> Node:
     return op.expand(b, node)
 
 
-@on(Contraction)
+@on(MatrixProduct)
 def thin(b: Rewriter, node: Node) -> Node | None:
     """A matrix product without a real sum, or with a single result: `(n, 1) @ (1, m)` is elementwise, `(1, k) @ (k, 1)`
     one sum. Loops do better there than tiles."""

@@ -6,11 +6,11 @@ import inspect
 
 import click
 
-from dlc.compiler.ops import OPS, Composite, Contraction, Elementwise, Leaf, Movement, Op, Reduction
+from dlc.compiler.ops import OPS, Composite, Contraction, Elementwise, Leaf, Loop, Movement, Op, Reduction, Window
 from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import print_json, table
 
-FAMILIES = (Leaf, Elementwise, Reduction, Contraction, Movement, Composite)
+FAMILIES = (Leaf, Elementwise, Reduction, Contraction, Window, Movement, Loop, Composite)
 
 
 @verb("ops", "The primitives of the language.")

@@ -1,0 +1,23 @@
+"""The functions that the compiler knows; everything else in the library is text.
+
+Each has a signature (names and defaults) and a handler. A primitive called without its first tensor is a function of
+that tensor, so it may stand in a chain: `x -> reverse(over = T)`.
+"""
+
+from dlc.compiler.elaborate.primitives import convolution, data, draws, moves, numbers, reductions, sequences
+from dlc.compiler.elaborate.primitives.moves import index_range
+from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Site
+
+__all__ = [
+    "PRIMITIVES",
+    "REQUIRED",
+    "Site",
+    "convolution",
+    "data",
+    "draws",
+    "index_range",
+    "moves",
+    "numbers",
+    "reductions",
+    "sequences",
+]

@@ -1,0 +1,68 @@
+"""The table of the functions that the compiler knows, and the one call of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.report import stop
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.shapes import Evaluate
+from dlc.compiler.elaborate.values import Tensor
+from dlc.grammar import ast
+from dlc.grammar.span import Span
+
+REQUIRED = object()
+
+
+@dataclass(slots=True)
+class Site:
+    """One call: its arguments by name with their expressions, its place and scope."""
+
+    name: str
+    given: dict[str, Any]
+    exprs: dict[str, ast.Expr]
+    span: Span
+    scope: Scope
+    evaluate: Evaluate
+
+    def tensor(self, e: Context, name: str) -> Tensor:
+        """The argument as a real tensor."""
+        return e.real(self.given[name], self.place(name))
+
+    def place(self, name: str) -> Span:
+        return self.exprs[name].span if name in self.exprs else self.span
+
+    def apply(self, e: Context, op: str, *names: str, **attrs: Any) -> Tensor:
+        """The op on the arguments called `names`."""
+        operands = [self.tensor(e, name) for name in names]
+        return e.op(op, operands, [self.exprs.get(name) for name in names], self.span, self.scope, **attrs)  # type: ignore[misc]
+
+
+Handler = Callable[[Context, Site], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """`parameters` in order with their defaults; `variadic` collects further positional arguments under `more`."""
+
+    parameters: tuple[tuple[str, Any], ...]
+    handler: Handler
+    variadic: bool = False
+
+
+PRIMITIVES: dict[str, Signature] = {}
+
+
+def primitive(name: str, *, variadic: bool = False, **parameters: Any) -> Callable[[Handler], Handler]:
+    def register(handler: Handler) -> Handler:
+        PRIMITIVES[name] = Signature(tuple(parameters.items()), handler, variadic)
+        return handler
+
+    return register
+
+
+def not_yet(e: Context, site: Site) -> Any:
+    raise stop("U901", f"`{site.name}` is not supported yet", site.span)
