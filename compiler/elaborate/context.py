@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
@@ -18,6 +18,10 @@ from dlc.compiler.ops import OPS, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
+
+if TYPE_CHECKING:
+    from dlc.compiler.elaborate.definitions import Rigid
+    from dlc.compiler.elaborate.obligations import Ledger
 
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
@@ -44,7 +48,8 @@ class Context:
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
     known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
-    one-hot inputs that come as real arrays.
+    one-hot inputs that come as real arrays. `ledger` takes what is demanded of sizes that are not known, `rigid` makes
+    the inputs of a definition that is checked for all sizes; `at` is the statement that is being executed.
     """
 
     mode: str
@@ -70,6 +75,9 @@ class Context:
     draw_name: str = ""
     draws: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
+    ledger: Ledger | None = None
+    rigid: Rigid | None = None
+    at: Span | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
@@ -143,8 +151,20 @@ class Context:
                 return ShapeError(error.code, message, error.operands, rule=rule, help=help)
         return error
 
+    def keep(self, ledger: Ledger) -> None:
+        """What is demanded of unknown sizes goes to this ledger."""
+        self.ledger = ledger
+        self.b.facts = replace(self.b.facts, ledger=ledger)
+
+    def report(self, mistake: Stop) -> None:
+        """Adds a mistake to the findings, with what refutes the demand that was not met."""
+        explained = self.ledger.explained(mistake.diagnostic) if self.ledger is not None else mistake.diagnostic
+        self.findings.add(explained)
+
     def work(self, first: int) -> Dim:
         """The floating-point operations of the nodes made since the builder had `first` of them."""
+        if self.rigid is not None:
+            return ZERO
         return sum((OPS[node.op].work(node) for node in self.b.made[first:]), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
