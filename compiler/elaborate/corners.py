@@ -75,7 +75,7 @@ def _misfit(chosen: Mapping[str, Any], place: Span, error: Diagnostic) -> Diagno
     values = " and ".join(f"{name} = {value}" for name, value in chosen.items())
     related = [Related(error.message, error.span)] if error.span is not None else []
     return Diagnostic(
-        "D119",
+        "T410",
         f"the search may try {values}, and then the model does not fit",
         place,
         related=(*related, *error.related),
