@@ -19,7 +19,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Draw: TypeAlias = Callable[[str, str, tuple[int, ...]], npt.ArrayLike]
 """`draw(op, name, shape)` gives the numbers of one draw; `op` is `draw_uniform` or `draw_normal`."""
 
-BOUND = ("input", "parameter", "state", "gradient", "scalar")
+BOUND = ("input", "parameter", "state", "gradient", "scalar", "length")
 
 
 def evaluate(
