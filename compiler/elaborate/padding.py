@@ -163,6 +163,11 @@ def sees_padding(padded: Padded, type: TensorType, axes: Iterable[int]) -> bool:
     return bool(there) and any(axis in there or M in type.axes[axis].size.symbols for axis in axes)
 
 
+def sees_step(type: TensorType, axes: Iterable[int]) -> bool:
+    """Whether folding `axes` inside a step of a scan would read examples that may have ended."""
+    return any(M in type.axes[axis].size.symbols for axis in axes)
+
+
 def count(b: Builder, padded: Padded, type: TensorType, axes: tuple[int, ...]) -> Node:
     """How many places that count a fold over `axes` reads, of the type's rank or a scalar."""
     if not sees_padding(padded, type, axes):

@@ -61,7 +61,7 @@ class Frame:
     written: dict[str, Span]
     leaves: dict[Node, tuple[Node, int]] = field(default_factory=dict)
     carries: dict[str, Carry] = field(default_factory=dict)
-    now: dict[str, Any] = field(default_factory=dict)
+    now: dict[str, Tensor] = field(default_factory=dict)
     places: dict[str, Span] = field(default_factory=dict)
     failed: bool = False
     _inside: dict[Node, bool] = field(default_factory=dict)
@@ -135,24 +135,40 @@ def scan(body: Body, statement: ast.Scan, scope: Scope) -> None:
         body.run(statement.body, inner)
     finally:
         e.scans.pop()
-    failed = [name for name, value in frame.now.items() if isinstance(value, Poison)]
-    if frame.failed or failed:
+    if frame.failed:
         raise Poisoned
     if not frame.now:
         help = f"write a result of each step: a<{frame.name}> = …"
         raise stop("N216", "this scan has no results: nothing is left of its steps", statement.name.span, help=help)
-    wholes = _close(e, frame, statement)
-    for key, target in _targets(statement.body).items():
-        if key in wholes:
-            body.define(target, wholes[key], scope)
-    for key in wholes.keys() - _targets(statement.body).keys():  # families: their members by the loops' own indices
-        base, indices = key[:-1].split("[")
-        _family_member(body, base, tuple(map(int, indices.split(","))), wholes[key], scope, frame.places[key])
+    for key, whole in _close(e, frame, statement).items():
+        body.define(_target(key, frame.places[key]), whole, scope)
 
 
-def _family_member(body: Body, name: str, indices: tuple[int, ...], value: Tensor, scope: Scope, place: Span) -> None:
-    numbers = tuple(ast.Number(value=index, text=str(index), span=place) for index in indices)
-    body.define(ast.Index(base=ast.Name(id=name, span=place), indices=numbers, span=place), value, scope)
+def _target(key: str, span: Span) -> ast.Expr:
+    """The left side that a result has after the scan: `a`, or the member `a[2]` that this round of a `for` wrote."""
+    name, _, indices = key.partition("[")
+    base = ast.Name(id=name, span=span)
+    if not indices:
+        return base
+    numbers = (ast.Number(value=int(i), text=i.strip(), span=span) for i in indices.removesuffix("]").split(","))
+    return ast.Index(base=base, indices=tuple(numbers), span=span)
+
+
+def stands_in_step(statement: ast.Statement, scope: Scope) -> None:
+    """Raises for what belongs to a whole program and not to one step of it."""
+    if in_scan(scope) is None:
+        return
+    match statement:
+        case ast.Declaration(kind=kind):
+            what, help = f"a `{kind}`", "declare it before the scan; a layer that is used in it has its own parameters"
+        case ast.Loss() | ast.Metric() | ast.Output():
+            what = f"`{type(statement).__name__.lower()}`"
+            help = "name the value, a<t> = …, and write this after the scan, where a is the whole sequence"
+        case ast.Hyper() | ast.DimDecl() | ast.Freeze() | ast.Load():
+            what, help = "this statement", "write it before the scan"
+        case _:
+            return
+    raise stop("N216", f"{what} does not stand in a step of a scan", statement.span, help=help)
 
 
 def _axis(body: Body, statement: ast.Scan, scope: Scope) -> Axis:
@@ -171,15 +187,6 @@ def _axis(body: Body, statement: ast.Scan, scope: Scope) -> Axis:
     if decide(Relation("<", size, ONE), body.e.b.facts) is Truth.YES:
         raise stop("D111", f"a scan has at least one step, and {written(range.right, scope)} is {size}", range.span)
     return Axis(size, range.right.id if isinstance(range.right, ast.Name) else None)
-
-
-def _targets(statements: tuple[ast.Statement, ...]) -> dict[str, ast.Expr]:
-    """The names (not the members of families) whose steps the statements define."""
-    found: dict[str, ast.Expr] = {}
-    for target in _time_targets(statements):
-        if isinstance(target.base, ast.Name):
-            found.setdefault(target.base.id, target.base)
-    return found
 
 
 def time_targets(statements: tuple[ast.Statement, ...]) -> dict[str, Span]:
@@ -201,6 +208,19 @@ def _time_targets(statements: tuple[ast.Statement, ...]) -> list[ast.TimeIndex]:
             case ast.For(body=inner):
                 found += _time_targets(inner)
     return found
+
+
+def scanned_names(statement: ast.Scan) -> list[str]:
+    """The names that a scan defines for the lines below it."""
+    bases = (target.base for target in _time_targets(statement.body))
+    names = (base.base if isinstance(base, ast.Index) else base for base in bases)
+    return [name.id for name in names if isinstance(name, ast.Name)]
+
+
+def poison_step(target: ast.TimeIndex, scope: Scope) -> None:
+    """The line of a<0> failed (that of a<t> makes its whole scan fail)."""
+    if in_scan(scope) is None or isinstance(target.time, ast.Number):
+        _home(scope).names.setdefault(f"{written(target.base, scope)}<0>", Poison())
 
 
 def in_scan(scope: Scope) -> Frame | None:
@@ -230,7 +250,7 @@ def define_step(body: Body, target: ast.TimeIndex, value: Any, scope: Scope) -> 
         raise stop("N216", f"{text} is a result of the outer scan, inside a step of {inner.name}", target.span, rule=LEFT)
     if not isinstance(value, Tensor):
         raise stop("N216", f"{text} is a step of a sequence, and this is {describe(value)}", target.span)
-    if key in frame.now and not isinstance(frame.now[key], Poison):
+    if key in frame.now:
         raise stop("N202", f"{text} is defined twice", target.span, related=[("first here", frame.places[key])])
     if _whole(body.e, target.base, scope, body.eval) is not None:
         name = target.base.id if isinstance(target.base, ast.Name) else key
@@ -258,7 +278,7 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
         return _fixed_step(e, expr, scope, evaluate)
     key = written(expr.base, scope)
     if not offset and key in frame.now:
-        return _sound(frame.now[key])
+        return frame.now[key]
     whole = _whole(e, expr.base, scope, evaluate)
     if offset not in (0, -1):
         what = "a step to come" if offset > 0 else f"{-offset} steps back"

@@ -3,7 +3,7 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, elementwise, leaf, movement, reduction, stable
+from dlc.compiler.ops import contraction, elementwise, leaf, loop, movement, reduction, stable
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -49,6 +49,7 @@ __all__ = [
     "elementwise",
     "is_number",
     "leaf",
+    "loop",
     "movement",
     "op",
     "reduction",

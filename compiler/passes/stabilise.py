@@ -8,11 +8,12 @@ Does not evaluate the stable ops: `expand` does, after differentiation.
 
 from __future__ import annotations
 
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Graph, Node, through_bodies
 from dlc.compiler.passes.rewrite import Rewriter, Rule, on, rewrite, rule
 from dlc.compiler.passes.simplify import SIMPLIFY
 
 
+@through_bodies
 def stabilise(graph: Graph) -> Graph:
     """The graph with `STABILISE` and `SIMPLIFY` applied to a fixed point."""
     return rewrite(graph, (*STABILISE, *SIMPLIFY))
