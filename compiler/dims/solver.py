@@ -151,35 +151,36 @@ def is_integer(a: DimLike, facts: Facts = Facts.empty) -> Truth:
 
 
 def demand(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
-    """Whether a = b, where the text *needs* it: what is unknown goes to the ledger of the facts, if they have one.
+    """Whether a = b, where the text *needs* it.
 
-    A question (`equal`) chooses what is done; a demand that is not met is a mistake. YES: proved, or taken down as an
-    obligation.
+    A question (`equal`) chooses what is done; a demand that is not met is a mistake. What is unknown goes to the ledger
+    of the facts, if there is one: YES says that it is proved, or taken down as an obligation.
     """
     truth = equal(a, b, facts)
-    return (
-        truth if truth is Truth.YES or facts.ledger is None else _settled(Relation("==", Dim.of(a), Dim.of(b)), facts)
-    )
+    return truth if truth is Truth.YES else _settled(Relation("==", Dim.of(a), Dim.of(b)), truth, facts)
+
+
+def demand_that(relation: Relation, facts: Facts = Facts.empty) -> Truth:
+    """Whether a relation holds, demanded."""
+    truth = decide(relation, facts)
+    return truth if truth is Truth.YES else _settled(relation, truth, facts)
 
 
 def demand_size(a: Dim, facts: Facts = Facts.empty) -> Truth:
     """Whether a is at least 1, demanded."""
-    truth = positive(a, facts)
-    return truth if truth is Truth.YES or facts.ledger is None else _settled(Relation(">=", a, ONE), facts)
+    return demand_that(Relation(">=", a, ONE), facts)
 
 
 def demand_integer(a: Dim, facts: Facts = Facts.empty) -> Truth:
     """Whether a is a whole number, demanded: of n/heads, that n % heads is 0."""
     truth = is_integer(a, facts)
-    if truth is Truth.YES or facts.ledger is None:
-        return truth
-    return _settled(Relation("==", mod(*_fraction(a)), ZERO), facts)
+    return truth if truth is Truth.YES else _settled(Relation("==", mod(*_fraction(a)), ZERO), truth, facts)
 
 
-def _settled(relation: Relation, facts: Facts) -> Truth:
+def _settled(relation: Relation, truth: Truth, facts: Facts) -> Truth:
     """A demand that these facts do not prove; the ledger may know more by now."""
-    assert facts.ledger is not None
-    truth = decide(relation, facts)
+    if facts.ledger is None:
+        return truth
     if truth is Truth.UNKNOWN and facts.ledger.settle(relation):
         return Truth.YES
     facts.ledger.refuse(relation)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import DimTooLarge, TensorType, Truth, demand
+from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
 from dlc.compiler.elaborate.arithmetic import to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.branches import both_branches
@@ -15,10 +15,11 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
+from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
 from dlc.compiler.elaborate.text import fill, written
-from dlc.compiler.elaborate.values import Condition, Declared, Family, Instance, Poison, Tensor, Tuple, describe
+from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -60,11 +61,15 @@ class Body:
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
                     self.e.report(failure)
+                for frame in self.e.scans:
+                    frame.failed = True
                 self.poison(statement, scope)
             finally:
                 self.e.at = outer
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
+        if self.e.scans:
+            stands_in_step(statement, scope)
         match statement:
             case ast.Declaration():
                 self.declaration(statement, scope)
@@ -86,7 +91,7 @@ class Body:
             case ast.Require():
                 self.require(statement, scope)
             case ast.Scan():
-                raise stop("U901", "`scan` is not supported yet", statement.span)
+                scan(self, statement, scope)
             case ast.ExpressionStatement():
                 self.evaluate(statement.value, scope)
                 raise stop("N213", "this value is lost: give it a name", statement.span)
@@ -124,7 +129,7 @@ class Body:
                 family.members[indices] = value
                 family.places[indices] = target.span
             case ast.TimeIndex():
-                raise stop("U901", "time indices are not supported yet", target.span)
+                define_step(self, target, value, scope)
             case _:
                 raise stop("N214", "a name belongs on the left side", target.span)
         self.record(target, value, scope)
@@ -135,7 +140,7 @@ class Body:
         name = target.base.id
         home = scope
         while home.parent is not None and home.kind == home.parent.kind and home.instance is home.parent.instance:
-            if name in home.names:
+            if name in home.names or home.scan is not None:
                 break
             home = home.parent
         value = home.names.get(name)
@@ -154,7 +159,7 @@ class Body:
         name = written(target, scope)
         if isinstance(value, Instance):
             place_instance(value, name, scope, named=True)
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
             self.e.names.setdefault(scope.qualified(name), value.node)
 
     def poison(self, statement: ast.Statement, scope: Scope) -> None:
@@ -173,6 +178,9 @@ class Body:
             case ast.If() | ast.When() | ast.For():
                 for name in inner_names(statement):
                     scope.names.setdefault(name, Poison())
+            case ast.Scan():
+                for name in scanned_names(statement):
+                    scope.names.setdefault(name, Poison())
         for target in targets:
             match target:
                 case ast.Name(id=name):
@@ -182,6 +190,8 @@ class Body:
                         self.family(target, scope).members.setdefault(self.indices(target, scope), Poison())
                     except (Stop, Poisoned):
                         continue
+                case ast.TimeIndex():
+                    poison_step(target, scope)
 
     # --- declarations ------------------------------------------------------------------------------------------
 
@@ -269,6 +279,13 @@ class Body:
 
     def update(self, statement: ast.StateUpdate, scope: Scope) -> None:
         """`mu := …`, only while training; it counts for the lines below it."""
+        if self.e.scans:
+            raise stop(
+                "N216",
+                "a state changes once in a training step, and this is a step of a scan",
+                statement.span,
+                help="collect what it needs, a<t> = …, and change the state after the scan",
+            )
         old = self.evaluate(statement.target, scope)
         name = scope.qualified(written(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
@@ -282,7 +299,8 @@ class Body:
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
-            self.e.updates[name] = new.node
+            ones = self.e.states[name].ones
+            self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:
@@ -385,7 +403,8 @@ class Body:
         facts = condition.assumed(self.e.b.facts)
         if facts.contradictory:
             raise _unmet(statement, f"{condition}, and what is required above excludes it")
-        if self.e.rigid is None:
+        text = statement.message.value if statement.message is not None else None
+        if not self.e.ledger.promise(condition, statement.condition.span, text):
             raise undecided(condition, statement.condition.span)
         self.e.b.facts = facts
 
