@@ -95,8 +95,8 @@ class StateDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What the data must keep, because a line of the model needs it: a condition on run-time dimensions, in its plainest
-    form. `message` is what a `require` says, where it is one."""
+    """What the data must keep, because a line of the model needs it: a condition on run-time dimensions, in its
+    plainest form. `message` is what a `require` says, where it is one."""
 
     condition: Condition
     span: Span | None

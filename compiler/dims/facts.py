@@ -75,7 +75,7 @@ class Ledger(Protocol):
 @dataclass(frozen=True)
 class Facts:
     """A set of relations, immutable; `Facts.empty` knows only the symbols' own bounds, and `Facts.settled`, for graphs
-    that were proved before, takes every open demand for met.
+    that were proved before, takes open demands on run-time dimensions for met.
 
     `contradictory` is true where the relations were seen to exclude each other (a branch that is never taken). Where
     there is a `ledger`, it decides about demands that the facts leave open.
@@ -222,10 +222,11 @@ class Facts:
 
 
 class _Settled:
-    """The ledger of graphs that were proved before: what is unknown was decided when their text was elaborated."""
+    """The ledger of graphs that were proved before: a demand on run-time dimensions that is open was decided when their
+    text was elaborated. Of other unknowns nothing was ever left open."""
 
     def settle(self, relation: Relation) -> bool:
-        return True
+        return any(symbol.kind == "runtime" for symbol in relation.left.symbols | relation.right.symbols)
 
     def refuse(self, relation: Relation) -> None:
         pass
