@@ -47,8 +47,8 @@ class Body:
             try:
                 self.execute(statement, scope)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
-                    raise  # without its input, every further line of a layer would fail
+                if scope.kind == "layer" and _rests_on(statement):
+                    raise  # without its input, or against its requirement, every further line would fail
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
                 if isinstance(failure, RecursionError):
@@ -368,6 +368,11 @@ class Body:
         raise stop(
             "D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope)
         )
+
+
+def _rests_on(statement: ast.Statement) -> bool:
+    """Whether a definition's further lines take a statement for granted."""
+    return isinstance(statement, ast.Require) or (isinstance(statement, ast.Declaration) and statement.kind == "input")
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:

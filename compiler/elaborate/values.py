@@ -85,6 +85,9 @@ class Word:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(slots=True)
 class Family:
