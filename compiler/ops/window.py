@@ -134,9 +134,6 @@ class ChoosingGradient(Window):
     def type(self, facts: Facts, x: TensorType, ct: TensorType, **_: Any) -> TensorType:
         return replace(x, one_hot=False)
 
-    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
-        return [node.attr("axes")] * 2
-
     def work(self, node: Node) -> Dim:
         return math.prod(node.attr("window"), start=elements(node.inputs[1].type) * 2)
 
