@@ -260,9 +260,6 @@ class Window(Op):
     """Folds a window of each place of `axes`, as the window slides over them."""
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
-        return [node.attr("axes")] * len(node.inputs)
-
-    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         return [node.attr("axes") for _ in node.inputs]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.compiler.dims import ONE, Axis, Dim, Facts, Symbol, TensorType, ceildiv, floordiv, tensor
+from dlc.compiler.dims import ONE, Axis, Dim, Facts, Relation, Symbol, TensorType, ceildiv, floordiv, tensor
 from dlc.compiler.ops import OPS, ShapeError
 from dlc.compiler.ops.convolution import geometry
 from dlc.compiler.ops.sliding import SAME, padding
@@ -120,13 +120,14 @@ def test_padding_never_wins() -> None:
 
 
 def test_sizes_that_are_not_known_yet() -> None:
-    n, f = (Dim.symbol(Symbol(name)) for name in "nf")
+    n, f = (Dim.symbol(Symbol(name, lower=low)) for name, low in (("n", 3), ("f", 1)))
+    fits = Facts.empty.assume(Relation("<=", f, n))
     x = TensorType((Axis(Dim.of(2), "m"), Axis(n, "n_H"), Axis(Dim.of(3))))
 
     def size(f: Dim, stride: int, pad: Any) -> Dim:
         w = TensorType((Axis(f), Axis(Dim.of(3)), Axis(Dim.of(4), "n_C")))
         attrs = {"stride": (Dim.of(stride),), "pads": (pad,), "groups": ONE}
-        result = OPS["convolve"].type(Facts.empty, x, w, **attrs)
+        result = OPS["convolve"].type(fits, x, w, **attrs)
         assert [axis.name for axis in result.axes] == ["m", "n_H", "n_C"]
         return result.sizes[1]
 
