@@ -85,7 +85,7 @@ def _own_middle(
         if pad == sliding.SAME and step != 1 and is_padded(e.padded, x.type.axes[axis].size):
             raise stop(
                 "U901",
-                f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}, each example's own length",
+                f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}, a length of its own",
                 site.place("pad"),
                 help="write the padding as a number",
             )
