@@ -81,9 +81,12 @@ def _own_middle(
     """With `same` and a stride, where the first window begins depends on the length, and each example has its own."""
     for axis, step, pad in zip(axes, stride, pads, strict=True):
         if pad == sliding.SAME and step != 1 and is_padded(e.padded, x.type.axes[axis].size):
-            text = f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}"
-            help = "write the padding as a number"
-            raise stop("U901", f"{text}, each example's own length", site.place("pad"), help=help)
+            raise stop(
+                "U901",
+                f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}, a length of its own",
+                site.place("pad"),
+                help="write the padding as a number",
+            )
 
 
 def _mean_of_each_example(e: Context, site: Site, x: Tensor, *, axes: tuple[int, ...], **attrs: Any) -> Tensor:
