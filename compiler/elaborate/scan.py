@@ -27,7 +27,6 @@ from dlc.compiler.ops import OPS, ShapeError
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.program import M
 from dlc.grammar import ast
-from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Frame:
     """One scan while its step is elaborated.
 
     `leaves` are the slices of sequences: for a leaf the sequence and its axis. `now` holds the step's results so far by
-    the text before `<t>`, `carries` what it read of the step before. `written` are the results that its lines will
+    the text before `<t>`, `carries` what it read of the step before. `written` are the names whose steps its lines
     define. `failed`: a line of the step is wrong, so that what is missing is no mistake of its own.
     """
 
@@ -190,11 +189,17 @@ def _axis(body: Body, statement: ast.Scan, scope: Scope) -> Axis:
 
 
 def time_targets(statements: tuple[ast.Statement, ...]) -> dict[str, Span]:
-    """What the statements define step by step, as written before `<t>`, with the first place of each."""
+    """The names whose steps the statements define, of families too, with the first place of each."""
     found: dict[str, Span] = {}
     for target in _time_targets(statements):
-        found.setdefault(unparse(target.base), target.span)
+        found.setdefault(_base_name(target.base), target.span)
     return found
+
+
+def _base_name(base: ast.Expr) -> str:
+    while isinstance(base, ast.Index):
+        base = base.base
+    return base.id if isinstance(base, ast.Name) else ""
 
 
 def _time_targets(statements: tuple[ast.Statement, ...]) -> list[ast.TimeIndex]:
@@ -212,9 +217,7 @@ def _time_targets(statements: tuple[ast.Statement, ...]) -> list[ast.TimeIndex]:
 
 def scanned_names(statement: ast.Scan) -> list[str]:
     """The names that a scan defines for the lines below it."""
-    bases = (target.base for target in _time_targets(statement.body))
-    names = (base.base if isinstance(base, ast.Index) else base for base in bases)
-    return [name.id for name in names if isinstance(name, ast.Name)]
+    return list(time_targets(statement.body))
 
 
 def poison_step(target: ast.TimeIndex, scope: Scope) -> None:
@@ -352,7 +355,7 @@ def _carried(
     text = written(expr, scope)
     if frame.failed:
         raise Poisoned
-    place = frame.written.get(unparse(expr.base))
+    place = frame.written.get(_base_name(expr.base))
     if place is None:
         if isinstance(expr.base, ast.Name) and scope.find(f"{key}<0>") is None:
             evaluate(e, expr.base, scope)
@@ -449,7 +452,7 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
         size = to_dim(evaluate(e, name, scope), name.span)
         axis = axes_of(e, Over("axis", name.id, size, span=expr.span), whole.type, expr.span)[0]
     else:
-        axis = time_axis(e, whole.type, expr.span)
+        axis = time_axis(e, whole.type, expr.span, "give the axis of the steps the name T")
     _there(e, text, at, whole, axis, expr.span)
     try:
         return Tensor(_taken(e, whole.node, axis, at), whole.declared)
