@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.dims import TensorType, Truth, demand
 from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
@@ -29,6 +29,8 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
     for target in statement.targets:
         name = unparse(target)
+        if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
+            body.inputs.append((body.e.rigid.tensor(name, statement.shape, scope, body.evaluate, target.span), target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",
@@ -93,7 +95,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
                 target.span,
                 help="leave m out of its shape",
             )
-        if axis.size.constant is None:
+        if any(symbol.kind != "rigid" for symbol in axis.size.symbols):
             rule = "a parameter is as large for one example as for a thousand"
             message = f"the size {axis.size} of {name} is known only when data arrives"
             raise stop("D112", message, target.span, rule=rule)
@@ -120,7 +122,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
 def _same_again(body: Body, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
     """A shared instance is applied to an input of another size."""
     same = before.node.type.rank == type.rank and all(
-        equal(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+        demand(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
     )
     if not same:
         assert instance is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import ONE, Axis, Dim, Relation, TensorType, Truth, decide, equal, same_sizes
+from dlc.compiler.dims import ONE, Axis, Dim, TensorType, Truth, demand, demand_size, positive, same_sizes
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context
@@ -60,7 +60,7 @@ class Frame:
     written: dict[str, Span]
     leaves: dict[Node, tuple[Node, int]] = field(default_factory=dict)
     carries: dict[str, Carry] = field(default_factory=dict)
-    now: dict[str, Tensor] = field(default_factory=dict)
+    now: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Span] = field(default_factory=dict)
     failed: bool = False
     _inside: dict[Node, bool] = field(default_factory=dict)
@@ -134,7 +134,7 @@ def scan(body: Body, statement: ast.Scan, scope: Scope) -> None:
         body.run(statement.body, inner)
     finally:
         e.scans.pop()
-    if frame.failed:
+    if frame.failed or any(isinstance(value, Poison) for value in frame.now.values()):
         raise Poisoned
     if not frame.now:
         help = f"write a result of each step: a<{frame.name}> = …"
@@ -183,7 +183,7 @@ def _axis(body: Body, statement: ast.Scan, scope: Scope) -> Axis:
     if not is_number(last):
         raise stop("N216", f"a scan ends with a dimension, and this is {describe(last)}", range.right.span, rule=RANGE)
     size = to_dim(last, range.right.span)
-    if decide(Relation("<", size, ONE), body.e.b.facts) is Truth.YES:
+    if positive(size, body.e.b.facts) is Truth.NO:
         raise stop("D111", f"a scan has at least one step, and {written(range.right, scope)} is {size}", range.span)
     return Axis(size, range.right.id if isinstance(range.right, ast.Name) else None)
 
@@ -281,7 +281,7 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
         return _fixed_step(e, expr, scope, evaluate)
     key = written(expr.base, scope)
     if not offset and key in frame.now:
-        return frame.now[key]
+        return _sound(frame.now[key])
     whole = _whole(e, expr.base, scope, evaluate)
     if offset not in (0, -1):
         what = "a step to come" if offset > 0 else f"{-offset} steps back"
@@ -297,7 +297,7 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
     if not isinstance(whole, Tensor):
         raise _no_sequence(expr, whole, scope)
     axis = axes_of(e, Over("axis", frame.axis.name, frame.axis.size, span=expr.span), whole.type, expr.span)[0]
-    if equal(whole.type.axes[axis].size, frame.axis.size, e.b.facts) is not Truth.YES:
+    if demand(whole.type.axes[axis].size, frame.axis.size, e.b.facts) is not Truth.YES:
         sizes = f"{whole.type.axes[axis].size} steps, and the scan over {frame.name} has {frame.axis.size}"
         raise stop("D110", f"{key} has {sizes}", expr.span, label=str(whole.type))
     if offset:
@@ -461,21 +461,12 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
 
 
 def _there(e: Context, text: str, at: Dim, whole: Tensor, axis: int, span: Span) -> None:
-    """Proves that the sequence has this step."""
+    """Proves that the sequence has this step; of a size that is not known yet it is demanded."""
     size = whole.type.axes[axis].size
-    for relation in (Relation("<=", ONE, at), Relation("<=", at, size)):
-        truth = decide(relation, e.b.facts)
-        if truth is Truth.NO:
-            steps = f"{whole.type} has steps 1 to {size}"
-            raise stop("N217", f"{text} is outside the sequence: {steps}", span, label=str(whole.type))
-        if truth is Truth.UNKNOWN:
-            raise stop(
-                "N217",
-                f"whether there is a step {text} is known only when data arrives",
-                span,
-                rule=f"{relation} must hold for every sequence",
-                help=f"write `require {relation.right} >= {relation.left}` above it",
-            )
+    if demand_size(at, e.b.facts) is Truth.YES and demand_size(size - at + 1, e.b.facts) is Truth.YES:
+        return
+    steps = f"{whole.type} has steps 1 to {size}"
+    raise stop("N217", f"{text} is outside the sequence: {steps}", span, label=str(whole.type))
 
 
 def _taken(e: Context, node: Node, axis: int, at: Dim) -> Node:
