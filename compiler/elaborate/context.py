@@ -54,7 +54,7 @@ class Context:
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
     whose steps are being elaborated, outermost first. `ledger` takes what is demanded of sizes that are not known,
-    `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement that is being executed.
+    `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement being executed.
     """
 
     mode: str
