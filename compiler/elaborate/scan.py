@@ -15,15 +15,15 @@ from dlc.compiler.dims import ONE, Axis, Dim, TensorType, Truth, demand, demand_
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.padding import is_padded, last_step, lengths_along, numbers_along, sees_step
 from dlc.compiler.elaborate.primitives.sequences import time_axis
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Family, Over, Poison, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Family, Poison, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops.base import ordinal
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.program import M
 from dlc.grammar import ast
@@ -134,6 +134,7 @@ def scan(body: Body, statement: ast.Scan, scope: Scope) -> None:
         body.run(statement.body, inner)
     finally:
         e.scans.pop()
+        scope.steps |= {name: (place, frame.name) for name, place in inner.places.items() if name != frame.name}
     if frame.failed or any(isinstance(value, Poison) for value in frame.now.values()):
         raise Poisoned
     if not frame.now:
@@ -217,7 +218,8 @@ def _time_targets(statements: tuple[ast.Statement, ...]) -> list[ast.TimeIndex]:
 
 def scanned_names(statement: ast.Scan) -> list[str]:
     """The names that a scan defines for the lines below it."""
-    return list(time_targets(statement.body))
+    inner = (name for each in statement.body if isinstance(each, ast.Scan) for name in scanned_names(each))
+    return [*time_targets(statement.body), *inner]
 
 
 def poison_step(target: ast.TimeIndex, scope: Scope) -> None:
@@ -253,6 +255,8 @@ def define_step(body: Body, target: ast.TimeIndex, value: Any, scope: Scope) -> 
         raise stop(
             "N216", f"{text} is a result of the outer scan, inside a step of {inner.name}", target.span, rule=LEFT
         )
+    if is_number(value) or isinstance(value, bool):
+        value = body.e.real(value, target.span)
     if not isinstance(value, Tensor):
         raise stop("N216", f"{text} is a step of a sequence, and this is {describe(value)}", target.span)
     if key in frame.now:
@@ -292,13 +296,13 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
             "N217",
             f"{written(expr, scope)} is {what}: a step reads its own values and those of the step before",
             expr.span,
-            help=help if offset < 0 else f"a step can only know what was: turn the sequence round with reverse({key})",
+            help=help if offset < 0 else "write the line one step later: <t> in place of <t+1>, <t-1> in place of <t>",
         )
     if whole is None:
         return _carried(e, expr, key, offset, frame, scope, evaluate)
     if not isinstance(whole, Tensor):
         raise _no_sequence(expr, whole, scope)
-    axis = axes_of(e, Over("axis", frame.axis.name, frame.axis.size, span=expr.span), whole.type, expr.span)[0]
+    axis = _steps_axis(e, expr, whole, frame.axis, scope)
     if demand(whole.type.axes[axis].size, frame.axis.size, e.b.facts) is not Truth.YES:
         sizes = f"{whole.type.axes[axis].size} steps, and the scan over {frame.name} has {frame.axis.size}"
         raise stop("D110", f"{key} has {sizes}", expr.span, label=str(whole.type))
@@ -428,6 +432,28 @@ def _step_within(e: Context, frame: Frame, node: Node, axis: int) -> Node:
     return e.b.add("drop", e.b.add("sum", chosen, axes=(axis,)), axes=(axis,))
 
 
+def _steps_axis(e: Context, expr: ast.TimeIndex, whole: Tensor, steps: Axis, scope: Scope) -> int:
+    """The axis called by the dimension, else the only one of its size."""
+    type, base = whole.type, written(expr.base, scope)
+    called = type.axes_named(steps.name) if steps.name is not None else ()
+    found = called or type.axes_of_size(steps.size, e.b.facts)
+    if len(found) == 1:
+        return found[0]
+    shown = steps.name or str(steps.size)
+    if not found:
+        raise stop(
+            "D110",
+            f"{base} is {type}: no axis is called {shown}, so it has no steps to take one of",
+            expr.span,
+            label=str(type),
+            related=[(whole.declared.describe(type), whole.declared.span)] if whole.declared is not None else [],
+            rule=f"{written(expr, scope)} is a slice of {base} : (…, {shown})",
+        )
+    which = " or ".join(f"the {ordinal(i)} axis ({type.axes[i].name or type.axes[i].size})" for i in found)
+    message = f"{written(expr, scope)} could be a slice along {which} of {type}"
+    raise stop("D110", message, expr.span, help=f"call one of them {shown}")
+
+
 def _no_sequence(expr: ast.TimeIndex, value: Any, scope: Scope) -> Stop:
     base = written(expr.base, scope)
     return stop("N216", f"{base} is {describe(value)}: it has no steps", expr.span)
@@ -452,7 +478,7 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
         raise _no_sequence(expr, whole, scope)
     if isinstance(name, ast.Name) and whole.type.rank:
         size = to_dim(evaluate(e, name, scope), name.span)
-        axis = axes_of(e, Over("axis", name.id, size, span=expr.span), whole.type, expr.span)[0]
+        axis = _steps_axis(e, expr, whole, Axis(size, name.id), scope)
     else:
         axis = time_axis(e, whole.type, expr.span, "give the axis of the steps the name T")
     _there(e, text, at, whole, axis, expr.span)
