@@ -518,6 +518,7 @@ def _scan_ended_with(e: Context, node: Node, axis: int) -> Node | None:
         return None
     attrs = {**whole.keywords, "take": f"last.{take.removeprefix('carry.')}"}
     last = e.b.add("scan", *whole.inputs, **attrs)
+    e.counted.add(last)
     axes = node.type.axes[:-1]
     return e.b.typed("rename", (last,), (), replace(last.type, axes=axes), last.span)
 
@@ -547,6 +548,8 @@ def _close(e: Context, frame: Frame, statement: ast.Scan) -> dict[str, Tensor]:
             axis=frame.axis,
             reverse=False,
         )
+        if wholes:
+            e.counted.add(node)
         type = replace(node.type, axes=(*frame.now[key].type.axes, frame.axis))
         node = node if type == node.type else e.b.typed("rename", (node,), (), type, node.span)
         wholes[key] = Tensor(node, Declared(key, frame.places[key]))
@@ -606,6 +609,7 @@ def _cut_out(e: Context, frame: Frame, roots: dict[str, Node]) -> tuple[Step, tu
     def held(node: Node, name: str) -> Node:
         return b.typed("held", (), (("name", name),), node.type, node.span)
 
+    e.counted |= {node for node in order if frame.depends(node)}
     needed = set(roots.values()).union(*(node.inputs for node in order if frame.depends(node)))
     for node in order:
         if node in names:

@@ -12,7 +12,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, Symbol, solve
 from dlc.compiler.program import InputDeclaration, Requirement
-from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared
 
 Array = NDArray[Any]
@@ -146,7 +146,7 @@ def check_requirements(
         if not all(symbol in sizes for symbol in symbols):
             continue
         whole = [sizes[symbol][0] for symbol in symbols]
-        own = [arrays.get(LENGTHS + symbol.name, np.full(1, size)).tolist() for symbol, size in zip(symbols, whole, strict=True)]
+        own = (arrays.get(LENGTHS + symbol.name, np.array([sizes[symbol][0]])).tolist() for symbol in symbols)
         for example, values in enumerate([whole, *zip(*own, strict=False)]):
             if not relation.holds(dict(zip(symbols, values, strict=True))):
                 who = f"example {example - 1}" if example else sizes[symbols[0]][1]
