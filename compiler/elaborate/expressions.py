@@ -196,6 +196,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
     if isinstance(base, Family):
         value = base.members.get(indices)
         if value is None:
+            if base.broken:
+                raise Poisoned
             raise _no_member(base, indices, expr, text)
         if isinstance(value, Poison):
             raise Poisoned

@@ -519,8 +519,7 @@ CODES = (
         """
         A run-time dimension that stands beside m in an input is each example's own length, and batches are padded to
         the longest. What folds such an axis leaves the padding out, so it must know whose steps they are: the tensor
-        needs m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a
-        tensor.
+        has m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a tensor.
         """,
         """
         model Net:
