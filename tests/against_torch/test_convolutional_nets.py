@@ -276,6 +276,17 @@ def yolo(p: Values, d: Values) -> Any:
     return torch.where(d["y"][..., 0] == 1, errors.sum(-1), errors[..., 0]).sum() / M
 
 
+def rcnn(p: Values, d: Values) -> Any:
+    a = image(d["regions"].flatten(0, 1))
+    for number in (1, 2, 3):
+        a = max_pool(torch.relu(conv(p, f"conv[{number}]", a, pad="same")))
+    code = torch.relu(dense(p, "dense[1]", flat(a)))
+    labels, boxes = d["label"].flatten(), d["box"].flatten(1)
+    errors = ((dense(p, "regressor", code) - boxes) ** 2).sum(0) / 2
+    scores = F.cross_entropy(dense(p, "classifier", code).T, labels, reduction="sum")
+    return (scores + errors[labels > 0].sum()) / M
+
+
 def encoder(p: Values, name: str, x: Any) -> Any:
     a = image(x)
     for number in (1, 2, 3):
@@ -367,6 +378,7 @@ CASES = {
     "3-D": Case("convolution/conv3d", scan, {"size": 9}),
     "localization": Case("detection/localization", localization, {"size": 16, "n_C": [3, 4, 5]}),
     "sliding windows": Case("detection/sliding_windows", sliding_windows, {"size": 16}),
+    "R-CNN": Case("detection/rcnn", rcnn, {"R": 3, "size": 8, "n_C": [2, 3, 4]}),
     "YOLO": Case("detection/yolo", yolo, {"size": 64, "width": 2, "classes": 3, "priors": [[1, 2], [2, 1]]}),
     "Siamese": Case("faces/siamese", siamese, {"size": 16, "n": 8}, "Siamese"),
     "chi-square": Case("faces/siamese", chi_square, {"size": 16, "n": 8}, "ChiSquare"),

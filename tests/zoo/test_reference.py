@@ -44,6 +44,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = [
         {"size": 96, "width": 2, "classes": 3, "priors": [[1, 2], [2, 1]]},
         {"y_hat": (M, 3, 3, 2, 8)},
     ),
+    (
+        "detection/rcnn",
+        {"R": 3, "size": 8, "n_C": [2, 3, 4]},
+        {"label_hat": (4, M, 3), "box_hat": (4, M, 3)},
+    ),
     ("faces/siamese:Siamese", {"size": 16, "n": 6}, {"y_hat": (1, M)}),
     ("faces/siamese:ChiSquare", {"size": 16, "n": 6}, {"y_hat": (1, M)}),
     ("faces/triplet", {"size": 16, "n": 6}, {"f_A": (6, M)}),
