@@ -25,7 +25,8 @@ MOST_STEPS = 400_000
 
 @dataclass(slots=True)
 class PendingInitial:
-    """A parameter or state whose initializer is elaborated once its fan-in is known."""
+    """A parameter or state whose initializer is elaborated once its fan-in is known. `ones` are the places of the 1s
+    that `...` adds to its value; they are not stored."""
 
     name: str
     node: Node
@@ -34,6 +35,7 @@ class PendingInitial:
     declared: Declared
     place: Span
     frozen: bool = False
+    ones: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dlc.compiler.dims import TensorType, Truth, equal
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, stored_axes
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor
 from dlc.compiler.program import Line
@@ -64,7 +64,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
         what = f"{statement.kind} {unparse(target)}"
         help = f"write `{what} : (n, 1)`; a single number's shape is ()"
         raise stop("D112", f"{what} needs a shape", target.span, help=help)
-    axes = shape_axes(body.e, shape, scope, body.evaluate, rest_ones=True)
+    axes, ones = stored_axes(body.e, shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     for axis in axes:
         if is_batch(axis.size) and axis.name == "m":
@@ -83,7 +83,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     table = body.e.parameters if statement.kind == "param" else body.e.states
     kind = "parameter" if statement.kind == "param" else "state"
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
-    tensor = Tensor(node, declared)
+    tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
     shared = instance.applied_again if instance is not None else None
     if full in table and shared is None:
@@ -91,9 +91,8 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     if full in table:
         _same_again(body, table[full], type, shared, full)
     else:
-        table[full] = PendingInitial(
-            full, node, statement.initializer, scope, declared, body.e.findings.place(target.span), statement.frozen
-        )
+        place = body.e.findings.place(target.span)
+        table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)
         body.e.lines.append(Line(full, f"{full} : {law}", type, target.span, scope.layer, law))
     if instance is not None:
         instance.parameters[name] = tensor

@@ -275,7 +275,8 @@ class Body:
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
-            self.e.updates[name] = new.node
+            ones = self.e.states[name].ones
+            self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:
