@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.dims import TensorType, Truth, demand
+from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -28,6 +29,8 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
     for target in statement.targets:
         name = unparse(target)
+        if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
+            body.inputs.append((body.e.rigid.tensor(name, statement.shape, scope, body.evaluate, target.span), target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",
@@ -40,19 +43,35 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         if isinstance(value, Poison):
             raise Poisoned
         tensor = body.e.real(value, expr.span) if not isinstance(value, Tensor) else value
-        if tensor.type.kind != "real":
-            raise stop(
-                "N214",
-                f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
-                expr.span,
-                help="write `one_hot(…)`",
-            )
+        _same_kind(body, statement, tensor, name, expr, scope)
         if statement.shape is not None:
             assert scope.instance is not None
             owner = scope.instance.layer.definition.name.id
             where = expr.span if len(body.inputs) > 1 or body.span is None else body.span
             tensor = bind_pattern(body.e, statement.shape, tensor, name, scope, body.evaluate, "D108", where, owner)
         body.define(target, tensor, scope)
+
+
+def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope) -> None:
+    """A layer takes real numbers, or class numbers where its input says `index(V)`."""
+    classes = None
+    for qualifier in statement.qualifiers:
+        match qualifier:
+            case ast.Call(function=ast.Name(id="index"), arguments=(argument,)):
+                classes = to_dim(body.evaluate(argument.value, scope), argument.span)
+            case _:
+                message = f"a layer's input is real or index(V), not {unparse(qualifier)}"
+                raise stop("N214", message, qualifier.span)
+    shown = written(expr, scope)
+    if classes is None and tensor.type.kind != "real":
+        message = f"{shown} holds class indices, and {name} takes real numbers"
+        raise stop("N214", message, expr.span, help="write `one_hot(…)`")
+    if classes is not None and tensor.type.kind != "index":
+        message = f"{name} takes class numbers, and {shown} holds real numbers"
+        raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
+    if classes is not None and tensor.type.classes != classes:
+        message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"
+        raise stop("D108", message, expr.span, related=[(f"{name} : index({classes})", statement.span)])
 
 
 def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
@@ -74,7 +93,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
                 target.span,
                 help="leave m out of its shape",
             )
-        if axis.size.constant is None:
+        if any(symbol.kind != "rigid" for symbol in axis.size.symbols):
             rule = "a parameter is as large for one example as for a thousand"
             message = f"the size {axis.size} of {name} is known only when data arrives"
             raise stop("D112", message, target.span, rule=rule)
@@ -102,7 +121,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
 def _same_again(body: Body, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
     """A shared instance is applied to an input of another size."""
     same = before.node.type.rank == type.rank and all(
-        equal(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+        demand(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
     )
     if not same:
         assert instance is not None

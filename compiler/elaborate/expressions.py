@@ -6,15 +6,18 @@ from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
-from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
+from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecided
+from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
+from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
+    Condition,
     Family,
     Function,
     Instance,
@@ -76,7 +79,7 @@ def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         case ast.Apply():
             return apply_value(e, expr, scope, evaluate)
         case ast.TimeIndex():
-            raise stop("U901", "time indices are not supported yet", expr.span)
+            return time_index(e, expr, scope, evaluate)
     raise stop("N214", "this has no value here", expr.span)
 
 
@@ -134,6 +137,8 @@ def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
     if expr.op == "not":
         if isinstance(value, bool):
             return not value
+        if isinstance(value, Condition):
+            return value.negated()
         if not isinstance(value, Tensor):
             raise stop("N214", f"`not` turns a condition round, and this is {describe(value)}", expr.operand.span)
         return e.op("not", [Tensor(e.node(value, expr.operand.span))], [expr.operand], expr.span, scope)
@@ -146,6 +151,10 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
     condition = evaluate(e, expr.condition, scope)
     if isinstance(condition, bool):
         return evaluate(e, expr.then if condition else expr.otherwise, scope)
+    if isinstance(condition, Condition):
+        if e.rigid is None:
+            raise undecided(condition, expr.condition.span)
+        return either_value(e, expr, condition, lambda side: evaluate(e, side, scope))
     if not isinstance(condition, Tensor):
         raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
     branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]

@@ -9,7 +9,17 @@ from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import Axis, Dim, Symbol, TensorType, Truth, equal, positive, solve
+from dlc.compiler.dims import (
+    Axis,
+    Dim,
+    Symbol,
+    TensorType,
+    Truth,
+    demand,
+    demand_integer,
+    demand_size,
+    solve_exactly,
+)
 from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
@@ -87,7 +97,7 @@ def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
     if isinstance(value, Dim):
         whole(e, value, expr, scope)
     size = to_dim(value, expr.span)
-    if positive(size, e.b.facts) is Truth.NO:
+    if demand_size(size, e.b.facts) is not Truth.YES:
         raise stop("D111", f"a size is at least 1, and {written(expr, scope)} is {size}", expr.span)
     return size
 
@@ -153,7 +163,7 @@ def _first_difference(e: Context, axes: Sequence[Axis], type: TensorType) -> int
     if len(axes) != type.rank:
         return -1
     for i, (want, have) in enumerate(zip(axes, type.axes, strict=True)):
-        if equal(want.size, have.size, e.b.facts) is not Truth.YES:
+        if demand(want.size, have.size, e.b.facts) is not Truth.YES:
             return i
     return None
 
@@ -239,7 +249,7 @@ def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail:
                 break
         return
     same = len(scope.rest) == len(axes) and all(
-        equal(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
+        demand(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
     )
     if not same:
         raise fail.unequal(TensorType(scope.rest))
@@ -255,7 +265,7 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
                 raise fail("the examples, m, here", item)
             scope.names.setdefault("m", simplest(axis.size))
             return axis
-        known = scope.find(item.id) if not _is_definition(scope, item.id) else None
+        known = scope.find(item.id) if not is_definition(scope, item.id) else None
         if known is None:
             if axis.name == "m" and scope.kind == "layer":
                 raise fail(f"{item.id} here, where the value has the examples m", item)
@@ -263,25 +273,25 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
             return replace(axis, name=item.id)
         if not is_number(known):
             raise stop("N214", f"{item.id} is {describe(known)}, not a size", item.span)
-        if equal(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
+        if demand(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
             raise fail(f"{item.id} = {known} here", item)
         return replace(axis, name=item.id)
     size = _solve(e, item, axis, scope, evaluate, fail)
-    if equal(size, axis.size, e.b.facts) is not Truth.YES:
+    if demand(size, axis.size, e.b.facts) is not Truth.YES:
         raise fail(
             f"{written(item, scope)} = {size} here" if not isinstance(item, ast.Number) else f"{size} here", item
         )
     return replace(axis, name=None, one=axis.one or _is_one(item))
 
 
-def _is_definition(scope: Scope, name: str) -> bool:
+def is_definition(scope: Scope, name: str) -> bool:
     """A name of the library or the file (a function called `n`) does not stand in the way of a pattern's new name."""
     return all(name not in level.names for level in scope.chain() if level.kind != "file")
 
 
 def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Dim:
     """The size of an item, after solving for the one name in it that is new (`heads * d`)."""
-    unknown = sorted({n for n in _names(item) if scope.find(n) is None})
+    unknown = sorted({n for n in names_in(item) if scope.find(n) is None})
     if not unknown:
         return _size(e, item, scope, evaluate)
     if len(unknown) > 1:
@@ -290,25 +300,26 @@ def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evalu
     inner = scope.child()
     inner.names[unknown[0]] = Dim.symbol(symbol)
     pattern = to_dim(evaluate(item, inner), item.span)
-    solved = solve(pattern, symbol, axis.size, e.b.facts)
-    if solved is None:
+    solved = solve_exactly(pattern, symbol, axis.size, e.b.facts)
+    fits = solved is not None and demand_integer(solved, e.b.facts) is Truth.YES
+    if solved is None or not fits or demand_size(solved, e.b.facts) is not Truth.YES:
         raise fail(f"a size of the form {written(item, scope)}, and {axis.size} is not", item)
     scope.names[unknown[0]] = simplest(solved)
     return pattern.substitute({symbol: solved})
 
 
-def _names(expr: Any) -> set[str]:
+def names_in(expr: Any) -> set[str]:
     match expr:
         case ast.Name(id=name):
             return {name}
         case ast.Binary(left=a, right=b):
-            return _names(a) | _names(b)
+            return names_in(a) | names_in(b)
         case ast.Unary(operand=a):
-            return _names(a)
+            return names_in(a)
         case ast.Call(arguments=arguments):
-            return set().union(*(_names(a.value) for a in arguments))
+            return set().union(*(names_in(a.value) for a in arguments))
         case ast.Index(base=base, indices=indices):
-            return _names(base).union(*map(_names, indices))
+            return names_in(base).union(*map(names_in, indices))
         case _:
             return set()
 

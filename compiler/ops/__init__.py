@@ -3,7 +3,7 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, convolution, elementwise, leaf, movement, reduction, stable, window
+from dlc.compiler.ops import contraction, convolution, elementwise, leaf, loop, movement, reduction, stable, window
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -50,6 +50,7 @@ __all__ = [
     "elementwise",
     "is_number",
     "leaf",
+    "loop",
     "movement",
     "op",
     "reduction",

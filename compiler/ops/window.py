@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import ONE, ZERO, Axis, Dim, Facts, TensorType
 from dlc.compiler.ops.base import Bad, Composite, Sample, Window, elements, op
@@ -111,9 +111,6 @@ class WindowSpread(Window):
 class Choosing(Sliding):
     """A fold whose gradient depends on the values in the window: the op `<name>_gradient` of x and the cotangent."""
 
-    empty: ClassVar[float]
-    """What padding counts as: it leaves the fold as it is."""
-
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add(f"{node.op}_gradient", node.inputs[0], ct, **_geometry(node))]
 
@@ -121,21 +118,17 @@ class Choosing(Sliding):
         raise NotImplementedError
 
     def reference(self, x: Any, *, axes: Axes, window: Any, stride: Any, pads: Amounts) -> Any:
-        return self.fold(windows(x, self.empty, axes, window, stride, pads), _inner(axes))
+        return self.fold(windows(x, self.filler, axes, window, stride, pads), _inner(axes))
 
 
 class ChoosingGradient(Window):
     """The cotangent of x, from x and the cotangent of its windows. A gradient is not differentiated again."""
 
     differentiable = False
-    empty: ClassVar[float]
     samples = tuple(Sample((shape, folded), attrs) for shape, folded, attrs in CASES)
 
     def type(self, facts: Facts, x: TensorType, ct: TensorType, **_: Any) -> TensorType:
         return replace(x, one_hot=False)
-
-    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
-        return [node.attr("axes")] * 2
 
     def work(self, node: Node) -> Dim:
         return math.prod(node.attr("window"), start=elements(node.inputs[1].type) * 2)
@@ -145,7 +138,7 @@ class ChoosingGradient(Window):
         raise NotImplementedError
 
     def reference(self, x: Any, ct: Any, *, axes: Axes, window: Any, stride: Any, pads: Amounts) -> Any:
-        seen = windows(x, self.empty, axes, window, stride, pads)
+        seen = windows(x, self.filler, axes, window, stride, pads)
         shares = self.shares(seen.reshape(*ct.shape, -1)).reshape(seen.shape)
         return spread(shares * ct[(..., *[None] * len(axes))], x.shape, axes, window, stride, pads)
 
@@ -169,7 +162,7 @@ class Extreme(ChoosingGradient):
 class WindowMax(Choosing):
     """The largest of each window."""
 
-    empty = -math.inf
+    filler = -math.inf
 
     def fold(self, seen: Any, axes: Any) -> Any:
         return seen.max(axis=axes)
@@ -179,7 +172,7 @@ class WindowMax(Choosing):
 class WindowMaxGradient(Extreme):
     """The cotangent of each window, at the first of its largest places."""
 
-    empty = -math.inf
+    filler = -math.inf
 
     def shares(self, seen: Any) -> Any:
         return _first(seen == seen.max(axis=-1, keepdims=True))
@@ -189,7 +182,7 @@ class WindowMaxGradient(Extreme):
 class WindowMin(Choosing):
     """The smallest of each window."""
 
-    empty = math.inf
+    filler = math.inf
 
     def fold(self, seen: Any, axes: Any) -> Any:
         return seen.min(axis=axes)
@@ -199,7 +192,7 @@ class WindowMin(Choosing):
 class WindowMinGradient(Extreme):
     """The cotangent of each window, at the first of its smallest places."""
 
-    empty = math.inf
+    filler = math.inf
 
     def shares(self, seen: Any) -> Any:
         return _first(seen == seen.min(axis=-1, keepdims=True))
@@ -209,7 +202,7 @@ class WindowMinGradient(Extreme):
 class WindowProd(Choosing):
     """The product of each window."""
 
-    empty = 1.0
+    filler = 1.0
 
     def fold(self, seen: Any, axes: Any) -> Any:
         return seen.prod(axis=axes)
@@ -219,7 +212,7 @@ class WindowProd(Choosing):
 class WindowProdGradient(ChoosingGradient):
     """The cotangent of each window times, at each place, the product of the others."""
 
-    empty = 1.0
+    filler = 1.0
 
     def shares(self, seen: Any) -> Any:
         before = np.cumprod(np.insert(seen, 0, 1.0, axis=-1)[..., :-1], axis=-1)

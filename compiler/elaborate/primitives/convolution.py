@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dlc.compiler.dims import ZERO, Dim
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
+from dlc.compiler.elaborate.padding import is_padded, sees_padding, valid
 from dlc.compiler.elaborate.primitives.registry import CONSTANTS, REQUIRED, SAME, VALID, Site, primitive
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.shapes import holdable
@@ -29,8 +31,11 @@ def _convolve_transpose(e: Context, site: Site) -> Any:
 
 
 def _convolution(e: Context, site: Site, **attrs: Any) -> Tensor:
-    axes = max(site.tensor(e, "A").type.rank - 2, 0)  # between the examples and the channels
-    result = site.apply(e, site.name, "A", "W", stride=_sizes(site, "stride", axes), pads=_pads(site, axes), **attrs)
+    x = site.tensor(e, "A")
+    axes = max(x.type.rank - 2, 0)  # between the examples and the channels
+    stride, pads = _sizes(site, "stride", axes), _pads(site, axes)
+    _own_middle(e, site, x, range(1, axes + 1), stride, pads)
+    result = site.apply(e, site.name, "A", "W", stride=stride, pads=pads, **attrs)
     holdable(result.type.axes, site.span)
     return result
 
@@ -65,7 +70,36 @@ def windowed(e: Context, site: Site, kind: str) -> Tensor:
     }
     inward = sorted(range(len(order)), key=order.__getitem__)
     attrs = {name: tuple(values[i] for i in inward) for name, values in given.items()}
-    return site.apply(e, f"window_{kind}", "x", axes=tuple(sorted(order)), **attrs)
+    axes = tuple(sorted(order))
+    _own_middle(e, site, x, axes, attrs["stride"], attrs["pads"])
+    if kind == "mean" and sees_padding(e.padded, x.type, axes):
+        return _mean_of_each_example(e, site, x, axes=axes, **attrs)
+    return site.apply(e, f"window_{kind}", "x", axes=axes, **attrs)
+
+
+def _own_middle(
+    e: Context, site: Site, x: Tensor, axes: Sequence[int], stride: tuple[Dim, ...], pads: tuple[sliding.Pad, ...]
+) -> None:
+    """With `same` and a stride, where the first window begins depends on the length, and each example has its own."""
+    for axis, step, pad in zip(axes, stride, pads, strict=True):
+        if pad == sliding.SAME and step != 1 and is_padded(e.padded, x.type.axes[axis].size):
+            raise stop(
+                "U901",
+                f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}, each example's own length",
+                site.place("pad"),
+                help="write the padding as a number",
+            )
+
+
+def _mean_of_each_example(e: Context, site: Site, x: Tensor, *, axes: tuple[int, ...], **attrs: Any) -> Tensor:
+    """The mean of each window over the places that count; a window of padding alone has no place, and counts as one."""
+    total = site.apply(e, "window_sum", "x", axes=axes, **attrs)
+    within = valid(e.b, e.padded, x.type)
+    assert within is not None
+    wide = tuple(x.type.axes[i] if i in axes else axis for i, axis in enumerate(within.type.axes))
+    places = e.b.add("broadcast", e.b.add("real", within), axes=wide)
+    count = e.b.add("max", e.b.add("window_sum", places, axes=axes, **attrs), e.b.constant(1.0))
+    return e.op("div", [total, Tensor(count)], [], site.span, site.scope)
 
 
 def _per_axis(site: Site, name: str, axes: int) -> list[Any]:
