@@ -53,8 +53,8 @@ def batch_norm(p: Values, name: str, a: Any) -> Any:
     return F.batch_norm(a, None, None, p[f"{name}.gamma"].reshape(-1), p[f"{name}.beta"].reshape(-1), training=True)
 
 
-def conv_bn(p: Values, name: str, a: Any, stride: int = 1, pad: int | str = "same", groups: int = 1) -> Any:
-    return batch_norm(p, f"{name}.batchnorm[1]", conv(p, name, a, stride, pad, groups))
+def conv_norm(p: Values, name: str, a: Any, stride: int = 1, groups: int = 1) -> Any:
+    return batch_norm(p, f"{name}.norm", conv(p, name, a, stride, "same", groups))
 
 
 def max_pool(a: Any, f: int = 2, stride: int | None = None, pad: int | str = 0) -> Any:
@@ -118,25 +118,24 @@ def vgg(p: Values, d: Values) -> Any:
     return ce(three_dense(p, a), d["Y"])
 
 
-def basic(p: Values, name: str, a: Any, stride: int) -> Any:
-    z = conv_bn(p, f"{name}.convbn[2]", torch.relu(conv_bn(p, f"{name}.convbn[1]", a, stride, 1)), pad=1)
-    return torch.relu(z + shortcut(p, name, a, stride))
+def basicblock(p: Values, name: str, a: Any, stride: int) -> Any:
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride))
+    return torch.relu(conv_norm(p, f"{name}.conv[2]", z) + shortcut(p, name, a, stride))
 
 
 def bottleneck(p: Values, name: str, a: Any, stride: int) -> Any:
-    z = torch.relu(conv_bn(p, f"{name}.convbn[1]", a))
-    z = torch.relu(conv_bn(p, f"{name}.convbn[2]", z, stride, 1))
-    return torch.relu(conv_bn(p, f"{name}.convbn[3]", z) + shortcut(p, name, a, stride))
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride))
+    z = torch.relu(conv_norm(p, f"{name}.conv[2]", z))
+    return torch.relu(conv_norm(p, f"{name}.conv[3]", z) + shortcut(p, name, a, stride))
 
 
 def shortcut(p: Values, name: str, a: Any, stride: int) -> Any:
-    projection = f"{name}.projection"
-    return conv_bn(p, projection, a, stride, 0) if f"{projection}.W" in p else a
+    return conv_norm(p, f"{name}.shortcut", a, stride) if f"{name}.shortcut.W" in p else a
 
 
 def resnet(block: Callable[..., Any]) -> Loss:
     def loss(p: Values, d: Values) -> Any:
-        a = max_pool(torch.relu(conv_bn(p, "convbn[1]", image(d["X"]), 2, 3)), 3, 2, 1)
+        a = max_pool(torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2)), 3, 2, "same")
         for number, stride in enumerate((1, 2, 1), 1):
             a = block(p, f"{block.__name__}[{number}]", a, stride)
         return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
@@ -144,16 +143,12 @@ def resnet(block: Callable[..., Any]) -> Loss:
     return loss
 
 
-def basicblock(p: Values, name: str, a: Any, stride: int) -> Any:
-    return basic(p, name, a, stride)
-
-
 def inception(p: Values, name: str, a: Any) -> Any:
-    def c(number: int, x: Any, pad: int | str = 0) -> Any:
-        return torch.relu(conv(p, f"{name}.conv[{number}]", x, pad=pad))
+    def c(layer: str, x: Any) -> Any:
+        return torch.relu(conv(p, f"{name}.{layer}", x, pad="same"))
 
-    branches = [c(1, a), c(3, c(2, a), "same"), c(5, c(4, a), "same"), c(6, max_pool(a, 3, 1, "same"))]
-    return torch.cat(branches, 1)
+    three, five = c("conv_3x3", c("reduction_3x3", a)), c("conv_5x5", c("reduction_5x5", a))
+    return torch.cat([c("conv_1x1", a), three, five, c("projection", max_pool(a, 3, 1, "same"))], 1)
 
 
 def auxiliary(p: Values, name: str, a: Any) -> Any:
@@ -185,37 +180,37 @@ def network_in_network(p: Values, d: Values) -> Any:
 
 
 def mobilenet_v1(p: Values, d: Values) -> Any:
-    a = torch.relu(conv_bn(p, "convbn[1]", image(d["X"]), 2, 1))
+    a = torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
     for number, stride in enumerate((1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), 1):
         name = f"depthwiseseparable[{number}]"
-        a = torch.relu(conv_bn(p, f"{name}.depthwise", a, stride, 1, groups=a.shape[1]))
-        a = torch.relu(conv_bn(p, f"{name}.pointwise", a))
+        a = torch.relu(conv_norm(p, f"{name}.depthwise", a, stride, groups=a.shape[1]))
+        a = torch.relu(conv_norm(p, f"{name}.pointwise", a))
     return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
 
-def expanded(p: Values, name: str, a: Any, stride: int, f: int, g: Callable[[Any], Any]) -> Any:
+def expanded(p: Values, name: str, a: Any, stride: int, g: Callable[[Any], Any]) -> Any:
     """MobileNet v2's and EfficientNet's block: expansion, depthwise, squeeze-excite where there is one, projection."""
-    z = g(conv_bn(p, f"{name}.expansion", a)) if f"{name}.expansion.W" in p else a
-    z = g(conv_bn(p, f"{name}.depthwise", z, stride, (f - 1) // 2, groups=z.shape[1]))
-    if f"{name}.attention.squeeze.W" in p:
-        s = F.silu(conv(p, f"{name}.attention.squeeze", z.mean((2, 3), keepdim=True)))
-        z = z * torch.sigmoid(conv(p, f"{name}.attention.excite", s))
-    z = conv_bn(p, f"{name}.projection", z)
+    z = g(conv_norm(p, f"{name}.expansion", a)) if f"{name}.expansion.W" in p else a
+    z = g(conv_norm(p, f"{name}.depthwise", z, stride, groups=z.shape[1]))
+    if f"{name}.squeeze_excite.squeeze.W" in p:
+        s = F.silu(conv(p, f"{name}.squeeze_excite.squeeze", z.mean((2, 3), keepdim=True)))
+        z = z * torch.sigmoid(conv(p, f"{name}.squeeze_excite.excite", s))
+    z = conv_norm(p, f"{name}.projection", z)
     return z + a if stride == 1 and z.shape == a.shape else z
 
 
 def mobilenet_v2(p: Values, d: Values) -> Any:
-    a = F.relu6(conv_bn(p, "convbn[1]", image(d["X"]), 2, 1))
+    a = F.relu6(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
     for number, stride in enumerate((1, 2, 1), 1):
-        a = expanded(p, f"invertedresidual[{number}]", a, stride, 3, F.relu6)
-    return ce(dense(p, "dense[1]", pooled(F.relu6(conv_bn(p, "convbn[2]", a)))), d["Y"])
+        a = expanded(p, f"invertedresidual[{number}]", a, stride, F.relu6)
+    return ce(dense(p, "dense[1]", pooled(F.relu6(conv_norm(p, "convnorm[2]", a)))), d["Y"])
 
 
 def efficientnet(p: Values, d: Values) -> Any:
-    a = F.silu(conv_bn(p, "convbn[1]", image(d["X"]), 2, 1))
-    for number, (f, stride) in enumerate(((3, 1), (5, 2), (5, 1)), 1):
-        a = expanded(p, f"mbconv[{number}]", a, stride, f, F.silu)
-    return ce(dense(p, "dense[1]", pooled(F.silu(conv_bn(p, "convbn[2]", a)))), d["Y"])
+    a = F.silu(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
+    for number, stride in enumerate((1, 2, 1), 1):
+        a = expanded(p, f"mbconv[{number}]", a, stride, F.silu)
+    return ce(dense(p, "dense[1]", pooled(F.silu(conv_norm(p, "convnorm[2]", a)))), d["Y"])
 
 
 def unet(p: Values, d: Values) -> Any:
@@ -253,22 +248,22 @@ def sliding_windows(p: Values, d: Values) -> Any:
 
 def yolo(p: Values, d: Values) -> Any:
     def block(name: str, a: Any) -> Any:
-        return F.leaky_relu(conv_bn(p, name, a), 0.1)
+        return F.leaky_relu(conv_norm(p, name, a), 0.1)
 
     def darknet(number: int, a: Any, convs: int) -> Any:
         for layer in range(1, convs + 1):
-            a = block(f"darknet[{number}].convbn[{layer}]", a)
+            a = block(f"darknet[{number}].convnorm[{layer}]", a)
         return a
 
     a = fine = image(d["X"])
     for number, convs in enumerate((1, 1, 3, 3, 5), 1):
         fine = darknet(number, a, convs)
         a = max_pool(fine)
-    a = block("convbn[2]", block("convbn[1]", darknet(6, a, 5)))
-    fine = block("convbn[3]", fine)
+    a = block("convnorm[2]", block("convnorm[1]", darknet(6, a, 5)))
+    fine = block("convnorm[3]", fine)
     m, c, h, w = fine.shape
     fine = fine.reshape(m, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(m, 4 * c, h // 2, w // 2)
-    Z = conv(p, "conv[1]", block("convbn[4]", torch.cat([fine, a], 1)))
+    Z = conv(p, "conv[1]", block("convnorm[4]", torch.cat([fine, a], 1)))
     t = Z.permute(0, 2, 3, 1).reshape(m, h // 2, w // 2, 2, 8)
     shapes = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=t.dtype)
     parts = [torch.sigmoid(t[..., :3]), torch.exp(t[..., 3:5]) * shapes, torch.softmax(t[..., 5:], -1)]

@@ -111,7 +111,7 @@ def slope(model: Any, data: dict[str, np.ndarray], name: str, direction: np.ndar
     ("name", "hypers", "parameters"),
     [
         ("convolution/unet", {"size": 8, "width": 2, "depth": 2, "classes": 3}, ["convtranspose[1].W", "conv[1].b"]),
-        ("convolution/resnet50", SHORT, ["bottleneck[2].projection.W", "bottleneck[1].convbn[2].batchnorm[1].gamma"]),
+        ("convolution/resnet50", SHORT, ["bottleneck[2].shortcut.W", "bottleneck[1].conv[2].norm.gamma"]),
         ("convolution/lenet5", {"n_C": [2, 3], "n": [5, 4], **SMALL}, ["CONV1.W", "FC3.W"]),
         ("faces/triplet", {"size": 16, "n": 6}, ["encode.conv[2].W", "encode.dense[1].W"]),
         ("style/style_transfer", {"n_H": 16, "n_W": 32, "width": 2}, ["G"]),
