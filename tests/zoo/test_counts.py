@@ -25,9 +25,7 @@ PUBLISHED: list[tuple[str, dict[str, Any], int]] = [
     ("convolution/resnet152.dl", {}, 60_192_808),
     ("convolution/mobilenet_v2.dl", {}, 3_504_872),
     ("convolution/efficientnet_b0.dl", {}, 5_288_548),
-    ("convolution/efficientnet_b0.dl", {"width": 1.0, "depth": 1.1, "size": 240}, 7_794_184),
     ("convolution/efficientnet_b0.dl", {"width": 1.1, "depth": 1.2, "size": 260}, 9_109_994),
-    ("convolution/efficientnet_b0.dl", {"width": 1.4, "depth": 1.8, "size": 380}, 19_341_616),
     ("convolution/efficientnet_b0.dl", {"width": 2.0, "depth": 3.1, "size": 600}, 66_347_960),
     # Caffe's GoogLeNet, 6,998,552 without the heads
     ("convolution/googlenet.dl", {}, 13_378_280),
