@@ -33,6 +33,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = [
         {"Y_hat": (4, M)},
     ),
     ("convolution/unet", {"size": 8, "width": 2, "depth": 2, "classes": 3}, {"Y_hat": (M, 8, 8, 3)}),
+    ("convolution/transfer_learning", {"n_C": [2, 3], "size": 8}, {"Y_hat": (3, M)}),
     ("convolution/conv1d", {}, {"Y_hat": (2, M)}),
     ("convolution/conv3d", {"size": 9}, {"Y_hat": (2, M)}),
     ("convolution/edges", {}, {"sobel_edges": (M, 4, 4, 1), "scharr_edges": (M, 4, 4, 1), "Y_hat": (M, 4, 4, 1)}),
@@ -127,6 +128,12 @@ def test_gradients_are_slopes(name: str, hypers: dict[str, Any], parameters: lis
         direction = rng.normal(size=gradients[parameter].shape)
         exact = float((gradients[parameter] * direction).sum())
         assert slope(model, data, parameter, direction) == pytest.approx(exact, rel=1e-5), parameter
+
+
+def test_a_frozen_backbone_has_no_gradients() -> None:
+    spec = loaded("convolution/transfer_learning")
+    learned = [name for name, parameter in spec.parameters.items() if not parameter.frozen]
+    assert learned == ["top.W", "top.b"]
 
 
 def test_the_lectures_edges() -> None:
