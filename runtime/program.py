@@ -144,14 +144,15 @@ class Model:
         *,
         dev: Mapping[str, Any] | None = None,
         lengths: Mapping[str, Sequence[int]] | None = None,
+        dev_lengths: Mapping[str, Sequence[int]] | None = None,
         observer: Observer | None = None,
         **given: Any,
     ) -> History:
         """Trains, and returns what happened epoch by epoch.
 
         Without arrays: on the spec's own `data:`. With arrays, `fit(X=x, Y=y)` or `fit({"X": x, "Y": y})`: on them,
-        with `dev` arrays to be measured after each epoch. Settings of the `train:` block may be given by name and win
-        over it: `epochs=10, batch=32, optimizer="Adam(lr = 1e-2)", regularize="l2(0.1)"`.
+        with `dev` arrays (and their `dev_lengths`) to be measured after each epoch. Settings of the `train:` block may
+        be given by name and win over it: `epochs=10, batch=32, optimizer="Adam(lr = 1e-2)", regularize="l2(0.1)"`.
 
         Training goes on where the last `fit` ended: the epochs are counted on, and an optimizer keeps its state.
         Where `early_stop` is set, the parameters are those of the best epoch in the end. A loss that is no number
@@ -163,7 +164,7 @@ class Model:
         if arrays or not self.spec.inputs:
             with told(self._sources, DataError):
                 inputs = self._arrays(arrays, True, lengths)
-                measured = self._arrays(dev, True, lengths) if dev else None
+                measured = self._arrays(dev, True, dev_lengths) if dev else None
         else:
             splits = self.load_data().splits
             inputs = dict(splits["train"].arrays)

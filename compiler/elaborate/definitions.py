@@ -13,7 +13,7 @@ first. What the rigid proof is too strict for (a window that must be a number) i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -143,11 +143,10 @@ def _known(scope: Scope) -> set[str]:
 
 def prove_definitions(source: Source, scope: Scope, findings: Findings, evaluate: Eval) -> None:
     """Proves the layers and functions of a file; what is wrong for every size is told at its line."""
-    for name, definition in source.definitions.items():
-        for one in (definition, *source.others.get(name, ())):
-            if one.kind in ("layer", "function") and any(True for _ in _shapes(one)):
-                value = Layer(one, scope) if one.kind == "layer" else Function(one, scope)
-                Proof(value, findings, evaluate).run()
+    for name, first in source.definitions.items():
+        for definition in (first, *source.others.get(name, ())):
+            if definition.kind in ("layer", "function") and any(True for _ in _shapes(definition)):
+                Proof(replace(scope.find(name), definition=definition), findings, evaluate).run()
 
 
 def _shapes(definition: ast.Definition) -> Iterator[ast.Shape]:

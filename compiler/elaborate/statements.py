@@ -53,8 +53,8 @@ class Body:
                 if self.e.rigid is not None:
                     self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
-                    raise  # without its input, every further line of a layer would fail
+                if scope.kind == "layer" and _everything_rests_on(statement):
+                    raise
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
                 if isinstance(failure, RecursionError):
@@ -177,7 +177,11 @@ class Body:
                 pass
             case ast.If() | ast.When() | ast.For():
                 for name in inner_names(statement):
-                    scope.names.setdefault(name, Poison())
+                    family = scope.find(name)
+                    if isinstance(family, Family):
+                        family.broken = True
+                    else:
+                        scope.names.setdefault(name, Poison())
             case ast.Scan():
                 for name in scanned_names(statement):
                     scope.names.setdefault(name, Poison())
@@ -412,6 +416,11 @@ class Body:
 def _unmet(statement: ast.Require, rule: str) -> Stop:
     text = f": {statement.message.value}" if statement.message is not None else ""
     return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
+
+
+def _everything_rests_on(statement: ast.Statement) -> bool:
+    """Without its input, or what it requires, every further line of a layer would fail too."""
+    return isinstance(statement, ast.Require) or (isinstance(statement, ast.Declaration) and statement.kind == "input")
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:

@@ -104,15 +104,16 @@ def _too_large(x: TensorType, at: int, f: Dim, pad: tuple[Dim, Dim], padded: Dim
     n = x.axes[at].size
     sizes = f"{n}" if pad == (ZERO, ZERO) else f"{n} + {pad[0]} + {pad[1]} = {padded} with its padding"
     known = less(padded, f) is Truth.YES
+    help = "a smaller window, fewer strides before it, or `pad = same`" if known else None
+    if not known and all(symbol.kind == "runtime" for symbol in (padded - f).symbols):
+        help = f"say that it fits: `require {n} >= {f - pad[0] - pad[1]}`"
     return ShapeError(
         "D111",
         f"the window is {'' if known else 'perhaps '}larger than {{0}}: along the {ordinal(at)} axis it is {f} wide, "
         f"and the axis has {sizes}",
         [(0, at), (1, at - 1)] if filters else [(0, at)],
         rule="floor((n + 2*p - f) / stride) + 1 places are left, at least one",
-        help="a smaller window, fewer strides before it, or `pad = same`"
-        if known
-        else f"say that it fits: `require {n} >= {f - pad[0] - pad[1]}`",
+        help=help,
     )
 
 

@@ -106,11 +106,9 @@ def check_requirements(
         if not asked <= sizes.keys():
             continue
         own = {s: arrays[LENGTHS + s.name] for s in asked if LENGTHS + s.name in arrays}
-        if not own:
-            if not requirement.condition.holds(sizes):
-                raise _unkept(requirement, {symbol: sizes[symbol] for symbol in asked}, "")
-            continue
-        for example in range(min(map(len, own.values()))):
+        if not requirement.condition.holds(sizes):
+            raise _unkept(requirement, {symbol: sizes[symbol] for symbol in asked}, "")
+        for example in range(min(map(len, own.values()), default=0)):
             lengths = {s: int(own[s][example]) if s in own else sizes[s] for s in asked}
             if not requirement.condition.holds(lengths):
                 raise _unkept(requirement, lengths, f" in example {example}")
