@@ -259,6 +259,9 @@ class MatrixProduct(Contraction):
 class Window(Op):
     """Folds a window of each place of some axes, as the window slides over them."""
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [node.attr("axes") for _ in node.inputs]
+
 
 class Movement(Op):
     """Rearranges elements without arithmetic."""

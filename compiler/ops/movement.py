@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import ONE, Axis, Dim, Facts, TensorType, Truth, equal
+from dlc.compiler.dims import ONE, Axis, Dim, Facts, TensorType, Truth, demand
 from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, op
 from dlc.compiler.ops.numeric import np
 
@@ -92,7 +92,7 @@ class Reshape(Movement):
     def type(self, facts: Facts, x: TensorType, *, axes: tuple[Axis, ...]) -> TensorType:
         before, after = (math.prod((axis.size for axis in side), start=ONE) for side in (x.axes, axes))
         result = TensorType(axes, x.kind, x.classes)
-        if equal(before, after, facts) is not Truth.YES:
+        if demand(before, after, facts) is not Truth.YES:
             raise ShapeError(
                 "D106",
                 f"{{0}} has {before} elements and cannot be arranged as {result}, which has {after}",
@@ -123,7 +123,7 @@ class Broadcast(Movement):
         result = TensorType(axes, x.kind, x.classes)
         grows = x.rank == 0 or x.rank == len(axes)
         for have, want in zip(x.axes, axes, strict=False):
-            grows = grows and (have.size.constant == 1 or equal(have.size, want.size, facts) is Truth.YES)
+            grows = grows and (have.size.constant == 1 or demand(have.size, want.size, facts) is Truth.YES)
         if not grows:
             raise ShapeError(
                 "D106",
@@ -149,7 +149,7 @@ class Drop(Movement):
 
     def type(self, facts: Facts, x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
         for axis in axes:
-            if equal(x.axes[axis].size, ONE, facts) is not Truth.YES:
+            if demand(x.axes[axis].size, ONE, facts) is not Truth.YES:
                 raise ShapeError(
                     "D106",
                     f"axis {axis + 1} of {{0}} has size {x.axes[axis].size}, so it cannot be dropped: {x}",
@@ -230,7 +230,7 @@ class Concat(Movement):
                 rule="concat joins tensors of the same rank",
             )
         for i, (a, b) in enumerate(zip(first.axes, other.axes, strict=True)):
-            if i != axis and equal(a.size, b.size, facts) is not Truth.YES:
+            if i != axis and demand(a.size, b.size, facts) is not Truth.YES:
                 raise ShapeError(
                     "D102",
                     f"{{0}} and {{{number}}} differ in axis {i + 1}: {a.size} against {b.size}, {first} and {other}",
