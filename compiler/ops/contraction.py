@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import ONE, Axis, Facts, TensorType, Truth, demand
-from dlc.compiler.ops.base import Bad, MatrixProduct, Sample, ShapeError, op
+from dlc.compiler.ops.base import Bad, Contraction, MatrixProduct, Sample, ShapeError, op
 from dlc.compiler.ops.numeric import np
 
 if TYPE_CHECKING:
@@ -90,9 +91,10 @@ class Einsum(Contraction):
         Bad(((3, 4), (5, 2)), "D123", _labels("ij", "jk", "ik")),
         Bad(((3, 4), (4,)), "D123", _labels("ij", "jk", "ik")),
         Bad(((3, 3), (3, 2)), "D123", _labels("ii", "ij", "j")),
+        Bad(((3, 4), (4, 2)), "D123", _labels("ij", "jk", "k")),
     )
 
-    def type(self, facts: Facts, a: TensorType, b: TensorType, *, left: Labels, right: Labels, result: Labels) -> Any:
+    def type(self, facts: Facts, a: TensorType, b: TensorType, *, left: Labels, right: Labels, result: Labels) -> TensorType:
         sides = ((a, left), (b, right))
         for number, (operand, labels) in enumerate(sides):
             if operand.rank != len(labels) or len(set(labels)) != len(labels):
@@ -102,10 +104,20 @@ class Einsum(Contraction):
                     [(number, None)],
                     rule="each axis of an operand has a name of its own",
                 )
+        every = Counter((*left, *right, *result))
+        for label, times in every.items():
+            if times < 2:
+                raise ShapeError(
+                    "D123",
+                    f"{label} stands once in ({', '.join(left)}), ({', '.join(right)}) -> ({', '.join(result)}): "
+                    "{0} and {1}",
+                    [(0, None), (1, None)],
+                    rule="an axis of the result is an axis of an operand; a summed one is an axis of both",
+                )
         axes: dict[str, Axis] = dict(zip(right, b.axes, strict=True))
         for i, (label, axis) in enumerate(zip(left, a.axes, strict=True)):
             other = axes.get(label, axis)
-            if equal(axis.size, other.size, facts) is not Truth.YES:
+            if demand(axis.size, other.size, facts) is not Truth.YES:
                 raise ShapeError(
                     "D123",
                     f"{label} is {axis.size} in {{0}} and {other.size} in {{1}}: {a} and {b}",
