@@ -17,6 +17,7 @@ from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Further, Pat
 from dlc.compiler.elaborate.report import LIBRARY, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import bind_pattern
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Primitive, Tensor, Tuple, describe
 from dlc.compiler.program import Line
@@ -324,7 +325,7 @@ def bind_parameter(
         value = read_default(e, parameter.default, inner, evaluate_here)
     if parameter.shape is not None:
         where = exprs[name].span if name in exprs else span
-        tensor = e.real(value, where)
+        tensor = table(e, value, where) if isinstance(value, list) else e.real(value, where)
         value = bind_pattern(e, parameter.shape, tensor, name, inner, evaluate_here, "D109", where, definition.name.id)
     inner.names[name] = value
     inner.places[name] = parameter.name.span

@@ -24,6 +24,7 @@ from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Tensor, Tuple, describe
 from dlc.compiler.ops.base import ordinal
@@ -163,7 +164,7 @@ def annotate(
     axes = shape_axes(e, shape, scope, evaluate)
     declared = Declared(target, shape.span, shape.items, written(shape, scope))
     if isinstance(value, list):
-        raise stop("U901", "a list as a tensor is not supported yet", span)
+        value = table(e, value, span)
     tensor = e.real(value, span) if not isinstance(value, Tensor) else value
     if tensor.type.rank == 0 and axes:
         node = e.b.add("broadcast", tensor.node, span=span, axes=tuple(axes))
