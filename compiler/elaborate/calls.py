@@ -226,7 +226,12 @@ def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval
 
     if key == "over":
         return read_over(e, expr, scope, evaluate_here)
-    return evaluate(e, expr, scope)
+    try:
+        return evaluate(e, expr, scope)
+    except Stop as mistake:
+        if key == "pad" and mistake.diagnostic.code == "N201" and mistake.diagnostic.help is None:
+            mistake.diagnostic = replace(mistake.diagnostic, help="`pad` is `valid`, `same` or a number")
+        raise
 
 
 # --- functions of the language ---------------------------------------------------------------------------------
@@ -380,6 +385,7 @@ def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) 
     if instance.path is None:
         instance.path = scope.qualified(name)
         instance.named = named
+        instance.within = scope.instance
 
 
 def apply_instance(

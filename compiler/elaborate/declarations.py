@@ -67,7 +67,7 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
         message = f"{shown} holds class indices, and {name} takes real numbers"
         raise stop("N214", message, expr.span, help="write `one_hot(…)`")
     if classes is not None and tensor.type.kind != "index":
-        message = f"{name} takes class numbers, and {shown} holds real numbers"
+        message = f"{scope.layer} takes class numbers, {name} : index({classes}), and {shown} : {tensor.type} is real"
         raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
     if classes is not None and tensor.type.classes != classes:
         message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"
@@ -104,10 +104,11 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
     tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
-    if full in table and (instance is None or len(instance.uses) < 2):
+    shared = instance.applied_again if instance is not None else None
+    if full in table and shared is None:
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
-        _same_again(body, table[full], type, instance, full)
+        _same_again(body, table[full], type, shared, full)
     else:
         place = body.e.findings.place(target.span)
         table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)
