@@ -16,7 +16,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import OPS, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -115,7 +115,9 @@ class Context:
             raise self.refused(error, operands, exprs, span, scope) from None
 
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding, in a step of a scan either."""
+        """The same operation where it cannot see padding, in a step of a scan either. What is only moved is not seen."""
+        if isinstance(OPS[node.op], Movement):
+            return node
         for frame in self.scans:
             node = frame.blind(self, node)
         return blind(self.b, self.padded, node)
