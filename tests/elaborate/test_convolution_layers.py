@@ -9,6 +9,7 @@ import pytest
 
 import dlc
 from dlc.compiler.driver import CheckResult, check
+from dlc.compiler.equations import Printer
 from dlc.compiler.program import CheckedModel
 from dlc.runtime.gradcheck import gradcheck
 
@@ -227,6 +228,23 @@ def test_padding_may_be_a_hyper() -> None:
     other = check(Path("net.dl"), text=text, hypers={"p": "valid"}).checked
     assert other is not None
     assert str(other.shapes["Z"]) == "(m, 6, 6, 3)"
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ("MaxPool(3, stride = 2, pad = 1)", "max(X, over = (n_H, n_W), window = 3, stride = 2, pad = 1)"),
+        (
+            "MaxPool((2, 3), pad = (same, valid))",
+            "max(X, over = (n_H, n_W), window = (2, 3), stride = (2, 3), pad = (same, 0))",
+        ),
+        ("Conv(3, 4)", "convolve(X, conv[1].W) + conv[1].b"),
+        ("Conv(3, 4, 2, same)", "convolve(X, conv[1].W, stride = 2, pad = same) + conv[1].b"),
+    ],
+)
+def test_equations_are_written_as_the_language_writes_them(layer: str, text: str) -> None:
+    checked = chain(layer, "(m, n_H = 12, n_W = 9, n_C = 4)")
+    assert Printer({}).text(checked.evaluation.roots["output.Z"]) == text
 
 
 NETWORKS = {
