@@ -369,6 +369,7 @@ def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) 
     if instance.path is None:
         instance.path = scope.qualified(name)
         instance.named = named
+        instance.within = scope.instance
 
 
 def apply_instance(

@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
+from dlc.compiler.elaborate.obligations import Obligation
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
@@ -408,8 +409,15 @@ class Body:
         if facts.contradictory:
             raise _unmet(statement, f"{condition}, and what is required above excludes it")
         if self.e.rigid is None:
-            raise undecided(condition, statement.condition.span)
+            self.require_of_data(condition, statement)
         self.e.b.facts = facts
+
+    def require_of_data(self, condition: Condition, statement: ast.Require) -> None:
+        """A requirement on run-time dimensions is checked when data arrives."""
+        symbols = {symbol for r in condition.relations for symbol in r.left.symbols | r.right.symbols}
+        if self.e.ledger is None or not condition.all or any(symbol.kind != "runtime" for symbol in symbols):
+            raise undecided(condition, statement.condition.span)
+        self.e.ledger.taken += [Obligation(relation, statement.span) for relation in condition.relations]
 
 
 def _unmet(statement: ast.Require, rule: str) -> Stop:
