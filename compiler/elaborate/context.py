@@ -144,8 +144,10 @@ class Context:
         return error
 
     def work(self, first: int) -> Dim:
-        """The floating-point operations of the nodes made since the builder had `first` of them."""
-        return sum((OPS[node.op].work(node) for node in self.b.made[first:]), start=ZERO)
+        """The floating-point operations of the nodes made since the builder had `first` of them; the results of one
+        computation share its work."""
+        made = {OPS[node.op].together(node): node for node in self.b.made[first:]}
+        return sum((OPS[node.op].work(node) for node in made.values()), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""
