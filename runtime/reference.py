@@ -20,7 +20,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Draw: TypeAlias = Callable[[str, str, tuple[int, ...]], npt.ArrayLike]
 """`draw(op, name, shape)` gives the numbers of one draw; `op` is `draw_uniform` or `draw_normal`."""
 
-BOUND = ("input", "parameter", "state", "gradient", "scalar", "held")
+BOUND = ("input", "parameter", "state", "gradient", "scalar", "length", "held")
 
 
 def evaluate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -40,19 +41,37 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         if isinstance(value, Poison):
             raise Poisoned
         tensor = body.e.real(value, expr.span) if not isinstance(value, Tensor) else value
-        if tensor.type.kind != "real":
-            raise stop(
-                "N214",
-                f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
-                expr.span,
-                help="write `one_hot(…)`",
-            )
+        _same_kind(body, statement, tensor, name, expr, scope)
         if statement.shape is not None:
             assert scope.instance is not None
             owner = scope.instance.layer.definition.name.id
             where = expr.span if len(body.inputs) > 1 or body.span is None else body.span
             tensor = bind_pattern(body.e, statement.shape, tensor, name, scope, body.evaluate, "D108", where, owner)
         body.define(target, tensor, scope)
+
+
+def _same_kind(
+    body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope
+) -> None:
+    """A layer takes real numbers, or class numbers where its input says `index(V)`."""
+    classes = None
+    for qualifier in statement.qualifiers:
+        match qualifier:
+            case ast.Call(function=ast.Name(id="index"), arguments=(argument,)):
+                classes = to_dim(body.evaluate(argument.value, scope), argument.span)
+            case _:
+                message = f"a layer's input is real or index(V), not {unparse(qualifier)}"
+                raise stop("N214", message, qualifier.span)
+    shown = written(expr, scope)
+    if classes is None and tensor.type.kind != "real":
+        message = f"{shown} holds class indices, and {name} takes real numbers"
+        raise stop("N214", message, expr.span, help="write `one_hot(…)`")
+    if classes is not None and tensor.type.kind != "index":
+        message = f"{name} takes class numbers, and {shown} holds real numbers"
+        raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
+    if classes is not None and tensor.type.classes != classes:
+        message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"
+        raise stop("D108", message, expr.span, related=[(f"{name} : index({classes})", statement.span)])
 
 
 def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:

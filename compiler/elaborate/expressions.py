@@ -12,6 +12,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
+from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
@@ -76,7 +77,7 @@ def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         case ast.Apply():
             return apply_value(e, expr, scope, evaluate)
         case ast.TimeIndex():
-            raise stop("U901", "time indices are not supported yet", expr.span)
+            return time_index(e, expr, scope, evaluate)
     raise stop("N214", "this has no value here", expr.span)
 
 

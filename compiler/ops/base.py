@@ -108,6 +108,8 @@ class Op:
     name: ClassVar[str]
     differentiable: ClassVar[bool] = True
     commutative: ClassVar[bool] = False
+    filler: ClassVar[float] = 0.0
+    """What stands in a place that does not count (past an example's end), so that a fold does not see it."""
     samples: ClassVar[Sequence[Sample]] = ()
     bad: ClassVar[Sequence[Bad]] = ()
 

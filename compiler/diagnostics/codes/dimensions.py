@@ -513,4 +513,31 @@ CODES = (
             output Y_hat
         """,
     ),
+    entry(
+        "D119",
+        "each example has its own length here",
+        """
+        A run-time dimension that stands beside m in an input is each example's own length, and batches are padded to the
+        longest. What folds such an axis leaves the padding out, so it must know whose steps they are: the tensor needs
+        m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a tensor.
+        """,
+        """
+        model Net:
+            dim T
+            input X : (4, m, T)
+            target Y : (1, m, 1)
+            Y_hat = sum(X, over = T) / T -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            dim T
+            input X : (4, m, T)
+            target Y : (1, m, 1)
+            Y_hat = sum(X, over = T) / lengths(X, over = T) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
 )
