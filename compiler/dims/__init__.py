@@ -4,12 +4,16 @@ Read `poly` (what a dimension is), `terms` (floor, `%`, min, division), `facts` 
 follows), then `types`.
 """
 
-from dlc.compiler.dims.facts import Facts, Relation
+from dlc.compiler.dims.conditions import divisibility, strongest
+from dlc.compiler.dims.facts import Facts, Ledger, Relation
 from dlc.compiler.dims.poly import ONE, ZERO, Dim, DimLike, Number
 from dlc.compiler.dims.solver import (
     Truth,
     counterexample,
     decide,
+    demand,
+    demand_integer,
+    demand_size,
     divides,
     equal,
     example,
@@ -32,6 +36,7 @@ __all__ = [
     "DimLike",
     "DimTooLarge",
     "Facts",
+    "Ledger",
     "Mismatch",
     "Number",
     "Relation",
@@ -42,9 +47,13 @@ __all__ = [
     "ceildiv",
     "counterexample",
     "decide",
+    "demand",
+    "demand_integer",
+    "demand_size",
     "dim_max",
     "dim_min",
     "divides",
+    "divisibility",
     "equal",
     "example",
     "floordiv",
@@ -58,5 +67,6 @@ __all__ = [
     "scalar",
     "solve",
     "solve_exactly",
+    "strongest",
     "tensor",
 ]

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from dlc.compiler.dims.bounds import interval, is_integral
 from dlc.compiler.dims.poly import ONE, ZERO, Atom, Dim, DimLike, Term
@@ -60,11 +60,24 @@ class Relation:
         return f"{self.left} {self.op} {self.right}"
 
 
+class Ledger(Protocol):
+    """Where a demand goes that is neither proved nor refuted (`solver.demand`)."""
+
+    def settle(self, relation: Relation) -> bool:
+        """Whether the relation is taken down, as an obligation of somebody else, and counts as true from here on."""
+        ...
+
+    def refuse(self, relation: Relation) -> None:
+        """The relation was refuted: what comes next is the message."""
+        ...
+
+
 @dataclass(frozen=True)
 class Facts:
     """A set of relations, immutable; `Facts.empty` knows only the symbols' own bounds.
 
-    `contradictory` is true where the relations were seen to exclude each other (a branch that is never taken).
+    `contradictory` is true where the relations were seen to exclude each other (a branch that is never taken). Where
+    there is a `ledger`, it decides about demands that the facts leave open.
     """
 
     relations: tuple[Relation, ...] = ()
@@ -75,6 +88,7 @@ class Facts:
     nonzero: tuple[Dim, ...] = ()
     at_least_zero: tuple[Dim, ...] = ()
     integers: tuple[Dim, ...] = ()
+    ledger: Ledger | None = field(default=None, compare=False, repr=False)
 
     empty: ClassVar[Facts]
 

@@ -147,6 +147,45 @@ def is_integer(a: DimLike, facts: Facts = Facts.empty) -> Truth:
     return _by_residues(numerator, divisor)
 
 
+# --- demands ---------------------------------------------------------------------------------------------------
+
+
+def demand(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
+    """Whether a = b, where the text *needs* it: what is unknown goes to the ledger of the facts, if they have one.
+
+    A question (`equal`) chooses what is done; a demand that is not met is a mistake. YES: proved, or taken down as an
+    obligation.
+    """
+    truth = equal(a, b, facts)
+    return (
+        truth if truth is Truth.YES or facts.ledger is None else _settled(Relation("==", Dim.of(a), Dim.of(b)), facts)
+    )
+
+
+def demand_size(a: Dim, facts: Facts = Facts.empty) -> Truth:
+    """Whether a is at least 1, demanded."""
+    truth = positive(a, facts)
+    return truth if truth is Truth.YES or facts.ledger is None else _settled(Relation(">=", a, ONE), facts)
+
+
+def demand_integer(a: Dim, facts: Facts = Facts.empty) -> Truth:
+    """Whether a is a whole number, demanded: of n/heads, that n % heads is 0."""
+    truth = is_integer(a, facts)
+    if truth is Truth.YES or facts.ledger is None:
+        return truth
+    return _settled(Relation("==", mod(*_fraction(a)), ZERO), facts)
+
+
+def _settled(relation: Relation, facts: Facts) -> Truth:
+    """A demand that these facts do not prove; the ledger may know more by now."""
+    assert facts.ledger is not None
+    truth = decide(relation, facts)
+    if truth is Truth.UNKNOWN and facts.ledger.settle(relation):
+        return Truth.YES
+    facts.ledger.refuse(relation)
+    return truth
+
+
 # --- proofs ----------------------------------------------------------------------------------------------------
 
 # How far the search goes. Its answer past these limits is UNKNOWN; the proofs of networks need one or two steps.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dlc.compiler.dims.facts import Facts
 from dlc.compiler.dims.poly import Dim, DimLike
-from dlc.compiler.dims.solver import Truth, equal
+from dlc.compiler.dims.solver import Truth, demand, equal
 from dlc.compiler.dims.symbol import Symbol
 
 
@@ -132,7 +132,10 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
         if truth is Truth.YES:
             axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
         elif left.one == right.one:
-            return Mismatch(i, i, "size", truth)
+            truth = demand(left.size, right.size, facts)
+            if truth is not Truth.YES:
+                return Mismatch(i, i, "size", truth)
+            axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
         elif left.one:
             stretched[0] = i if stretched[0] is None else stretched[0]
             axes.append(replace(right, name=right.name or left.name))

@@ -11,8 +11,9 @@ from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS, read_over
+from dlc.compiler.elaborate.overloads import chosen
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
-from dlc.compiler.elaborate.report import LIBRARY, Stop, stop
+from dlc.compiler.elaborate.report import LIBRARY, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import bind_pattern
 from dlc.compiler.elaborate.text import written
@@ -264,6 +265,8 @@ def run_function(
 ) -> Any:
     """Elaborates a function's text with its arguments."""
     definition = callee.definition
+    if definition.name.span in e.findings.refuted:
+        raise Poisoned
     inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")
     if definition.kind != "function":
         inner.names.update(e.ambient)
@@ -302,16 +305,20 @@ def bind_parameter(
     if name in given:
         value = given[name]
     else:
-        default = parameter.default
-        assert default is not None
-        chooses_axes = isinstance(default, ast.Name) and default.id in WORDS
-        value = read_over(e, default, inner, evaluate_here) if chooses_axes else evaluate(e, default, inner)
+        assert parameter.default is not None
+        value = read_default(e, parameter.default, inner, evaluate_here)
     if parameter.shape is not None:
         where = exprs[name].span if name in exprs else span
         tensor = e.real(value, where)
         value = bind_pattern(e, parameter.shape, tensor, name, inner, evaluate_here, "D109", where, definition.name.id)
     inner.names[name] = value
     inner.places[name] = parameter.name.span
+
+
+def read_default(e: Context, default: ast.Expr, scope: Scope, evaluate: Callable[[ast.Expr, Scope], Any]) -> Any:
+    """The value of an argument that is not given; `over = features` chooses axes."""
+    chooses_axes = isinstance(default, ast.Name) and default.id in WORDS
+    return read_over(e, default, scope, evaluate) if chooses_axes else evaluate(default, scope)
 
 
 @contextmanager
@@ -365,7 +372,9 @@ def apply_instance(
     """Runs a layer's text on its inputs. A second application uses the parameters of the first."""
     from dlc.compiler.elaborate.statements import run_body
 
-    definition = instance.layer.definition
+    definition = chosen(instance.layer, inputs[0].value if inputs else None, span)
+    if definition.name.span in e.findings.refuted:
+        raise Poisoned
     if instance.path is None:
         kind = definition.name.id.lower()
         place_instance(instance, f"{kind}[{scope.number(kind)}]", scope, named=False)

@@ -21,6 +21,8 @@ from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
+    from dlc.compiler.elaborate.definitions import Rigid
+    from dlc.compiler.elaborate.obligations import Ledger
     from dlc.compiler.elaborate.scan import Frame
 
 MOST_STEPS = 400_000
@@ -29,7 +31,8 @@ MOST_STEPS = 400_000
 
 @dataclass(slots=True)
 class PendingInitial:
-    """A parameter or state whose initializer is elaborated once its fan-in is known."""
+    """A parameter or state whose initializer is elaborated once its fan-in is known. `ones` are the places of the 1s
+    that `...` adds to its value; they are not stored."""
 
     name: str
     node: Node
@@ -38,6 +41,7 @@ class PendingInitial:
     declared: Declared
     place: Span
     frozen: bool = False
+    ones: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -49,7 +53,8 @@ class Context:
     known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
-    whose steps are being elaborated, outermost first.
+    whose steps are being elaborated, outermost first. `ledger` takes what is demanded of sizes that are not known,
+    `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement being executed.
     """
 
     mode: str
@@ -78,6 +83,9 @@ class Context:
     padded: Padded = frozenset()
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
+    ledger: Ledger | None = None
+    rigid: Rigid | None = None
+    at: Span | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
@@ -158,9 +166,21 @@ class Context:
                 return ShapeError(error.code, message, error.operands, rule=rule, help=help)
         return error
 
+    def keep(self, ledger: Ledger) -> None:
+        """What is demanded of unknown sizes goes to this ledger."""
+        self.ledger = ledger
+        self.b.facts = replace(self.b.facts, ledger=ledger)
+
+    def report(self, mistake: Stop) -> None:
+        """Adds a mistake to the findings, with what refutes the demand that was not met."""
+        explained = self.ledger.explained(mistake.diagnostic) if self.ledger is not None else mistake.diagnostic
+        self.findings.add(explained)
+
     def work(self, first: int) -> Dim:
         """The floating-point operations of the nodes made since the builder had `first` of them; the results of one
         computation share its work."""
+        if self.rigid is not None:
+            return ZERO
         made = {OPS[node.op].together(node): node for node in self.b.made[first:]}
         return sum((OPS[node.op].work(node) for node in made.values()), start=ZERO)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.dims import TensorType, Truth, demand
 from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, stored_axes
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor
 from dlc.compiler.program import Line
@@ -29,6 +29,8 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
     for target in statement.targets:
         name = unparse(target)
+        if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
+            body.inputs.append((body.e.rigid.tensor(name, statement.shape, scope, body.evaluate, target.span), target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",
@@ -50,9 +52,7 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         body.define(target, tensor, scope)
 
 
-def _same_kind(
-    body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope
-) -> None:
+def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope) -> None:
     """A layer takes real numbers, or class numbers where its input says `index(V)`."""
     classes = None
     for qualifier in statement.qualifiers:
@@ -83,7 +83,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
         what = f"{statement.kind} {unparse(target)}"
         help = f"write `{what} : (n, 1)`; a single number's shape is ()"
         raise stop("D112", f"{what} needs a shape", target.span, help=help)
-    axes = shape_axes(body.e, shape, scope, body.evaluate, rest_ones=True)
+    axes, ones = stored_axes(body.e, shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     for axis in axes:
         if is_batch(axis.size) and axis.name == "m":
@@ -93,7 +93,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
                 target.span,
                 help="leave m out of its shape",
             )
-        if axis.size.constant is None:
+        if any(symbol.kind != "rigid" for symbol in axis.size.symbols):
             rule = "a parameter is as large for one example as for a thousand"
             message = f"the size {axis.size} of {name} is known only when data arrives"
             raise stop("D112", message, target.span, rule=rule)
@@ -102,16 +102,15 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     table = body.e.parameters if statement.kind == "param" else body.e.states
     kind = "parameter" if statement.kind == "param" else "state"
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
-    tensor = Tensor(node, declared)
+    tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
     if full in table and (instance is None or len(instance.uses) < 2):
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
         _same_again(body, table[full], type, instance, full)
     else:
-        table[full] = PendingInitial(
-            full, node, statement.initializer, scope, declared, body.e.findings.place(target.span), statement.frozen
-        )
+        place = body.e.findings.place(target.span)
+        table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)
         body.e.lines.append(Line(full, f"{full} : {law}", type, target.span, scope.layer, law))
     if instance is not None:
         instance.parameters[name] = tensor
@@ -121,7 +120,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
 def _same_again(body: Body, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
     """A shared instance is applied to an input of another size."""
     same = before.node.type.rank == type.rank and all(
-        equal(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+        demand(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
     )
     if not same:
         assert instance is not None

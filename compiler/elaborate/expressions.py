@@ -6,16 +6,18 @@ from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
-from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
+from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecided
+from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS
-from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
 from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
+    Condition,
     Family,
     Function,
     Instance,
@@ -86,6 +88,7 @@ def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False
     value = scope.find(expr.id)
     if value is None and expr.id in PRIMITIVES:
         value = Primitive(expr.id, PRIMITIVES[expr.id].handler)
+    value = CONSTANTS.get(expr.id) if value is None else value
     if value is None:
         raise unknown_name(e, expr, scope)
     if isinstance(value, Poison):
@@ -122,7 +125,7 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             related=[("defined in this branch", local)],
             help=f"define {expr.id} in both branches, with the same shape",
         )
-    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES])
+    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
     help_text = f"did you mean {near}?" if near else None
     if near is None and expr.id in WORDS:
         help_text = f"`{expr.id}` has a meaning only after `over =`"
@@ -134,6 +137,8 @@ def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
     if expr.op == "not":
         if isinstance(value, bool):
             return not value
+        if isinstance(value, Condition):
+            return value.negated()
         if not isinstance(value, Tensor):
             raise stop("N214", f"`not` turns a condition round, and this is {describe(value)}", expr.operand.span)
         return e.op("not", [Tensor(e.node(value, expr.operand.span))], [expr.operand], expr.span, scope)
@@ -146,6 +151,10 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
     condition = evaluate(e, expr.condition, scope)
     if isinstance(condition, bool):
         return evaluate(e, expr.then if condition else expr.otherwise, scope)
+    if isinstance(condition, Condition):
+        if e.rigid is None:
+            raise undecided(condition, expr.condition.span)
+        return either_value(e, expr, condition, lambda side: evaluate(e, side, scope))
     if not isinstance(condition, Tensor):
         raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
     branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]

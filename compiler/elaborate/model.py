@@ -14,6 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.obligations import Required
 from dlc.compiler.elaborate.padding import hidden, padded_symbols
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
@@ -56,6 +57,7 @@ def elaborate_model(
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
         e.dense = dense
+        e.keep(Required(e))
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
         programs[mode], scopes[mode] = e, scope
         if findings.failed:

@@ -9,13 +9,23 @@ from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import Axis, Dim, Symbol, TensorType, Truth, equal, positive, solve
+from dlc.compiler.dims import (
+    Axis,
+    Dim,
+    Symbol,
+    TensorType,
+    Truth,
+    demand,
+    demand_integer,
+    demand_size,
+    solve_exactly,
+)
 from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Tensor, Tuple, describe
 from dlc.compiler.ops.base import ordinal
 from dlc.compiler.program import M
 from dlc.grammar import ast
@@ -25,20 +35,15 @@ Evaluate = Callable[[ast.Expr, Scope], Any]
 MOST_VALUES = 10**15
 
 
-def shape_axes(
-    e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *, rest_ones: bool = False
-) -> list[Axis]:
-    """The axes of a shape all of whose names are known. `rest_ones`: `...` is as many written 1s (in a parameter),
-    and they are not stored, so they vanish where the definition's `...` is empty."""
+def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> list[Axis]:
+    """The axes of a shape all of whose names are known."""
     axes: list[Axis] = []
     for item in shape.items:
         match item:
             case ast.Rest():
-                rest = further_axes(scope, item.span)
-                axes += [Axis(Dim.of(1), one=True) for _ in rest] if rest_ones else list(rest)
+                axes += further_axes(scope, item.span)
             case ast.Spread(value=name):
-                size = _size(e, name, scope, evaluate)
-                axes += [Axis(size, name.id) for _ in further_axes(scope, item.span)]
+                axes += [Axis(size, name.id) for size in _spread(e, item, name, scope, evaluate)]
             case ast.NamedAxis(name=name, size=expr):
                 size = _size(e, expr, scope, evaluate)
                 axes.append(Axis(size, name.id, one=_is_one(expr)))
@@ -47,11 +52,26 @@ def shape_axes(
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
                 axes.append(Axis(_size(e, item, scope, evaluate), called))
-    _holdable(axes, shape.span)
+    holdable(axes, shape.span)
     return axes
 
 
-def _holdable(axes: Sequence[Axis], span: Span) -> None:
+def stored_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> tuple[list[Axis], tuple[int, ...]]:
+    """The axes of a parameter as it is stored, and where the written 1s that `...` stands for are put in: a Dense has
+    the same `b` before (n, m) and (n, m, T)."""
+    rests = [i for i, item in enumerate(shape.items) if isinstance(item, ast.Rest)]
+    if not rests:
+        return shape_axes(e, shape, scope, evaluate), ()
+    if len(rests) > 1:
+        raise stop("N214", "a parameter's shape has at most one `...`", shape.span)
+    parts = shape.items[: rests[0]], shape.items[rests[0] + 1 :]
+    before, after = (shape_axes(e, replace(shape, items=items), scope, evaluate) for items in parts)
+    ones = range(len(before), len(before) + len(further_axes(scope, shape.items[rests[0]].span)))
+    return before + after, tuple(ones)
+
+
+def holdable(axes: Sequence[Axis], span: Span) -> None:
+    """Refuses a tensor that no machine can hold."""
     values = math.prod(int(axis.size.constant or 1) for axis in axes)
     if values > MOST_VALUES:
         about = len(str(values)) - 1
@@ -77,9 +97,22 @@ def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
     if isinstance(value, Dim):
         whole(e, value, expr, scope)
     size = to_dim(value, expr.span)
-    if positive(size, e.b.facts) is Truth.NO:
+    if demand_size(size, e.b.facts) is not Truth.YES:
         raise stop("D111", f"a size is at least 1, and {written(expr, scope)} is {size}", expr.span)
     return size
+
+
+def _spread(e: Context, item: ast.Spread, name: ast.Name, scope: Scope, evaluate: Evaluate) -> list[Dim]:
+    """`f...`: one size for each further axis; a tuple gives each its own."""
+    count = len(further_axes(scope, item.span))
+    value = evaluate(name, scope)
+    if not isinstance(value, Tuple | list):
+        return [_size(e, name, scope, evaluate)] * count
+    sizes = list(value.items if isinstance(value, Tuple) else value)
+    if len(sizes) != count:
+        text = f"{name.id} has {len(sizes)} sizes, and `...` stands for {count} axes here"
+        raise stop("D112", text, item.span)
+    return [to_dim(size, item.span) for size in sizes]
 
 
 def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> Stop:
@@ -130,7 +163,7 @@ def _first_difference(e: Context, axes: Sequence[Axis], type: TensorType) -> int
     if len(axes) != type.rank:
         return -1
     for i, (want, have) in enumerate(zip(axes, type.axes, strict=True)):
-        if equal(want.size, have.size, e.b.facts) is not Truth.YES:
+        if demand(want.size, have.size, e.b.facts) is not Truth.YES:
             return i
     return None
 
@@ -216,7 +249,7 @@ def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail:
                 break
         return
     same = len(scope.rest) == len(axes) and all(
-        equal(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
+        demand(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
     )
     if not same:
         raise fail.unequal(TensorType(scope.rest))
@@ -232,7 +265,7 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
                 raise fail("the examples, m, here", item)
             scope.names.setdefault("m", simplest(axis.size))
             return axis
-        known = scope.find(item.id) if not _is_definition(scope, item.id) else None
+        known = scope.find(item.id) if not is_definition(scope, item.id) else None
         if known is None:
             if axis.name == "m" and scope.kind == "layer":
                 raise fail(f"{item.id} here, where the value has the examples m", item)
@@ -240,25 +273,25 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
             return replace(axis, name=item.id)
         if not is_number(known):
             raise stop("N214", f"{item.id} is {describe(known)}, not a size", item.span)
-        if equal(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
+        if demand(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
             raise fail(f"{item.id} = {known} here", item)
         return replace(axis, name=item.id)
     size = _solve(e, item, axis, scope, evaluate, fail)
-    if equal(size, axis.size, e.b.facts) is not Truth.YES:
+    if demand(size, axis.size, e.b.facts) is not Truth.YES:
         raise fail(
             f"{written(item, scope)} = {size} here" if not isinstance(item, ast.Number) else f"{size} here", item
         )
     return replace(axis, name=None, one=axis.one or _is_one(item))
 
 
-def _is_definition(scope: Scope, name: str) -> bool:
+def is_definition(scope: Scope, name: str) -> bool:
     """A name of the library or the file (a function called `n`) does not stand in the way of a pattern's new name."""
     return all(name not in level.names for level in scope.chain() if level.kind != "file")
 
 
 def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Dim:
     """The size of an item, after solving for the one name in it that is new (`heads * d`)."""
-    unknown = sorted({n for n in _names(item) if scope.find(n) is None})
+    unknown = sorted({n for n in names_in(item) if scope.find(n) is None})
     if not unknown:
         return _size(e, item, scope, evaluate)
     if len(unknown) > 1:
@@ -267,25 +300,26 @@ def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evalu
     inner = scope.child()
     inner.names[unknown[0]] = Dim.symbol(symbol)
     pattern = to_dim(evaluate(item, inner), item.span)
-    solved = solve(pattern, symbol, axis.size, e.b.facts)
-    if solved is None:
+    solved = solve_exactly(pattern, symbol, axis.size, e.b.facts)
+    fits = solved is not None and demand_integer(solved, e.b.facts) is Truth.YES
+    if solved is None or not fits or demand_size(solved, e.b.facts) is not Truth.YES:
         raise fail(f"a size of the form {written(item, scope)}, and {axis.size} is not", item)
     scope.names[unknown[0]] = simplest(solved)
     return pattern.substitute({symbol: solved})
 
 
-def _names(expr: Any) -> set[str]:
+def names_in(expr: Any) -> set[str]:
     match expr:
         case ast.Name(id=name):
             return {name}
         case ast.Binary(left=a, right=b):
-            return _names(a) | _names(b)
+            return names_in(a) | names_in(b)
         case ast.Unary(operand=a):
-            return _names(a)
+            return names_in(a)
         case ast.Call(arguments=arguments):
-            return set().union(*(_names(a.value) for a in arguments))
+            return set().union(*(names_in(a.value) for a in arguments))
         case ast.Index(base=base, indices=indices):
-            return _names(base).union(*map(_names, indices))
+            return names_in(base).union(*map(names_in, indices))
         case _:
             return set()
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import DimTooLarge, TensorType, Truth, equal
-from dlc.compiler.elaborate.arithmetic import to_int
+from dlc.compiler.dims import DimTooLarge, TensorType, Truth, demand
+from dlc.compiler.elaborate.arithmetic import to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
+from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
@@ -18,7 +19,7 @@ from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
 from dlc.compiler.elaborate.text import fill, written
-from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
+from dlc.compiler.elaborate.values import Condition, Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -44,9 +45,13 @@ class Body:
 
     def run(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
         """Executes statements; a failed one poisons the names that it would have defined, and the next goes on."""
+        outer = self.e.at
         for statement in statements:
+            self.e.at = statement.span
             try:
                 self.execute(statement, scope)
+                if self.e.rigid is not None:
+                    self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
                 if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
                     raise  # without its input, every further line of a layer would fail
@@ -55,10 +60,12 @@ class Body:
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.findings.add(failure.diagnostic)
+                    self.e.report(failure)
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
+            finally:
+                self.e.at = outer
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
         if self.e.scans:
@@ -292,7 +299,8 @@ class Body:
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
-            self.e.updates[name] = new.node
+            ones = self.e.states[name].ones
+            self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:
@@ -351,6 +359,11 @@ class Body:
                 statement.condition.span,
                 help="choose elementwise: `x if c else y`",
             )
+        if isinstance(condition, Condition):
+            if self.e.rigid is None:
+                raise undecided(condition, statement.condition.span)
+            both_branches(self, statement, condition, scope)
+            return
         if not isinstance(condition, bool):
             raise stop("N214", f"a condition is true or false, not {describe(condition)}", statement.condition.span)
         taken, other = (statement.body, statement.otherwise)[:: 1 if condition else -1]
@@ -378,12 +391,26 @@ class Body:
         if isinstance(condition, Tensor):
             message = "a requirement is decided before anything runs, and this condition is a tensor"
             raise stop("N208", message, statement.condition.span)
+        if isinstance(condition, Condition):
+            self.require_later(statement, condition)
+            return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        text = f": {statement.message.value}" if statement.message is not None else ""
-        raise stop(
-            "D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope)
-        )
+        raise _unmet(statement, written(statement.condition, scope))
+
+    def require_later(self, statement: ast.Require, condition: Condition) -> None:
+        """A requirement on sizes that are not known yet: the obligation of a use, or of the data, and a fact below."""
+        facts = condition.assumed(self.e.b.facts)
+        if facts.contradictory:
+            raise _unmet(statement, f"{condition}, and what is required above excludes it")
+        if self.e.rigid is None:
+            raise undecided(condition, statement.condition.span)
+        self.e.b.facts = facts
+
+
+def _unmet(statement: ast.Require, rule: str) -> Stop:
+    text = f": {statement.message.value}" if statement.message is not None else ""
+    return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:
@@ -392,7 +419,7 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     if value.type.rank == 0 and axes:
         return Tensor(e.b.add("broadcast", value.node, span=span, axes=axes), old.declared)
     same = value.type.rank == len(axes) and all(
-        equal(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
+        demand(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
     )
     if not same:
         raise stop(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import Axis, Dim, TensorType
+from dlc.compiler.dims import Axis, Dim, Facts, Relation, Symbol, TensorType
 from dlc.compiler.ir import Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -67,6 +67,34 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on sizes that are not known yet: a relation, or several joined by `and` or by `or`."""
+
+    parts: tuple[Relation | Condition, ...]
+    all: bool = True
+
+    def negated(self) -> Condition:
+        return Condition(tuple(part.negated() for part in self.parts), not self.all)
+
+    def assumed(self, facts: Facts) -> Facts:
+        """The facts below it: each part, where all of them hold; of an `or` nothing follows."""
+        for part in self.parts if self.all or len(self.parts) == 1 else ():
+            facts = facts.assume(part) if isinstance(part, Relation) else part.assumed(facts)
+        return facts
+
+    def holds(self, sizes: Mapping[Symbol, int]) -> bool:
+        return (all if self.all else any)(part.holds(sizes) for part in self.parts)
+
+    @property
+    def relations(self) -> Iterator[Relation]:
+        for part in self.parts:
+            yield from (part,) if isinstance(part, Relation) else part.relations
+
+    def __str__(self) -> str:
+        return (" and " if self.all else " or ").join(map(str, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """Which axes an `over =` means, before it is known of which tensor: `first`, `last`, `all`, `features`, a name
     (with the size of that name, if it has one), the further axes of a definition, or several of these."""
@@ -77,6 +105,13 @@ class Over:
     rest: tuple[Axis, ...] = ()
     parts: tuple[Over, ...] = ()
     span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name that stands for itself: a way of padding, `valid` or `same`."""
+
+    name: str
 
 
 @dataclass(slots=True)
@@ -109,10 +144,12 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A `layer` (or `optimizer`) definition, not yet an instance."""
+    """A `layer` (or `optimizer`) definition, not yet an instance. `others` are the same layer for inputs with m in
+    another place."""
 
     definition: ast.Definition
     scope: Scope
+    others: tuple[ast.Definition, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -144,6 +181,8 @@ def describe(value: Any) -> str:
             return f"a tensor of shape {value.type}"
         case bool():
             return "a truth value"
+        case Condition():
+            return f"whether {value}, which is known only when data arrives"
         case Dim() if value.constant is None:
             return f"{value}, which is known only when data arrives"
         case int() | Fraction() | float() | Dim():
@@ -167,6 +206,8 @@ def describe(value: Any) -> str:
             return f"the layer {value.definition.name.id}, which needs its arguments first"
         case Instance():
             return f"an instance of {value.layer.definition.name.id}"
+        case Word(name=name):
+            return f"the word `{name}`"
         case Over():
             return "a choice of axes"
         case _:

@@ -3,7 +3,7 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, elementwise, leaf, loop, movement, reduction, stable
+from dlc.compiler.ops import contraction, convolution, elementwise, leaf, loop, movement, reduction, stable, window
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -21,6 +21,7 @@ from dlc.compiler.ops.base import (
     ShapeError,
     Stable,
     Window,
+    axes_in_place,
     elements,
     is_number,
     op,
@@ -44,7 +45,9 @@ __all__ = [
     "ShapeError",
     "Stable",
     "Window",
+    "axes_in_place",
     "contraction",
+    "convolution",
     "elements",
     "elementwise",
     "is_number",
@@ -55,4 +58,5 @@ __all__ = [
     "reduction",
     "stable",
     "unbroadcast",
+    "window",
 ]

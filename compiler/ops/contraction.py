@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import ONE, Axis, Facts, TensorType, Truth, equal
+from dlc.compiler.dims import ONE, Axis, Facts, TensorType, Truth, demand
 from dlc.compiler.ops.base import Bad, MatrixProduct, Sample, ShapeError, op
 from dlc.compiler.ops.numeric import np
 
@@ -40,7 +40,7 @@ class MatMul(MatrixProduct):
                     rule="(k, n) @ (n, m) is (k, m)",
                     help="write * to multiply by a number",
                 )
-        if equal(a.axes[-1].size, b.axes[0].size, facts) is not Truth.YES:
+        if demand(a.axes[-1].size, b.axes[0].size, facts) is not Truth.YES:
             raise ShapeError(
                 "D101",
                 "{0} and {1} do not fit: the columns of {0} must equal the rows of {1}",

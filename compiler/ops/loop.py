@@ -211,9 +211,7 @@ def _without(type: TensorType, axis: int) -> TensorType:
     return replace(type, axes=type.axes[:axis] + type.axes[axis + 1 :])
 
 
-def crossed_inside(
-    nodes: Iterable[Node], behind: Callable[[Iterable[Node]], Iterable[Node]]
-) -> dict[str, set[int]]:
+def crossed_inside(nodes: Iterable[Node], behind: Callable[[Iterable[Node]], Iterable[Node]]) -> dict[str, set[int]]:
     """The axes of each `held` leaf that the nodes of a body may cross, where `behind` gives what a value depends on. An
     inner axis is not followed to the leaves: all axes that may be the same count, by the run-time dimensions in their
     sizes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dlc.compiler.dims import TensorType
+from dlc.compiler.dims import TensorType, Truth, demand
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site, not_yet, primitive
@@ -22,7 +22,7 @@ def _drop(e: Context, site: Site) -> Any:
     x = site.tensor(e, "x")
     axes = axes_of(e, site.given["over"], x.type, site.span)
     for axis in axes:
-        if x.type.axes[axis].size.constant != 1:
+        if demand(x.type.axes[axis].size, 1, e.b.facts) is not Truth.YES:
             raise stop(
                 "D106",
                 f"drop removes axes of size 1, and the {ordinal(axis)} axis of {x.type} is {x.type.axes[axis].size}",

@@ -84,6 +84,8 @@ def _extreme(name: str, reduce: str) -> None:
             from dlc.compiler.dims import dim_max, dim_min
 
             if isinstance(x, Dim) or isinstance(y, Dim):
+                if isinstance(x, float) or isinstance(y, float):
+                    return site.apply(e, name, "x", "y")
                 return simplest((dim_max if name == "max" else dim_min)(Dim.of(x), Dim.of(y)))
             return (max if name == "max" else min)(x, y)
         return site.apply(e, name, "x", "y")

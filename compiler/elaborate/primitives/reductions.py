@@ -8,6 +8,7 @@ from typing import Any
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.padding import hidden, mean, sees_padding
+from dlc.compiler.elaborate.primitives.convolution import slides, windowed
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.values import Over, Tensor
@@ -28,8 +29,8 @@ for _name in ("sum", "mean", "prod", "argmax"):
 
 
 def reduced(e: Context, site: Site, op: str) -> Any:
-    if site.given.get("window") is not None:
-        raise stop("U901", f"`{site.name}` with a window is not supported yet", site.span)
+    if slides(site):
+        return windowed(e, site, op.removeprefix("reduce_"))
     x = site.tensor(e, "x")
     over = site.given["over"] or Over("features" if op == "argmax" else "all")
     axes = axes_of(e, over, x.type, site.span)
