@@ -3,7 +3,18 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, convolution, elementwise, leaf, loop, movement, reduction, stable, window
+from dlc.compiler.ops import (
+    contraction,
+    convolution,
+    elementwise,
+    generate,
+    leaf,
+    loop,
+    movement,
+    reduction,
+    stable,
+    window,
+)
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -50,6 +61,7 @@ __all__ = [
     "convolution",
     "elements",
     "elementwise",
+    "generate",
     "is_number",
     "leaf",
     "loop",

@@ -6,14 +6,14 @@ its run-time dimension as long as the words are: a plain meaning, of quadratic w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dlc.compiler.dims import ZERO, Axis, Dim, Facts, Symbol, TensorType, same_sizes, tensor
 from dlc.compiler.ir import Body, Builder, Graph, Node, topological
-from dlc.compiler.ir.formula import formula
-from dlc.compiler.ops.base import OPS, Loop, Sample, ShapeError, op
+from dlc.compiler.ops.base import OPS, Bad, Loop, Sample, ShapeError, op
 from dlc.compiler.ops.loop import crossed_inside
 from dlc.compiler.ops.numeric import np
 
@@ -67,7 +67,7 @@ class _OneByOne:
         lengths = np.full(examples, longest)
         going = np.full(examples, True)
         for t in range(longest):
-            picked = self.pick(predict(words[:, :t]), lambda shape, step=t + 1: uniform(step, shape))
+            picked = self.pick(predict(words[:, :t]), partial(uniform, t + 1))
             words[:, t] = np.where(going, picked, words[:, t])
             ends = going & (picked == until)
             lengths[ends] = t + 1
@@ -107,7 +107,7 @@ class _Candidate(NamedTuple):
     ended: bool
 
     def score(self, alpha: float) -> float:
-        return self.log / len(self.words) ** alpha
+        return float(self.log / len(self.words) ** alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,21 @@ def _slot(beams: Sequence[Sequence[_Candidate]], slot: int, t: int) -> Any:
     return np.array(rows, int).reshape(len(beams), t)
 
 
+def chain() -> Prefix:
+    """For samples: two examples of words that depend on the word before, softmax(A @ one_hot(y<t-1>))."""
+    b, time = Builder(), Symbol("T", "runtime")
+    words = b.typed("held", (), (("name", "words"),), tensor(2, time, kind="index", classes=4))
+    a = b.typed("held", (), (("name", "constant.0"),), tensor(4, 4))
+    before = b.add("shift", b.add("one_hot", words, axis=0, classes=Dim.of(4)), axis=2)
+    prediction = b.add("softmax", b.add("matmul", a, before), axes=(0,))
+    return Prefix(Graph.of({"prediction": prediction}), time)
+
+
+def _attrs(by: Hashable, take: str, *, until: int | None, longest: int) -> tuple[tuple[str, Hashable], ...]:
+    examples = Axis(Dim.of(2))
+    return (("by", by), ("examples", examples), ("longest", longest), ("name", "s"), ("take", take), ("until", until))
+
+
 @op("generate")
 class Generate(Loop):
     """Words that a model predicts from its own words: `take` is `words` (m, longest), class indices, or `lengths` (m).
@@ -161,7 +176,12 @@ class Generate(Loop):
     """
 
     differentiable = False
-    samples: Sequence[Sample] = ()
+    samples = (
+        Sample(((4, 4),), _attrs(Greedy(), "words", until=3, longest=5), body=chain),
+        Sample(((4, 4),), _attrs(Beam(2, 0.7), "words", until=0, longest=4), body=chain),
+        Sample(((4, 4),), _attrs(Beam(3, 1.0), "lengths", until=None, longest=3), body=chain),
+    )
+    bad = (Bad(((4, 3),), "D102", _attrs(Greedy(), "words", until=3, longest=5), chain),)
 
     def type(
         self,
@@ -206,7 +226,9 @@ class Generate(Loop):
             return step({**constants, "words": so_far}, t, {step.body.time: t})["prediction"][:, :, -1]
 
         def uniform(t: int, shape: tuple[int, ...]) -> Any:
-            return step.drawn("draw_uniform", f"{name}<{t}>", shape)
+            if step.draw is None:
+                raise KeyError(f"{name} is drawn, and no source of draws was given")
+            return step.draw("draw_uniform", f"{name}<{t}>", shape)
 
         return by.choose(predict, uniform, examples, until, longest)
 
