@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class OverAxes(Stable):
         Sample(((2, 3, 4),), (("axes", (0, 2)),)),
         Sample(((5,),), (("axes", (0,)),)),
     )
+    filler = -math.inf
     gradient = ""
     stably = ""
 
