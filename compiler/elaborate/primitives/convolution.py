@@ -69,7 +69,7 @@ def windowed(e: Context, site: Site, kind: str) -> Tensor:
         "pads": _pads(site, len(order)),
     }
     inward = sorted(range(len(order)), key=order.__getitem__)
-    attrs = {name: tuple(values[i] for i in inward) for name, values in given.items()}
+    attrs: dict[str, Any] = {name: tuple(values[i] for i in inward) for name, values in given.items()}
     axes = tuple(sorted(order))
     _own_middle(e, site, x, axes, attrs["stride"], attrs["pads"])
     if kind == "mean" and sees_padding(e.padded, x.type, axes):
