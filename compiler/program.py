@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlc.compiler.dims import Dim, Symbol, TensorType
+from dlc.compiler.dims import Dim, Relation, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -121,6 +121,15 @@ class HyperDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """A condition on run-time dimensions that the proof rests on: it is checked when data arrives, of each example's
+    own lengths too. `place` is the statement that needs it."""
+
+    relation: Relation
+    place: Span | None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedModel:
     """A proved model with all sizes known.
 
@@ -149,6 +158,7 @@ class CheckedModel:
     sources: Mapping[str, str]
     evaluate: Callable[[ast.Expr], Any] = field(repr=False)
     scope: Any = field(repr=False)
+    requirements: tuple[Requirement, ...] = ()
 
     @property
     def parameter_count(self) -> int:

@@ -84,7 +84,16 @@ def _tables(e: Context, scope: Scope) -> list[dict[Any, Any]]:
     """What a branch adds to, beyond its own names: it is as it was when the other branch begins."""
     families = [value for level in scope.levels() for value in level.names.values() if isinstance(value, Family)]
     parts = [scope.instance.parameters] if scope.instance is not None else []
-    return [e.parameters, e.states, e.updates, *parts, *(f.members for f in families), *(f.places for f in families)]
+    steps = [table for frame in e.scans for table in (frame.now, frame.places)]
+    return [
+        e.parameters,
+        e.states,
+        e.updates,
+        *parts,
+        *steps,
+        *(f.members for f in families),
+        *(f.places for f in families),
+    ]
 
 
 def _define(e: Context, statement: ast.If, scopes: Sequence[Scope], scope: Scope, known: tuple[Facts, Facts]) -> None:

@@ -53,8 +53,9 @@ class Context:
     known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
-    whose steps are being elaborated, outermost first. `ledger` takes what is demanded of sizes that are not known,
-    `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement being executed.
+    whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
+    is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
+    `at` is the statement being executed.
     """
 
     mode: str
@@ -83,6 +84,7 @@ class Context:
     padded: Padded = frozenset()
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
+    counted: set[Node] = field(default_factory=set)
     ledger: Ledger | None = None
     rigid: Rigid | None = None
     at: Span | None = None
@@ -181,8 +183,9 @@ class Context:
         computation share its work."""
         if self.rigid is not None:
             return ZERO
-        made = {OPS[node.op].together(node): node for node in self.b.made[first:]}
-        return sum((OPS[node.op].work(node) for node in made.values()), start=ZERO)
+        made = (node for node in self.b.made[first:] if node not in self.counted)
+        once = {OPS[node.op].together(node): node for node in made}
+        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""

@@ -67,7 +67,7 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
         message = f"{shown} holds class indices, and {name} takes real numbers"
         raise stop("N214", message, expr.span, help="write `one_hot(…)`")
     if classes is not None and tensor.type.kind != "index":
-        message = f"{name} takes class numbers, and {shown} holds real numbers"
+        message = f"{scope.layer} takes class numbers, {name} : index({classes}), and {shown} : {tensor.type} is real"
         raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
     if classes is not None and tensor.type.classes != classes:
         message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"

@@ -125,6 +125,16 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             related=[("defined in this branch", local)],
             help=f"define {expr.id} in both branches, with the same shape",
         )
+    step = next((level.steps[expr.id] for level in scope.chain() if expr.id in level.steps), None)
+    if step is not None:
+        place, t = step
+        return stop(
+            "N201",
+            f"{expr.id} is local to a step of the scan over {t}, so it is not known here",
+            expr.span,
+            related=[("defined in the step", place)],
+            help=f"write {expr.id}<{t}> = … there: then {expr.id} is the whole sequence here",
+        )
     near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
     help_text = f"did you mean {near}?" if near else None
     if near is None and expr.id in WORDS:
@@ -186,6 +196,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
     if isinstance(base, Family):
         value = base.members.get(indices)
         if value is None:
+            if base.broken:
+                raise Poisoned
             raise _no_member(base, indices, expr, text)
         if isinstance(value, Poison):
             raise Poisoned

@@ -25,7 +25,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Requirement
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -101,9 +101,16 @@ def elaborate_model(
         sources=sources,
         evaluate=compile_time,
         scope=scope,
+        requirements=tuple({taken.relation: taken for e in programs.values() for taken in _required(e)}.values()),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked
+
+
+def _required(e: Context) -> list[Requirement]:
+    """What a program demands of the run-time dimensions."""
+    taken = e.ledger.taken if e.ledger is not None else []
+    return [Requirement(obligation.relation, obligation.place) for obligation in taken]
 
 
 def _with_arguments(

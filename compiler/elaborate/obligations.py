@@ -104,6 +104,8 @@ def refutation(relation: Relation, facts: Facts) -> str | None:
     if decide(relation, facts) is Truth.NO:
         names = ", ".join(sorted(symbol.name for symbol in relation.left.symbols | relation.right.symbols))
         return f"{what} for every {names}"
+    if {symbol.kind for symbol in relation.left.symbols | relation.right.symbols} == {"batch"}:
+        return "m is any number of examples"
     found = example(relation.negated(), facts)
     if found is None:
         return None

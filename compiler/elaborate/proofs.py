@@ -9,7 +9,7 @@ from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.evaluation import ADDITIVE, folds_examples, not_additive
 from dlc.compiler.elaborate.report import Findings
-from dlc.compiler.ir import Graph, Node, topological
+from dlc.compiler.ir import Graph, Node, bodies, topological
 from dlc.compiler.ops import OPS, Contraction
 from dlc.compiler.program import CheckedModel
 from dlc.grammar.span import Span
@@ -104,7 +104,8 @@ def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span:
 
 def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
     """No reduction or contraction over `m` on the way to an output."""
-    for node in values:
+    for outer in values:
+        node = _in_step(outer) if folds_examples(outer) else outer
         if folds_examples(node) and node.span is not None:
             findings.add(
                 Diagnostic(
@@ -116,6 +117,15 @@ def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
                     help="for a feature map (m, …, n_C) the features are `over = features`",
                 )
             )
+
+
+def _in_step(node: Node) -> Node:
+    """The operation that folds the examples: of a loop, one in its step."""
+    for body in bodies(node):
+        for inner in body.graph.nodes:
+            if folds_examples(inner) and inner.span is not None:
+                return _in_step(inner)
+    return node
 
 
 def _reached(checked: CheckedModel, training: Context, findings: Findings) -> None:

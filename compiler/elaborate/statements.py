@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
+from dlc.compiler.elaborate.obligations import Obligation
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
@@ -53,8 +54,8 @@ class Body:
                 if self.e.rigid is not None:
                     self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
-                    raise  # without its input, every further line of a layer would fail
+                if scope.kind == "layer" and _everything_rests_on(statement):
+                    raise
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
                 if isinstance(failure, RecursionError):
@@ -177,7 +178,11 @@ class Body:
                 pass
             case ast.If() | ast.When() | ast.For():
                 for name in inner_names(statement):
-                    scope.names.setdefault(name, Poison())
+                    family = scope.find(name)
+                    if isinstance(family, Family):
+                        family.broken = True
+                    else:
+                        scope.names.setdefault(name, Poison())
             case ast.Scan():
                 for name in scanned_names(statement):
                     scope.names.setdefault(name, Poison())
@@ -404,13 +409,25 @@ class Body:
         if facts.contradictory:
             raise _unmet(statement, f"{condition}, and what is required above excludes it")
         if self.e.rigid is None:
-            raise undecided(condition, statement.condition.span)
+            self.require_of_data(condition, statement)
         self.e.b.facts = facts
+
+    def require_of_data(self, condition: Condition, statement: ast.Require) -> None:
+        """A requirement on run-time dimensions is checked when data arrives."""
+        symbols = {symbol for r in condition.relations for symbol in r.left.symbols | r.right.symbols}
+        if self.e.ledger is None or not condition.all or any(symbol.kind != "runtime" for symbol in symbols):
+            raise undecided(condition, statement.condition.span)
+        self.e.ledger.taken += [Obligation(relation, statement.span) for relation in condition.relations]
 
 
 def _unmet(statement: ast.Require, rule: str) -> Stop:
     text = f": {statement.message.value}" if statement.message is not None else ""
     return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
+
+
+def _everything_rests_on(statement: ast.Statement) -> bool:
+    """Without its input, or what it requires, every further line of a layer would fail too."""
+    return isinstance(statement, ast.Require) or (isinstance(statement, ast.Declaration) and statement.kind == "input")
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:

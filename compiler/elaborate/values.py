@@ -116,12 +116,14 @@ class Word:
 
 @dataclass(slots=True)
 class Family:
-    """`W[l]`: one value for each value of its compile-time indices."""
+    """`W[l]`: one value for each value of its compile-time indices. `broken`: a statement that defines members failed,
+    so that a missing one is no mistake of its own."""
 
     name: str
     span: Span
     members: dict[tuple[int, ...], Any] = field(default_factory=dict)
     places: dict[tuple[int, ...], Span] = field(default_factory=dict)
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

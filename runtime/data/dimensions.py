@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, Symbol, solve
-from dlc.compiler.program import InputDeclaration
-from dlc.runtime.data.layout import Layout
+from dlc.compiler.program import InputDeclaration, Requirement
+from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared
 
 Array = NDArray[Any]
@@ -131,6 +131,29 @@ def check_lengths(
             at = int(wrong[0])
             message = f"the length of example {at} is {values[at]}, and {array} has {name} = {size}"
             raise _bad_lengths(message, f"lengths are whole numbers from 1 to {size}")
+
+
+def check_requirements(
+    requirements: Iterable[Requirement],
+    arrays: Mapping[str, Array],
+    declarations: Mapping[str, InputDeclaration],
+) -> None:
+    """What the model demands of its run-time dimensions, of the arrays and of each example. Raises V509."""
+    sizes = dimension_sizes(arrays, declarations)
+    for requirement in requirements:
+        relation = requirement.relation
+        symbols = sorted(relation.left.symbols | relation.right.symbols, key=str)
+        if not all(symbol in sizes for symbol in symbols):
+            continue
+        whole = [sizes[symbol][0] for symbol in symbols]
+        own = (arrays.get(LENGTHS + symbol.name, np.array([sizes[symbol][0]])).tolist() for symbol in symbols)
+        for example, values in enumerate([whole, *zip(*own, strict=False)]):
+            if not relation.holds(dict(zip(symbols, values, strict=True))):
+                who = f"example {example - 1}" if example else sizes[symbols[0]][1]
+                found = ", ".join(f"{symbol} = {value}" for symbol, value in zip(symbols, values, strict=True))
+                related = [Related("needed here", requirement.place)] if requirement.place is not None else []
+                message = f"the model needs {relation}, and {who} has {found}"
+                raise DiagnosticError(Diagnostic("V509", message, None, related=tuple(related)))
 
 
 def _bad_lengths(message: str, help: str | None = None) -> DiagnosticError:

@@ -144,8 +144,8 @@ CODES = (
         "V510",
         "lengths do not fit the examples",
         """
-        `lengths` give each example's own number of steps in a padded batch: one whole number for each example, from 1 to
-        the size of the padded axis, by the name of the dimension. What is left out counts as full length.
+        `lengths` give each example's own number of steps in a padded batch: one whole number for each example, from 1
+        to the size of the padded axis, by the name of the dimension. What is left out counts as full length.
         """,
         'model.forward(x=x, lengths={"T": [3, 9]})    # x has shape (4, 2, 5)',
         'model.forward(x=x, lengths={"T": [3, 5]})    # x has shape (4, 2, 5)',

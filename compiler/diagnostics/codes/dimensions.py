@@ -517,9 +517,9 @@ CODES = (
         "D119",
         "each example has its own length here",
         """
-        A run-time dimension that stands beside m in an input is each example's own length, and batches are padded to the
-        longest. What folds such an axis leaves the padding out, so it must know whose steps they are: the tensor needs
-        m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a tensor.
+        A run-time dimension that stands beside m in an input is each example's own length, and batches are padded to
+        the longest. What folds such an axis leaves the padding out, so it must know whose steps they are: the tensor
+        has m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a tensor.
         """,
         """
         model Net:

@@ -69,7 +69,7 @@ def windowed(e: Context, site: Site, kind: str) -> Tensor:
         "pads": _pads(site, len(order)),
     }
     inward = sorted(range(len(order)), key=order.__getitem__)
-    attrs = {name: tuple(values[i] for i in inward) for name, values in given.items()}
+    attrs: dict[str, Any] = {name: tuple(values[i] for i in inward) for name, values in given.items()}
     axes = tuple(sorted(order))
     _own_middle(e, site, x, axes, attrs["stride"], attrs["pads"])
     if kind == "mean" and sees_padding(e.padded, x.type, axes):
@@ -85,7 +85,7 @@ def _own_middle(
         if pad == sliding.SAME and step != 1 and is_padded(e.padded, x.type.axes[axis].size):
             raise stop(
                 "U901",
-                f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}, each example's own length",
+                f"`pad = same` with a stride is not supported along {x.type.axes[axis].size}, a length of its own",
                 site.place("pad"),
                 help="write the padding as a number",
             )
