@@ -210,7 +210,12 @@ def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval
         return read_over(e, expr, scope, evaluate_here)
     if key == "shape" and isinstance(expr, ast.Shape):
         return None
-    return evaluate(e, expr, scope)
+    try:
+        return evaluate(e, expr, scope)
+    except Stop as mistake:
+        if key == "pad" and mistake.diagnostic.code == "N201" and mistake.diagnostic.help is None:
+            mistake.diagnostic = replace(mistake.diagnostic, help="`pad` is `valid`, `same` or a number")
+        raise
 
 
 # --- functions of the language ---------------------------------------------------------------------------------
@@ -364,6 +369,7 @@ def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) 
     if instance.path is None:
         instance.path = scope.qualified(name)
         instance.named = named
+        instance.within = scope.instance
 
 
 def apply_instance(

@@ -104,10 +104,11 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
     tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
-    if full in table and (instance is None or len(instance.uses) < 2):
+    shared = instance.applied_again if instance is not None else None
+    if full in table and shared is None:
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
-        _same_again(body, table[full], type, instance, full)
+        _same_again(body, table[full], type, shared, full)
     else:
         place = body.e.findings.place(target.span)
         table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)

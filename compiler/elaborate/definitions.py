@@ -13,7 +13,7 @@ first. What the rigid proof is too strict for (a window that must be a number) i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -127,9 +127,10 @@ def _known(scope: Scope) -> set[str]:
 
 def prove_definitions(source: Source, scope: Scope, findings: Findings, evaluate: Eval) -> None:
     """Proves the layers and functions of a file; what is wrong for every size is told at its line."""
-    for name, definition in source.definitions.items():
-        if definition.kind in ("layer", "function") and any(True for _ in _shapes(definition)):
-            Proof(scope.find(name), findings, evaluate).run()
+    for name, first in source.definitions.items():
+        for definition in (first, *source.others.get(name, ())):
+            if definition.kind in ("layer", "function") and any(True for _ in _shapes(definition)):
+                Proof(replace(scope.find(name), definition=definition), findings, evaluate).run()
 
 
 def _shapes(definition: ast.Definition) -> Iterator[ast.Shape]:

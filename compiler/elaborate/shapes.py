@@ -368,7 +368,7 @@ class _PatternFailure:
             label=str(self.tensor.type),
             related=related,
             rule=f"{self.name} : {pattern}",
-            help=_flatten_help(self.tensor.type, self.shape),
+            help=_flatten_help(self.tensor.type, self.shape) or _layout_help(self.tensor.type, self.shape),
         )
         notes = tuple(Related(r.message, r.span) for r in error.diagnostic.related)
         return Stop(replace(error.diagnostic, related=notes))
@@ -383,6 +383,14 @@ def _flatten_help(type: TensorType, shape: ast.Shape) -> str | None:
     for axis in type.axes[1:]:
         total = total * axis.size
     return f"put `-> Flatten()` before it: {type} becomes ({total}, m)"
+
+
+def _layout_help(type: TensorType, shape: ast.Shape) -> str | None:
+    """Columns `(n, m)`, or the channels first, before a layer of feature maps."""
+    first = shape.items[0] if shape.items else None
+    if not isinstance(first, ast.Name) or first.id != "m" or type.rank < 2 or type.axes[0].name == "m":
+        return None
+    return "feature maps have the examples first and the channels last: (m, n_H, n_W, n_C)"
 
 
 def is_batch(size: Dim) -> bool:

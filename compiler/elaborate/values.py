@@ -113,6 +113,9 @@ class Word:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(slots=True)
 class Family:
@@ -158,7 +161,8 @@ class Layer:
 class Instance:
     """`Dense(64, relu)`: a layer with its arguments and, once it is placed, its name and parameters.
 
-    `name` is None until the instance is placed; `parameters` holds what its first application declared.
+    `path` is None until the instance is placed; `parameters` holds what its first application declared. `within` is
+    the instance in whose text it is placed.
     """
 
     layer: Layer
@@ -169,6 +173,15 @@ class Instance:
     named: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     uses: list[Span] = field(default_factory=list)
+    within: Instance | None = None
+
+    @property
+    def applied_again(self) -> Instance | None:
+        """The instance whose second application this one's text belongs to, itself or one around it: the parameters
+        exist already."""
+        if len(self.uses) > 1:
+            return self
+        return self.within.applied_again if self.within is not None else None
 
 
 @dataclass(frozen=True, slots=True)
