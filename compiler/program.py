@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import Condition, Dim, Facts, Relation, Symbol, TensorType
+from dlc.compiler.dims import Condition, Dim, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -166,7 +166,8 @@ class CheckedModel:
     @property
     def facts(self) -> Facts:
         """What its programs may take for granted: data that breaks a requirement is refused before they run."""
-        return reduce(Facts.assume, (requirement.relation for requirement in self.requirements), Facts.empty)
+        conditions = (requirement.condition for requirement in self.requirements)
+        return reduce(lambda facts, condition: condition.assumed(facts), conditions, Facts.empty)
 
     @property
     def parameter_count(self) -> int:

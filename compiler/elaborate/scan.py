@@ -27,6 +27,7 @@ from dlc.compiler.ops.base import ordinal
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.program import M
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -308,9 +309,16 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
         raise stop("D110", f"{key} has {sizes}", expr.span, label=str(whole.type))
     if offset:
         whole = _begun(e, expr, key, whole, axis, scope)
-    if frame.depends(whole.node):
-        return Tensor(_step_within(e, frame, whole.node, axis), whole.declared)
-    return Tensor(frame.slice(e, whole.node, axis), whole.declared)
+    node = _step_within(e, frame, whole.node, axis) if frame.depends(whole.node) else frame.slice(e, whole.node, axis)
+    return Tensor(node, _slice_of(whole.declared, written(expr, scope), axis))
+
+
+def _slice_of(declared: Declared | None, name: str, axis: int) -> Declared | None:
+    """How the shape of a step follows from the sequence's own declaration."""
+    if declared is None or axis >= len(declared.items):
+        return declared
+    items = declared.items[:axis] + declared.items[axis + 1 :]
+    return Declared(name, declared.span, items, f"({', '.join(map(unparse, items))})")
 
 
 def _step_of(time: ast.Expr, scope: Scope) -> tuple[Frame | None, int]:
@@ -483,7 +491,7 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
         axis = time_axis(e, whole.type, expr.span, "give the axis of the steps the name T")
     _there(e, text, at, whole, axis, expr.span)
     try:
-        return Tensor(_taken(e, whole.node, axis, at), whole.declared)
+        return Tensor(_taken(e, whole.node, axis, at), _slice_of(whole.declared, text, axis))
     except ShapeError as error:
         raise e.refused(error, [whole], [expr.base], expr.span, scope) from None
 
