@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
-from dlc.compiler.elaborate.padding import Padded, blind, is_padded
+from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
@@ -111,11 +111,24 @@ class Context:
         except ShapeError as error:
             raise self.refused(error, operands, exprs, span, scope) from None
 
+    def seen(self, value: Node, axes: tuple[int, ...]) -> Node | None:
+        """Which places a fold of a value over some axes may see: those of examples that have not ended, in a step of a
+        scan either. None where it may see everything. Raises `ShapeError` where that cannot be told."""
+        if not axes:
+            return None
+        places = seen(self.b, self.padded, value.type, axes)
+        for frame in self.scans if folds_examples(value.type, axes) else ():
+            if is_padded(self.padded, frame.axis.size) and frame.depends(value):
+                going_on = frame.within(self, value.type)
+                places = going_on if places is None else both(self.b, places, going_on)
+        return places
+
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding, in a step of a scan either."""
-        for frame in self.scans:
-            node = frame.blind(self, node)
-        return blind(self.b, self.padded, node)
+        """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler."""
+        op = OPS[node.op]
+        crossed = zip(node.inputs, op.crosses(node), strict=True)
+        inputs = [hidden(self.b, value, self.seen(value, axes), op.filler) for value, axes in crossed]
+        return node if tuple(inputs) == node.inputs else self.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
     def refused(
         self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from padded import assert_padding_is_not_seen, compiled, synthetic
+from padded import assert_padding_is_not_seen, compiled
 
 LENGTHS = {"T": [2, 6, 1, 4]}
 
