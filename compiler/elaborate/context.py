@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import OPS, Contraction, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -126,8 +126,17 @@ class Context:
     def blind(self, node: Node) -> Node:
         """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler."""
         op = OPS[node.op]
-        crossed = zip(node.inputs, op.crosses(node), strict=True)
-        inputs = [hidden(self.b, value, self.seen(value, axes), op.filler) for value, axes in crossed]
+        places: list[Node | None] = []
+        unknown: ShapeError | None = None
+        for number, (value, axes) in enumerate(zip(node.inputs, op.crosses(node), strict=True)):
+            try:
+                places.append(self.seen(value, axes))
+            except ShapeError as error:
+                places.append(None)
+                unknown = error.about(number)
+        if unknown is not None and not (isinstance(op, Contraction) and any(places)):
+            raise unknown  # a product with 0 is 0, so of two factors one has to know where an example ends
+        inputs = [hidden(self.b, value, seen, op.filler) for value, seen in zip(node.inputs, places, strict=True)]
         return node if tuple(inputs) == node.inputs else self.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
     def refused(
