@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, Contraction, ShapeError
+from dlc.compiler.ops import OPS, Contraction, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -124,8 +124,11 @@ class Context:
         return places
 
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler."""
+        """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler. What is
+        only moved is not seen."""
         op = OPS[node.op]
+        if isinstance(op, Movement):
+            return node
         places: list[Node | None] = []
         unknown: ShapeError | None = None
         for number, (value, axes) in enumerate(zip(node.inputs, op.crosses(node), strict=True)):
