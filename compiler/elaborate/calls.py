@@ -285,7 +285,8 @@ def run_function(
     e: Context, callee: Function, given: dict[str, Any], exprs: dict[str, ast.Expr], span: Span, evaluate: Eval
 ) -> Any:
     """Elaborates a function's text with its arguments."""
-    definition = callee.definition
+    first = next((p.name.id for p in callee.definition.parameters if p.shape is not None), None)
+    definition = chosen(callee, given.get(first) if first is not None else None, span)
     if definition.name.span in e.findings.refuted:
         raise Poisoned
     inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")
