@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.grammar import ast
+from dlc.grammar.lexical import Token
 from dlc.grammar.lines import DEFINITION_WORDS
 from dlc.grammar.problems import Problem
 from dlc.grammar.span import Span
@@ -25,8 +26,12 @@ class Row:
     """One statement, by itself; `node` is None where it could not be read."""
 
     indent: int
-    span: Span
+    tokens: tuple[Token, ...]
     node: Any
+
+    @property
+    def span(self) -> Span:
+        return self.tokens[0].span.to(self.tokens[-1].span)
 
 
 class Blocks:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,28 @@ def parse_definitions(text: str, file: str, first_line: int = 1) -> tuple[ast.Fi
 
 
 def comments(text: str) -> list[tuple[int, int, str]]:
-    """The comments of a file as (line, column, text), for a formatter."""
-    return Scanner(text, "").scan().comments
+    """The comments of a file as (line, column, text)."""
+    return Scanner(text.removeprefix("\N{BYTE ORDER MARK}"), "").scan().comments
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that stands in a file: its tree, and the text that the tree was read from, for a formatter.
+
+    `rows` are the statements in the order of the text; `comments` are (line, column, text).
+    """
+
+    file: ast.File
+    problems: list[Problem]
+    rows: list[Row]
+    comments: list[tuple[int, int, str]]
+
+
+def read(text: str, file: str) -> Reading:
+    """The whole file with its statements' tokens and its comments."""
+    reader = Reader(text, file, 1)
+    tree, problems = reader.read()
+    return Reading(tree, problems, reader.rows, reader.comments)
 
 
 class Reader:
@@ -72,6 +92,8 @@ class Reader:
         self.first_line = first_line
         self.problems: list[Problem] = []
         self.tokens: list[Token] = []
+        self.rows: list[Row] = []
+        self.comments: list[tuple[int, int, str]] = []
 
     def read(self) -> tuple[ast.File, list[Problem]]:
         text, line = self.text.removeprefix("\N{BYTE ORDER MARK}"), self.first_line
@@ -81,7 +103,9 @@ class Reader:
             return ast.File(items=(), span=span), [Problem("S024", message, Span(self.file, line, 1, line, 2))]
         scanner = Scanner(text, self.file, line).scan()
         self.tokens, self.problems, self.scanner = scanner.tokens, scanner.problems, scanner
-        items = Blocks(self._rows(), self.problems).items()
+        self.comments = scanner.comments
+        self.rows = self._rows()
+        items = Blocks(self.rows, self.problems).items()
         return ast.File(items=items, span=span), self._reported()
 
     def _reported(self) -> list[Problem]:
@@ -103,7 +127,7 @@ class Reader:
             if settings is not None and (indent < settings or (indent == 0 and keyword(tokens, start, end))):
                 settings = None
             node, end = self._statement(start, end, "line" if settings is None else "setting")
-            rows.append(Row(indent, tokens[start].span.to(tokens[end - 1].span), node))
+            rows.append(Row(indent, tuple(tokens[start:end]), node))
             if isinstance(node, Header) and node.word in ("data", "train"):
                 settings = indent + 1 if end < len(tokens) and self._indent(end) > indent else indent
             start = end
