@@ -1,4 +1,4 @@
-"""The one canonical layout of a `.dl` file (`dlc fmt`): statements in lines, lines in columns, comments where they were.
+"""The one canonical layout of a `.dl` file (`dlc fmt`): lines, columns, and the comments where they were.
 
 The rules are in `docs/decisions/0005-canonical-layout.md`. The result is read again before anybody sees it: its tree
 and its comments are those of the text.

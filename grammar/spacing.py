@@ -100,28 +100,26 @@ def words(tokens: Sequence[Token], comments: Sequence[tuple[int, int, str]], hea
     """The words of a statement, with the comments that stand inside it; `header`: its last token opens a block."""
     found: list[Word] = []
     waiting = list(comments)
-    opened: list[str] = []  # the brackets around, "index" for those of an index
+    opened: list[bool] = []  # the brackets around, whether they are those of an index
     for i, token in enumerate(tokens):
         before = tokens[i - 1] if i else None
         text = token.text.replace(" ", "") if token.type == "TIME" else token.text
         word = Word(token.type, text, broken=before is not None and token.line != before.line)
         word.binary = token.type in CONTINUES - {"->"} and not _unary(token, before)
-        word.gap = before is not None and _gap(before, token, word, found[-1], header and i == len(tokens) - 1)
+        if before is not None:
+            tight = found[-1].binary and not found[-1].gap
+            tight |= bool(opened) and opened[-1] and word.binary and _is_index_sum(tokens, i)
+            tight |= token.type == "/" and _is_fraction(tokens, i)
+            colon = header and i == len(tokens) - 1
+            word.gap = not tight and not colon and _gap(before, token, found[-1].binary)
         while waiting and waiting[0][:2] < (token.line, token.column):
             line, _, comment = waiting.pop(0)
             own = bool(word.notes) or before is None or line != before.line
             word.notes.append(Note(comment.rstrip(), own))
         if token.type in CLOSES:
-            indexes = token.type == "[" and before is not None and before.type in _CALLED
-            opened.append("index" if indexes else token.type)
+            opened.append(token.type == "[" and before is not None and before.type in _CALLED)
         elif opened and token.type in CLOSES.values():
             opened.pop()
-        elif (opened and opened[-1] == "index" and word.binary and _is_index_sum(tokens, i)) or (
-            word.type == "/" and _is_fraction(tokens, i)
-        ):
-            word.gap = False
-        if found and found[-1].binary and not found[-1].gap:
-            word.gap = False
         found.append(word)
     return found
 
@@ -130,10 +128,10 @@ def _unary(token: Token, before: Token | None) -> bool:
     return token.type == "-" and (before is None or before.type in _UNARY_AFTER or before.type.islower())
 
 
-def _gap(before: Token, token: Token, word: Word, last: Word, colon: bool) -> bool:
-    """Whether a space stands between two tokens."""
+def _gap(before: Token, token: Token, after_binary: bool) -> bool:
+    """Whether a space stands between two tokens; `after_binary`: the first is an operator of two operands."""
     left, right = before.type, token.type
-    if right in (",", ")", "]", "}", ".", "TIME") or left in ("(", "[", "{", ".") or colon:
+    if right in (",", ")", "]", "}", ".", "TIME") or left in ("(", "[", "{", "."):
         return False
     if left == "," or right == "->":
         return True
@@ -141,7 +139,7 @@ def _gap(before: Token, token: Token, word: Word, last: Word, colon: bool) -> bo
         return "..." in (left, right)
     if "^" in (left, right):
         return False
-    if left == "-" and not last.binary:
+    if left == "-" and not after_binary:
         return False
     if right == "...":
         return left != "NAME"
