@@ -23,6 +23,7 @@ from lark.parsers.lalr_analysis import Shift
 
 from dlc.grammar import ast
 from dlc.grammar.blocks import Blocks, Row
+from dlc.grammar.broken import broken
 from dlc.grammar.explain import explain, missing_colon, not_closed, open_brackets
 from dlc.grammar.lexical import Scanner, Token
 from dlc.grammar.lines import (
@@ -138,11 +139,11 @@ class Reader:
         return self.scanner.indents.get(first.line, first.column - 1)
 
     def _statement(self, start: int, end: int, rule: str) -> tuple[Any, int]:
-        """What the statement `start:end` was read as, or None, and where it ends in truth."""
+        """What the statement `start:end` was read as, and where it ends in truth."""
         if self._is_unreadable(start, end):
             end = next_statement(self.tokens, start, end)
             if self._is_unreadable(start, end):
-                return None, end
+                return broken(self.tokens[start:end]), end
         tokens = self.tokens[start:end]
         try:
             return self._parse(tokens, rule), end
@@ -153,7 +154,7 @@ class Reader:
         except RecursionError:
             problem = _too_deep(tokens)
         self.problems.append(problem)
-        return None, end
+        return broken(self.tokens[start:end]), end
 
     def _stuck(self, stuck: Stuck, start: int, end: int, rule: str) -> tuple[Problem, int]:
         """What is wrong with the statement `start:end`, and where it ends in truth."""

@@ -244,7 +244,10 @@ train:
         ]  # fmt: skip
         model, block = file.items
         assert isinstance(model, ast.Definition)
-        assert [type(s).__name__ for s in model.body or ()] == ["If", "Output"]
+        kinds = [type(s).__name__ for s in model.body or ()]
+        assert kinds == ["Broken", "Broken", "If", "Broken", "Output"]
+        lost = [(s.word, [name.id for name in s.names]) for s in model.body or () if isinstance(s, ast.Broken)]
+        assert lost == [("input", ["X"]), ("", ["Z"]), ("loss", [])]
         assert isinstance(block, ast.Block)
         assert [s.name.id for s in block.settings] == ["batch"]
 
@@ -253,7 +256,8 @@ train:
         file, problems = parse(text, "test.dl")
         assert [(p.code, p.span.line) for p in problems][:2] == [("S003", 1), ("S010", 2)]
         assert [text_of(item) for item in file.items] == [
-            "(Definition kind=model name=B body=[(Equation targets=[z] value=1)])"
+            "(Broken word=model names=[A])",
+            "(Definition kind=model name=B body=[(Equation targets=[z] value=1)])",
         ]
 
     def test_an_unclosed_bracket_does_not_take_the_block_below(self) -> None:
