@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.dims import Symbol
 from dlc.compiler.program import InputDeclaration
-from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.engine import Arrays, Engine
 
 Array = NDArray[Any]
@@ -41,6 +42,7 @@ FLOOR = 1e-2
 NOISE = 1e-8
 """Below this part of the denominator an entry's error is rounding and no kink."""
 EXAMPLES = 5
+STEPS = 4
 ENTRIES = 100
 POINTS = 20
 """At how many points an entry is drawn again before it counts as it is."""
@@ -155,15 +157,21 @@ def _move(engine: Engine, first: Arrays, random: np.random.Generator) -> None:
 
 def synthetic(inputs: dict[str, InputDeclaration], random: np.random.Generator, examples: int) -> dict[str, Array]:
     """Physical arrays for every input: class numbers, standard normal inputs, targets in 0..1 (where every loss of the
-    library is defined)."""
+    library is defined). A run-time dimension has the size STEPS, and each example a length of its own."""
     arrays: dict[str, Array] = {}
+    own: set[Symbol] = set()
     for name, declaration in inputs.items():
         layout = Layout.of(declaration)
-        lead = () if layout.batch is None else (examples,)
+        own |= layout.dimensions if layout.batch is not None else set()
+        sizes = dict.fromkeys(layout.dimensions, STEPS)
+        shape = [examples] if layout.batch is not None else []
+        shape += [int(declaration.type.sizes[i].evaluate(sizes)) for i in layout.label_axes if i != layout.batch]
         if layout.class_axis is not None or declaration.index:
-            arrays[name] = random.integers(0, declaration.classes or 1, (*lead, *layout.features))
+            arrays[name] = random.integers(0, declaration.classes or 1, shape)
         elif declaration.role == "target":
-            arrays[name] = random.uniform(0, 1, (*lead, *layout.features))
+            arrays[name] = random.uniform(0, 1, shape)
         else:
-            arrays[name] = random.standard_normal((*lead, *layout.features))
+            arrays[name] = random.standard_normal(shape)
+    for symbol in sorted(own, key=str):
+        arrays[LENGTHS + symbol.name] = random.integers(1, STEPS + 1, examples)
     return arrays

@@ -25,6 +25,7 @@ from dlc.grammar.format import unparse
 from dlc.runtime.data.arrays import check_arrays
 from dlc.runtime.data.dataset import DataSet
 from dlc.runtime.data.dataset import load as load_data
+from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.data.preprocessing import Preprocessing
 from dlc.runtime.engine import Arrays, Engine, Target, build, programs_of, reads
 from dlc.runtime.errors import DataError, SpecError, told
@@ -335,14 +336,16 @@ def _dense(declarations: Mapping[str, InputDeclaration], arrays: Arrays) -> froz
     return frozenset(
         name
         for name, array in arrays.items()
-        if declarations[name].one_hot and array.ndim == declarations[name].type.rank
+        if name in declarations and declarations[name].one_hot and array.ndim == declarations[name].type.rank
     )
 
 
 def _only(inputs: Mapping[str, NDArray[Any]], work: Work, graph: str) -> dict[str, NDArray[Any]]:
     """The inputs that a program reads; where it reads none, all, for their `m`."""
     wanted = reads(work.programs.graphs[graph])
-    return {name: array for name, array in inputs.items() if name in wanted} or dict(inputs)
+    found = {name: array for name, array in inputs.items() if name in wanted}
+    lengths = {name: array for name, array in inputs.items() if name.startswith(LENGTHS)}
+    return {**found, **lengths} if found else dict(inputs)
 
 
 def jitted_prediction_of(model: Model) -> Callable[..., Any]:

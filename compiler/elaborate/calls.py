@@ -11,6 +11,7 @@ from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS, read_over
+from dlc.compiler.elaborate.overloads import chosen
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
 from dlc.compiler.elaborate.report import LIBRARY, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -365,7 +366,7 @@ def apply_instance(
     """Runs a layer's text on its inputs. A second application uses the parameters of the first."""
     from dlc.compiler.elaborate.statements import run_body
 
-    definition = instance.layer.definition
+    definition = chosen(instance.layer, inputs[0].value if inputs else None, span)
     if instance.path is None:
         kind = definition.name.id.lower()
         place_instance(instance, f"{kind}[{scope.number(kind)}]", scope, named=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
+from dlc.compiler.elaborate.padding import Padded, blind, is_padded
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
@@ -19,13 +20,17 @@ from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
+if TYPE_CHECKING:
+    from dlc.compiler.elaborate.scan import Frame
+
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
 
 
 @dataclass(slots=True)
 class PendingInitial:
-    """A parameter or state whose initializer is elaborated once its fan-in is known."""
+    """A parameter or state whose initializer is elaborated once its fan-in is known. `ones` are the places of the 1s
+    that `...` adds to its value; they are not stored."""
 
     name: str
     node: Node
@@ -34,6 +39,7 @@ class PendingInitial:
     declared: Declared
     place: Span
     frozen: bool = False
+    ones: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,7 +50,8 @@ class Context:
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
     known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
-    one-hot inputs that come as real arrays.
+    one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
+    whose steps are being elaborated, outermost first.
     """
 
     mode: str
@@ -70,6 +77,9 @@ class Context:
     draw_name: str = ""
     draws: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
+    padded: Padded = frozenset()
+    scans: list[Frame] = field(default_factory=list)
+    scanned: int = 0
     depth: int = 0
     rounds: int = 0
     steps: int = 0
@@ -88,9 +98,16 @@ class Context:
         """`name(*operands)` as a node; a refusal of the op's type rule becomes a diagnostic with both places."""
         try:
             place = self.findings.place(span)
-            return Tensor(self.b.add(name, *(t.node for t in operands), span=place, **attrs))
+            node = self.b.add(name, *(t.node for t in operands), span=place, **attrs)
+            return Tensor(self.blind(node) if self.padded else node)
         except ShapeError as error:
             raise self.refused(error, operands, exprs, span, scope) from None
+
+    def blind(self, node: Node) -> Node:
+        """The same operation where it cannot see padding, in a step of a scan either."""
+        for frame in self.scans:
+            node = frame.blind(self, node)
+        return blind(self.b, self.padded, node)
 
     def refused(
         self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
@@ -159,6 +176,14 @@ class Context:
             case int() | float() | Fraction():
                 return self.b.constant(float(value))
             case Dim():
+                if is_padded(self.padded, value):
+                    raise stop(
+                        "D119",
+                        f"{value} is each example's own length: as a number it is no one value",
+                        span,
+                        rule="a number beside tensors is the same for all examples",
+                        help=f"write lengths(x, over = {value}), of the tensor x whose steps are counted",
+                    )
                 return self.b.size(value)
         advice = None
         if isinstance(value, Instance):

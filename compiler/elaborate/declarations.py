@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, stored_axes
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor
 from dlc.compiler.program import Line
@@ -40,19 +41,37 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         if isinstance(value, Poison):
             raise Poisoned
         tensor = body.e.real(value, expr.span) if not isinstance(value, Tensor) else value
-        if tensor.type.kind != "real":
-            raise stop(
-                "N214",
-                f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
-                expr.span,
-                help="write `one_hot(…)`",
-            )
+        _same_kind(body, statement, tensor, name, expr, scope)
         if statement.shape is not None:
             assert scope.instance is not None
             owner = scope.instance.layer.definition.name.id
             where = expr.span if len(body.inputs) > 1 or body.span is None else body.span
             tensor = bind_pattern(body.e, statement.shape, tensor, name, scope, body.evaluate, "D108", where, owner)
         body.define(target, tensor, scope)
+
+
+def _same_kind(
+    body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope
+) -> None:
+    """A layer takes real numbers, or class numbers where its input says `index(V)`."""
+    classes = None
+    for qualifier in statement.qualifiers:
+        match qualifier:
+            case ast.Call(function=ast.Name(id="index"), arguments=(argument,)):
+                classes = to_dim(body.evaluate(argument.value, scope), argument.span)
+            case _:
+                message = f"a layer's input is real or index(V), not {unparse(qualifier)}"
+                raise stop("N214", message, qualifier.span)
+    shown = written(expr, scope)
+    if classes is None and tensor.type.kind != "real":
+        message = f"{shown} holds class indices, and {name} takes real numbers"
+        raise stop("N214", message, expr.span, help="write `one_hot(…)`")
+    if classes is not None and tensor.type.kind != "index":
+        message = f"{name} takes class numbers, and {shown} holds real numbers"
+        raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
+    if classes is not None and tensor.type.classes != classes:
+        message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"
+        raise stop("D108", message, expr.span, related=[(f"{name} : index({classes})", statement.span)])
 
 
 def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
@@ -64,7 +83,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
         what = f"{statement.kind} {unparse(target)}"
         help = f"write `{what} : (n, 1)`; a single number's shape is ()"
         raise stop("D112", f"{what} needs a shape", target.span, help=help)
-    axes = shape_axes(body.e, shape, scope, body.evaluate, rest_ones=True)
+    axes, ones = stored_axes(body.e, shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     for axis in axes:
         if is_batch(axis.size) and axis.name == "m":
@@ -83,16 +102,15 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     table = body.e.parameters if statement.kind == "param" else body.e.states
     kind = "parameter" if statement.kind == "param" else "state"
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
-    tensor = Tensor(node, declared)
+    tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
     if full in table and (instance is None or len(instance.uses) < 2):
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
         _same_again(body, table[full], type, instance, full)
     else:
-        table[full] = PendingInitial(
-            full, node, statement.initializer, scope, declared, body.e.findings.place(target.span), statement.frozen
-        )
+        place = body.e.findings.place(target.span)
+        table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)
         body.e.lines.append(Line(full, f"{full} : {law}", type, target.span, scope.layer, law))
     if instance is not None:
         instance.parameters[name] = tensor

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType, scalar
+from dlc.compiler.elaborate.padding import Padded, mean, padded_symbols
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS
@@ -45,31 +46,27 @@ def evaluation_programs(checked: CheckedModel) -> Evaluation:
 def _wanted(checked: CheckedModel) -> Graph:
     """The loss and the metrics of the evaluation program; what still has `m` is averaged over it."""
     b = Builder()
+    padded = padded_symbols(declaration.type for declaration in checked.inputs.values())
     for node in checked.evaluation.nodes:
         b.adopt(node)
     roots: dict[str, Node] = {}
     losses = [node for root, node in checked.evaluation.roots.items() if root.startswith("loss.")]
     for node in losses:
-        term = _average(b, node)
+        term = _average(b, padded, node)
         roots["loss"] = term if "loss" not in roots else b.add("add", roots["loss"], term)
     for root, node in checked.evaluation.roots.items():
         if root.startswith("metric."):
-            roots[root.removeprefix("metric.")] = _average(b, node)
+            roots[root.removeprefix("metric.")] = _average(b, padded, node)
     return Graph.of(roots, checked.evaluation.names)
 
 
-def _average(b: Builder, node: Node) -> Node:
-    """The mean of a value over all its axes, as a scalar."""
+def _average(b: Builder, padded: Padded, node: Node) -> Node:
+    """The mean of a value over all its places that count, as a scalar."""
     axes = tuple(range(node.type.rank))
-    if not axes:
-        return node
     folded = tuple(i for i in axes if node.type.axes[i].size.constant != 1)
     if folded:
-        count = Dim.of(1)
-        for i in folded:
-            count = count * node.type.axes[i].size
-        node = b.add("div", b.add("sum", node, axes=folded), b.size(count))
-    return b.add("drop", node, axes=axes)
+        node = mean(b, padded, node, folded)
+    return b.add("drop", node, axes=axes) if axes else node
 
 
 class _Split:
@@ -110,11 +107,11 @@ class _Split:
     def _split_size(self, node: Node) -> Node:
         """`m` in a metric is the number of examples of the split: given as a scalar, not the batch's own size."""
         dim = node.attr("dim")
-        each = dim.evaluate({M: 1})
+        each = dim.substitute({M: 1})
         if dim != Dim.symbol(M) * each:
             raise DiagnosticError(not_additive(node))
         m = self.b.typed("scalar", (), (("name", "m"),), scalar(), node.span)
-        return m if each == 1 else self.b.add("mul", self.b.constant(float(each)), m)
+        return m if each == 1 else self.b.add("mul", self.b.size(each), m)
 
     def _total(self, node: Node, level: int) -> Node:
         while len(self.levels) <= level:

@@ -10,8 +10,9 @@ from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS
-from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
+from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
@@ -76,7 +77,7 @@ def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         case ast.Apply():
             return apply_value(e, expr, scope, evaluate)
         case ast.TimeIndex():
-            raise stop("U901", "time indices are not supported yet", expr.span)
+            return time_index(e, expr, scope, evaluate)
     raise stop("N214", "this has no value here", expr.span)
 
 
@@ -85,6 +86,7 @@ def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False
     value = scope.find(expr.id)
     if value is None and expr.id in PRIMITIVES:
         value = Primitive(expr.id, PRIMITIVES[expr.id].handler)
+    value = CONSTANTS.get(expr.id) if value is None else value
     if value is None:
         raise unknown_name(e, expr, scope)
     if isinstance(value, Poison):
@@ -121,7 +123,7 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             related=[("defined in this branch", local)],
             help=f"define {expr.id} in both branches, with the same shape",
         )
-    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES])
+    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
     help_text = f"did you mean {near}?" if near else None
     if near is None and expr.id in WORDS:
         help_text = f"`{expr.id}` has a meaning only after `over =`"

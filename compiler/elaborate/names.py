@@ -13,7 +13,7 @@ from typing import Any
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.elaborate.library import Source, standard_names
 from dlc.compiler.elaborate.over import WORDS
-from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.scope import Scope
 from dlc.grammar import ast
@@ -29,7 +29,7 @@ AMBIENT = {
 """What a definition may read without being given it."""
 _PATTERNS = ("einsum", "rearrange", "generate")
 """Calls whose arguments bind names of their own."""
-_WORDS = ("over", "pad", "shape", "by")
+_WORDS = ("over", "shape", "by")
 """Arguments that name axes or ways of doing something."""
 
 
@@ -45,8 +45,8 @@ def note_own_names(source: Source, findings: Findings) -> None:
 def check_names(source: Source, scope: Scope, findings: Findings) -> None:
     """Reports the unknown names in every definition of the file that is no model."""
     own = [name for name, definition in source.definitions.items() if definition.kind != "model"]
-    for definition in (source.definitions[name] for name in own):
-        bound = {*AMBIENT[definition.kind], *_bound(definition)}
+    for definition in (text for name in own for text in (source.definitions[name], *source.others.get(name, ()))):
+        bound = {*CONSTANTS, *AMBIENT[definition.kind], *_bound(definition)}
         for name in _read(definition):
             if name.id not in bound and scope.find(name.id) is None and name.id not in PRIMITIVES:
                 near = findings.suggestion(name.id, [*bound, *scope.names, *own, *standard_names(), *PRIMITIVES])

@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Tensor, Tuple, describe
 from dlc.compiler.ops.base import ordinal
 from dlc.compiler.program import M
 from dlc.grammar import ast
@@ -25,20 +25,15 @@ Evaluate = Callable[[ast.Expr, Scope], Any]
 MOST_VALUES = 10**15
 
 
-def shape_axes(
-    e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *, rest_ones: bool = False
-) -> list[Axis]:
-    """The axes of a shape all of whose names are known. `rest_ones`: `...` is as many written 1s (in a parameter),
-    and they are not stored, so they vanish where the definition's `...` is empty."""
+def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> list[Axis]:
+    """The axes of a shape all of whose names are known."""
     axes: list[Axis] = []
     for item in shape.items:
         match item:
             case ast.Rest():
-                rest = further_axes(scope, item.span)
-                axes += [Axis(Dim.of(1), one=True) for _ in rest] if rest_ones else list(rest)
+                axes += further_axes(scope, item.span)
             case ast.Spread(value=name):
-                size = _size(e, name, scope, evaluate)
-                axes += [Axis(size, name.id) for _ in further_axes(scope, item.span)]
+                axes += [Axis(size, name.id) for size in _spread(e, item, name, scope, evaluate)]
             case ast.NamedAxis(name=name, size=expr):
                 size = _size(e, expr, scope, evaluate)
                 axes.append(Axis(size, name.id, one=_is_one(expr)))
@@ -47,11 +42,26 @@ def shape_axes(
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
                 axes.append(Axis(_size(e, item, scope, evaluate), called))
-    _holdable(axes, shape.span)
+    holdable(axes, shape.span)
     return axes
 
 
-def _holdable(axes: Sequence[Axis], span: Span) -> None:
+def stored_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> tuple[list[Axis], tuple[int, ...]]:
+    """The axes of a parameter as it is stored, and where the written 1s that `...` stands for are put in: a Dense has
+    the same `b` before (n, m) and (n, m, T)."""
+    rests = [i for i, item in enumerate(shape.items) if isinstance(item, ast.Rest)]
+    if not rests:
+        return shape_axes(e, shape, scope, evaluate), ()
+    if len(rests) > 1:
+        raise stop("N214", "a parameter's shape has at most one `...`", shape.span)
+    parts = shape.items[: rests[0]], shape.items[rests[0] + 1 :]
+    before, after = (shape_axes(e, replace(shape, items=items), scope, evaluate) for items in parts)
+    ones = range(len(before), len(before) + len(further_axes(scope, shape.items[rests[0]].span)))
+    return before + after, tuple(ones)
+
+
+def holdable(axes: Sequence[Axis], span: Span) -> None:
+    """Refuses a tensor that no machine can hold."""
     values = math.prod(int(axis.size.constant or 1) for axis in axes)
     if values > MOST_VALUES:
         about = len(str(values)) - 1
@@ -80,6 +90,19 @@ def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
     if positive(size, e.b.facts) is Truth.NO:
         raise stop("D111", f"a size is at least 1, and {written(expr, scope)} is {size}", expr.span)
     return size
+
+
+def _spread(e: Context, item: ast.Spread, name: ast.Name, scope: Scope, evaluate: Evaluate) -> list[Dim]:
+    """`f...`: one size for each further axis; a tuple gives each its own."""
+    count = len(further_axes(scope, item.span))
+    value = evaluate(name, scope)
+    if not isinstance(value, Tuple | list):
+        return [_size(e, name, scope, evaluate)] * count
+    sizes = list(value.items if isinstance(value, Tuple) else value)
+    if len(sizes) != count:
+        text = f"{name.id} has {len(sizes)} sizes, and `...` stands for {count} axes here"
+        raise stop("D112", text, item.span)
+    return [to_dim(size, item.span) for size in sizes]
 
 
 def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> Stop:

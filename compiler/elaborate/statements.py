@@ -14,6 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
+from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
 from dlc.compiler.elaborate.text import fill, written
@@ -55,9 +56,13 @@ class Body:
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
                     self.e.findings.add(failure.diagnostic)
+                for frame in self.e.scans:
+                    frame.failed = True
                 self.poison(statement, scope)
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
+        if self.e.scans:
+            stands_in_step(statement, scope)
         match statement:
             case ast.Declaration():
                 self.declaration(statement, scope)
@@ -79,7 +84,7 @@ class Body:
             case ast.Require():
                 self.require(statement, scope)
             case ast.Scan():
-                raise stop("U901", "`scan` is not supported yet", statement.span)
+                scan(self, statement, scope)
             case ast.ExpressionStatement():
                 self.evaluate(statement.value, scope)
                 raise stop("N213", "this value is lost: give it a name", statement.span)
@@ -117,7 +122,7 @@ class Body:
                 family.members[indices] = value
                 family.places[indices] = target.span
             case ast.TimeIndex():
-                raise stop("U901", "time indices are not supported yet", target.span)
+                define_step(self, target, value, scope)
             case _:
                 raise stop("N214", "a name belongs on the left side", target.span)
         self.record(target, value, scope)
@@ -128,7 +133,7 @@ class Body:
         name = target.base.id
         home = scope
         while home.parent is not None and home.kind == home.parent.kind and home.instance is home.parent.instance:
-            if name in home.names:
+            if name in home.names or home.scan is not None:
                 break
             home = home.parent
         value = home.names.get(name)
@@ -147,7 +152,7 @@ class Body:
         name = written(target, scope)
         if isinstance(value, Instance):
             place_instance(value, name, scope, named=True)
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
             self.e.names.setdefault(scope.qualified(name), value.node)
 
     def poison(self, statement: ast.Statement, scope: Scope) -> None:
@@ -166,6 +171,9 @@ class Body:
             case ast.If() | ast.When() | ast.For():
                 for name in inner_names(statement):
                     scope.names.setdefault(name, Poison())
+            case ast.Scan():
+                for name in scanned_names(statement):
+                    scope.names.setdefault(name, Poison())
         for target in targets:
             match target:
                 case ast.Name(id=name):
@@ -175,6 +183,8 @@ class Body:
                         self.family(target, scope).members.setdefault(self.indices(target, scope), Poison())
                     except (Stop, Poisoned):
                         continue
+                case ast.TimeIndex():
+                    poison_step(target, scope)
 
     # --- declarations ------------------------------------------------------------------------------------------
 
@@ -262,6 +272,13 @@ class Body:
 
     def update(self, statement: ast.StateUpdate, scope: Scope) -> None:
         """`mu := …`, only while training; it counts for the lines below it."""
+        if self.e.scans:
+            raise stop(
+                "N216",
+                "a state changes once in a training step, and this is a step of a scan",
+                statement.span,
+                help="collect what it needs, a<t> = …, and change the state after the scan",
+            )
         old = self.evaluate(statement.target, scope)
         name = scope.qualified(written(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
@@ -275,7 +292,8 @@ class Body:
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
-            self.e.updates[name] = new.node
+            ones = self.e.states[name].ones
+            self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:

@@ -79,6 +79,13 @@ class Over:
     span: Span | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name that stands for itself: a way of padding, `valid` or `same`."""
+
+    name: str
+
+
 @dataclass(slots=True)
 class Family:
     """`W[l]`: one value for each value of its compile-time indices."""
@@ -109,10 +116,12 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A `layer` (or `optimizer`) definition, not yet an instance."""
+    """A `layer` (or `optimizer`) definition, not yet an instance. `others` are the same layer for inputs with m in
+    another place."""
 
     definition: ast.Definition
     scope: Scope
+    others: tuple[ast.Definition, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -167,6 +176,8 @@ def describe(value: Any) -> str:
             return f"the layer {value.definition.name.id}, which needs its arguments first"
         case Instance():
             return f"an instance of {value.layer.definition.name.id}"
+        case Word(name=name):
+            return f"the word `{name}`"
         case Over():
             return "a choice of axes"
         case _:

@@ -44,6 +44,16 @@ class Scalar(Bound):
     """`name`: a number that the training loop knows: `t`, `step`, `epoch`."""
 
 
+@op("length")
+class Length(Bound):
+    """`name`: each example's own value of that run-time dimension, `(m)`, in a batch padded to the longest."""
+
+
+@op("held")
+class Held(Bound):
+    """`name`: in the body of a loop, a value that the loop gives it: `sequence.<i>`, `carry.<i>`, `constant.<i>`."""
+
+
 @op("draw_uniform")
 class DrawUniform(Bound):
     """`name`: uniform in [0, 1), drawn anew at each step; equal names are the same draw."""

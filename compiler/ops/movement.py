@@ -298,6 +298,31 @@ class Reverse(Movement):
         return np.flip(x, axis)
 
 
+@op("reverse_each")
+class ReverseEach(Movement):
+    """Each example's own first steps along `axis` turned round; y, of shape (m), says how many those are. What stands
+    behind them stays. The examples lie along the axis `examples`."""
+
+    samples = (
+        Sample(((2, 3, 4), (3,)), (("axis", 2), ("examples", 1)), low=1, high=5, kinds=("real", "index")),
+        Sample(((3, 5), (3,)), (("axis", 1), ("examples", 0)), low=1, high=5, kinds=("real", "index")),
+    )
+
+    def type(self, facts: Facts, x: TensorType, y: TensorType, *, axis: int, examples: int) -> TensorType:
+        return x
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        """The permutation is its own inverse."""
+        return [b.add("reverse_each", ct, node.inputs[1], **node.keywords), None]
+
+    def reference(self, x: Any, y: Any, *, axis: int, examples: int) -> Any:
+        result = np.array(x)
+        to, origin = (np.moveaxis(array, (examples, axis), (0, 1)) for array in (result, x))
+        for example, steps in enumerate(np.asarray(y, int)):
+            to[example, :steps] = origin[example, :steps][::-1]
+        return result
+
+
 @op("shift")
 class Shift(Movement):
     """Each element of `axis` one place later; 0 comes first, the last is lost."""

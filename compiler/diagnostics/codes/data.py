@@ -130,6 +130,28 @@ CODES = (
         form="command",
     ),
     entry(
+        "V509",
+        "arrays disagree on a run-time dimension",
+        """
+        A `dim T` is as large as the arrays say, and all of them say the same: the steps of an input and those of its
+        target are one axis. `dim T <= 128` bounds it.
+        """,
+        "model.loss(x=x[:, :, :12], y=y[:, :, :10])    # dim T; input x : (4, m, T); target y : (2, m, T)",
+        "model.loss(x=x[:, :, :10], y=y[:, :, :10])    # dim T; input x : (4, m, T); target y : (2, m, T)",
+        form="command",
+    ),
+    entry(
+        "V510",
+        "lengths do not fit the examples",
+        """
+        `lengths` give each example's own number of steps in a padded batch: one whole number for each example, from 1 to
+        the size of the padded axis, by the name of the dimension. What is left out counts as full length.
+        """,
+        'model.forward(x=x, lengths={"T": [3, 9]})    # x has shape (4, 2, 5)',
+        'model.forward(x=x, lengths={"T": [3, 5]})    # x has shape (4, 2, 5)',
+        form="command",
+    ),
+    entry(
         "R601",
         "a run folder cannot be read",
         """

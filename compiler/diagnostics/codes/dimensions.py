@@ -513,4 +513,84 @@ CODES = (
             output Y_hat
         """,
     ),
+    entry(
+        "D119",
+        "each example has its own length here",
+        """
+        A run-time dimension that stands beside m in an input is each example's own length, and batches are padded to the
+        longest. What folds such an axis leaves the padding out, so it must know whose steps they are: the tensor needs
+        m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a tensor.
+        """,
+        """
+        model Net:
+            dim T
+            input X : (4, m, T)
+            target Y : (1, m, 1)
+            Y_hat = sum(X, over = T) / T -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            dim T
+            input X : (4, m, T)
+            target Y : (1, m, 1)
+            Y_hat = sum(X, over = T) / lengths(X, over = T) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D121",
+        "the filters of a convolution do not fit its input",
+        """
+        Each filter sees all channels of its window: A : (m, n_H, n_W, n_C_prev) is convolved with
+        W : (f, f, n_C_prev, n_C), one axis for each spatial axis of A, then the input and the output channels. With
+        groups, each group sees its share of the channels: W : (f, f, n_C_prev / groups, n_C), and groups divides both.
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 6, 6, 4)
+            param W : (3, 3, 1, 4) ~ he
+            Y_hat = convolve(X, W)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 6, 6, 4)
+            param W : (3, 3, 3, 4) ~ he
+            Y_hat = convolve(X, W)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D122",
+        "a window cannot slide so",
+        """
+        A window slides by a stride of at least 1, over an axis with `pad` places added on each side. With as much
+        padding as the window is wide, a window would see nothing but padding, so pad is less than the window. `pad` is
+        a number, `valid` (none) or `same` (as much as makes the result ceil(n / stride) long). A tuple has one number
+        for each axis that the window slides along.
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 4, 4, 4)
+            Y_hat = X -> Conv(3, 4, pad = same) -> MaxPool(2, stride = 0)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 4, 4, 4)
+            Y_hat = X -> Conv(3, 4, pad = same) -> MaxPool(2, stride = 2)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
 )

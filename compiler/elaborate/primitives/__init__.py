@@ -6,9 +6,10 @@ that tensor, so it may stand in a chain: `x -> reverse(over = T)`.
 
 from dlc.compiler.elaborate.primitives import convolution, data, draws, moves, numbers, reductions, sequences
 from dlc.compiler.elaborate.primitives.moves import index_range
-from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Site
+from dlc.compiler.elaborate.primitives.registry import CONSTANTS, PRIMITIVES, REQUIRED, Site
 
 __all__ = [
+    "CONSTANTS",
     "PRIMITIVES",
     "REQUIRED",
     "Site",

@@ -56,17 +56,7 @@ def _len(e: Context, site: Site) -> Any:
     raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"))
 
 
-@primitive("reverse", x=REQUIRED, over=None)
-def _reverse(e: Context, site: Site) -> Any:
-    value = site.given["x"]
-    if isinstance(value, Range):
-        return range(value.last, value.first - 1, -1)
-    if isinstance(value, list):
-        return value[::-1]
-    return not_yet(e, site)
-
-
-for _name in ("einsum", "rearrange", "concat", "split", "shift"):
+for _name in ("einsum", "rearrange", "concat", "split"):
     PRIMITIVES[_name] = Signature((), not_yet, variadic=True)
 
 

@@ -10,7 +10,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate
-from dlc.compiler.elaborate.values import Tensor
+from dlc.compiler.elaborate.values import Tensor, Word
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -54,6 +54,9 @@ class Signature:
 
 
 PRIMITIVES: dict[str, Signature] = {}
+VALID, SAME = Word("valid"), Word("same")
+CONSTANTS = {word.name: word for word in (VALID, SAME)}
+"""Names that are values wherever a file gives them no other meaning."""
 
 
 def primitive(name: str, *, variadic: bool = False, **parameters: Any) -> Callable[[Handler], Handler]:
