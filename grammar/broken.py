@@ -17,7 +17,7 @@ from dlc.grammar.lines import CLOSES, DEFINITION_WORDS, STATEMENT_WORDS, keyword
 from dlc.grammar.span import Span
 
 _DEFINES = ("=", ":", "~", ":=", "in")
-_READS = frozenset({"loss", "metric", "require", "freeze", "load", "if", "else", "when", "otherwise", "import"})
+_READS = frozenset({"loss", "metric", "require", "freeze", "load", "if", "else", "when", "otherwise"})
 
 
 def broken(tokens: Sequence[Token]) -> ast.Broken:

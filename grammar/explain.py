@@ -102,6 +102,8 @@ def _brackets(stop: Stop) -> Problem | None:
     token = stop.token
     if token is None:
         return not_closed(stack[-1], stop.tokens[-1]) if stack else None
+    if token.type in ("~", ":=") and stack and stop.before:
+        return not_closed(stack[-1], stop.before)
     if token.type not in CLOSERS:
         return None
     if not stack:

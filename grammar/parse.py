@@ -160,8 +160,11 @@ class Reader:
         """What is wrong with the statement `start:end`, and where it ends in truth."""
         tokens = self.tokens[start:end]
         cut = next_statement(tokens, 0, len(tokens))
-        if cut < len(tokens) and stuck.at >= cut - 1 and (brackets := open_brackets(tokens[:cut])):
-            return not_closed(brackets[-1], tokens[cut - 1]), start + cut
+        if cut < len(tokens) and (brackets := open_brackets(tokens[:cut])):
+            if stuck.at >= cut - 1:
+                return not_closed(brackets[-1], tokens[cut - 1]), start + cut
+            if open_brackets(tokens):  # nothing below closes it
+                return explain(tokens[:cut], stuck.at, stuck.expected, rule), start + cut
         if len(tokens) >= MAX_STATEMENT:
             return _too_deep(tokens), next_statement(self.tokens, start, len(self.tokens))
         if nesting(tokens) > MAX_NESTING:

@@ -22,6 +22,7 @@ from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Te
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
+from dlc.grammar.lines import DEFINITION_WORDS
 from dlc.grammar.span import Span
 
 MOST_ROUNDS = 20_000
@@ -38,6 +39,7 @@ class Body:
         self.inputs = list(inputs) if inputs is not None else None
         self.taken = 0
         self.outputs: list[Any] = []
+        self.broken = False  # a line that could not be read may have been an input or an output
 
     def evaluate(self, expr: ast.Expr, scope: Scope) -> Any:
         return self.eval(self.e, expr, scope)
@@ -48,7 +50,7 @@ class Body:
             try:
                 self.execute(statement, scope)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
+                if scope.kind == "layer" and is_input(statement):
                     raise  # without its input, every further line of a layer would fail
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
@@ -85,6 +87,8 @@ class Body:
                 self.require(statement, scope)
             case ast.Scan():
                 scan(self, statement, scope)
+            case ast.Broken():
+                raise Poisoned
             case ast.ExpressionStatement():
                 self.evaluate(statement.value, scope)
                 raise stop("N213", "this value is lost: give it a name", statement.span)
@@ -137,6 +141,8 @@ class Body:
                 break
             home = home.parent
         value = home.names.get(name)
+        if isinstance(value, Poison):
+            raise Poisoned
         if value is None:
             value = home.names[name] = Family(name, target.base.span)
             home.places[name] = target.base.span
@@ -164,6 +170,8 @@ class Body:
                 self.outputs.append(Poison())
                 if statement.name is not None:
                     scope.names.setdefault(statement.name.id, Poison())
+            case ast.Broken():
+                self.poison_broken(statement, scope)
             case ast.Hyper():
                 targets = (statement.name,)
             case ast.DimDecl(names=targets):
@@ -185,6 +193,14 @@ class Body:
                         continue
                 case ast.TimeIndex():
                     poison_step(target, scope)
+
+    def poison_broken(self, statement: ast.Broken, scope: Scope) -> None:
+        """What a statement that could not be read would have defined: for the whole definition, as a family would be."""
+        *_, home = scope.levels()
+        for name in statement.names:
+            if statement.word in DEFINITION_WORDS or home.find(name.id) is None:
+                home.names[name.id] = Poison()
+        self.broken |= statement.word in ("", "output")
 
     # --- declarations ------------------------------------------------------------------------------------------
 
@@ -387,6 +403,14 @@ class Body:
         )
 
 
+def is_input(statement: ast.Statement) -> bool:
+    """Whether a statement is an `input`, be it one that could not be read."""
+    match statement:
+        case ast.Declaration(kind="input") | ast.Broken(word="input"):
+            return True
+    return False
+
+
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:
     """A value for a tensor that exists: the same shape, or a scalar that fills it."""
     axes = old.type.axes
@@ -422,6 +446,8 @@ def run_body(
     """Executes a layer's or function's body and returns its outputs. Raises `Poisoned` where one of them failed."""
     body = Body(e, evaluate, inputs, span)
     body.run(statements, scope)
+    if body.broken:
+        raise Poisoned
     if body.inputs is not None and body.taken < len(body.inputs):
         extra = body.inputs[body.taken][1]
         raise stop(
