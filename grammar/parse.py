@@ -24,7 +24,7 @@ from lark.parsers.lalr_analysis import Shift
 from dlc.grammar import ast
 from dlc.grammar.blocks import Blocks, Row
 from dlc.grammar.broken import broken
-from dlc.grammar.explain import explain, missing_colon, not_closed, open_brackets
+from dlc.grammar.explain import explain, lone_comparison, missing_colon, not_closed, open_brackets
 from dlc.grammar.lexical import Scanner, Token
 from dlc.grammar.lines import (
     CONTINUES,
@@ -146,7 +146,10 @@ class Reader:
                 return broken(self.tokens[start:end]), end
         tokens = self.tokens[start:end]
         try:
-            return self._parse(tokens, rule), end
+            node = self._parse(tokens, rule)
+            if isinstance(node, ast.ExpressionStatement) and (mistaken := lone_comparison(tokens)):
+                raise Mistake(mistaken)
+            return node, end
         except Stuck as stuck:
             problem, end = self._stuck(stuck, start, end, rule)
         except Mistake as mistake:

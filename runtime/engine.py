@@ -98,9 +98,7 @@ def example_count(inputs: Arrays, declarations: Mapping[str, InputDeclaration]) 
 
 def rows_of(inputs: Arrays, declarations: Mapping[str, InputDeclaration], rows: Any) -> dict[str, Array]:
     """Some examples of all inputs; an input without examples stays as it is."""
-    return {
-        name: array[rows] if has_examples(name, declarations) else array for name, array in inputs.items()
-    }
+    return {name: array[rows] if has_examples(name, declarations) else array for name, array in inputs.items()}
 
 
 Bindings = dict[tuple[str, str], Any]

@@ -50,9 +50,7 @@ def measure(
         known |= totals
     bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in known.items()}
     _, sizes = bind_inputs((), inputs, checked.inputs)
-    return {
-        name: float(evaluate(graph, bindings, sizes)["value"].reshape(())) for name, graph in plan.formulas.items()
-    }
+    return {name: float(evaluate(graph, bindings, sizes)["value"].reshape(())) for name, graph in plan.formulas.items()}
 
 
 @dataclass(frozen=True, slots=True)

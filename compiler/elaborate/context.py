@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
+from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.padding import Padded, blind, is_padded
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -101,7 +102,7 @@ class Context:
             node = self.b.add(name, *(t.node for t in operands), span=place, **attrs)
             return Tensor(self.blind(node) if self.padded else node)
         except ShapeError as error:
-            raise self.refused(error, operands, exprs, span, scope) from None
+            raise self.refused(error, operands, exprs, span, scope, times=name == "mul") from None
 
     def blind(self, node: Node) -> Node:
         """The same operation where it cannot see padding, in a step of a scan either."""
@@ -110,9 +111,16 @@ class Context:
         return blind(self.b, self.padded, node)
 
     def refused(
-        self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
+        self,
+        error: ShapeError,
+        operands: Sequence[Tensor],
+        exprs: Sequence[ast.Expr],
+        span: Span,
+        scope: Scope,
+        times: bool = False,
     ) -> Stop:
-        """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
+        """The diagnostic of a refused operation (`times`: of a `*`): names for `{0}`, `{1}`, and the operands'
+        declarations."""
         texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
         texts += ["this"] * (len(operands) - len(texts))
         error = self._of_target(error, operands)
@@ -139,6 +147,8 @@ class Context:
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )
+        if times and (meant := for_times(operands, texts)) is not None:
+            diagnostic = replace(diagnostic, rule=problem.diagnostic.rule, help=meant, fix=())
         return Stop(diagnostic)
 
     def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:

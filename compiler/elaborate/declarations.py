@@ -50,9 +50,7 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         body.define(target, tensor, scope)
 
 
-def _same_kind(
-    body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope
-) -> None:
+def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope) -> None:
     """A layer takes real numbers, or class numbers where its input says `index(V)`."""
     classes = None
     for qualifier in statement.qualifiers:

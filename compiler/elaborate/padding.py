@@ -210,4 +210,3 @@ def last_step(b: Builder, padded: Padded, x: Node, axis: int, at: Dim) -> Node:
     hit = b.add("eq", numbers_along(b, x.type.rank, axis, size), lengths)
     chosen = b.add("select", hit, _real(b, x), b.constant(0.0))
     return b.add("drop", b.add("sum", chosen, axes=(axis,)), axes=(axis,))
-

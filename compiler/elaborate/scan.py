@@ -247,7 +247,9 @@ def define_step(body: Body, target: ast.TimeIndex, value: Any, scope: Scope) -> 
     if frame is not in_scan(scope):
         inner = in_scan(scope)
         assert inner is not None
-        raise stop("N216", f"{text} is a result of the outer scan, inside a step of {inner.name}", target.span, rule=LEFT)
+        raise stop(
+            "N216", f"{text} is a result of the outer scan, inside a step of {inner.name}", target.span, rule=LEFT
+        )
     if not isinstance(value, Tensor):
         raise stop("N216", f"{text} is a step of a sequence, and this is {describe(value)}", target.span)
     if key in frame.now:

@@ -12,6 +12,7 @@ from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
+from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
@@ -39,6 +40,9 @@ class Body:
         self.inputs = list(inputs) if inputs is not None else None
         self.taken = 0
         self.outputs: list[Any] = []
+        self.levels: list[
+            tuple[Sequence[ast.Statement], int]
+        ] = []  # the blocks around, each with its statement's number
         self.broken = False  # a line that could not be read may have been an input or an output
 
     def evaluate(self, expr: ast.Expr, scope: Scope) -> Any:
@@ -46,7 +50,8 @@ class Body:
 
     def run(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
         """Executes statements; a failed one poisons the names that it would have defined, and the next goes on."""
-        for statement in statements:
+        for at, statement in enumerate(statements):
+            self.levels.append((statements, at))
             try:
                 self.execute(statement, scope)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
@@ -57,10 +62,12 @@ class Body:
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.findings.add(failure.diagnostic)
+                    self.e.findings.add(defined_below(failure, self.levels, scope).diagnostic)
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
+            finally:
+                self.levels.pop()
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
         if self.e.scans:
@@ -195,7 +202,7 @@ class Body:
                     poison_step(target, scope)
 
     def poison_broken(self, statement: ast.Broken, scope: Scope) -> None:
-        """What a statement that could not be read would have defined: for the whole definition, as a family would be."""
+        """What a statement that could not be read would have defined, for the whole definition."""
         *_, home = scope.levels()
         for name in statement.names:
             if statement.word in DEFINITION_WORDS or home.find(name.id) is None:
@@ -275,6 +282,8 @@ class Body:
             self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), self.draw_name(name, scope), 0
             try:
                 value = self.evaluate(statement.distribution, scope)
+            except Stop as failure:
+                raise drawn_parameter(failure, statement, scope) from None
             finally:
                 self.e.draw_shape, self.e.draw_name, self.e.draws = saved
             tensor = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.distribution.span)
@@ -295,6 +304,10 @@ class Body:
                 statement.span,
                 help="collect what it needs, a<t> = …, and change the state after the scan",
             )
+        if isinstance(statement.target, ast.Name) and scope.find(statement.target.id) is None:
+            name = statement.target.id
+            help = f"an equation is {name} = …; a state is declared: state {name} : (n, 1) ~ zeros"
+            raise stop("N201", f"`:=` changes a `state`, and no {name} is declared", statement.target.span, help=help)
         old = self.evaluate(statement.target, scope)
         name = scope.qualified(written(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:

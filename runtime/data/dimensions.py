@@ -12,7 +12,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, Symbol, solve
 from dlc.compiler.program import InputDeclaration
-from dlc.runtime.data.layout import LENGTHS, Layout
+from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.origins import declared
 
 Array = NDArray[Any]
@@ -78,7 +78,9 @@ def _agrees(
         return
     (symbol, (value, first)), *_ = ((s, found[s]) for s in sorted(dim.symbols, key=str))
     message = f"{first} and {name} must have the same {symbol}: {first} has {symbol} = {value}"
-    message += f", {name} has {size}" if dim == Dim.symbol(symbol) else f", so {name} needs {dim} = {wanted}, not {size}"
+    message += (
+        f", {name} has {size}" if dim == Dim.symbol(symbol) else f", so {name} needs {dim} = {wanted}, not {size}"
+    )
     layout = Layout.of(declarations[name])
     related = (*declared(Layout.of(declarations[first])), *declared(layout))
     raise DiagnosticError(Diagnostic("V509", message, None, related=related))
@@ -95,7 +97,9 @@ def read_lengths(
     given: Mapping[str, Sequence[int]] | None, declarations: Mapping[str, InputDeclaration]
 ) -> dict[str, NDArray[np.int64]]:
     """`lengths={"T": [3, 5]}` as arrays. Raises V510 for names and values that cannot be lengths."""
-    own = sorted({s.name for d in declarations.values() if Layout.of(d).batch is not None for s in Layout.of(d).dimensions})
+    own = sorted(
+        {s.name for d in declarations.values() if Layout.of(d).batch is not None for s in Layout.of(d).dimensions}
+    )
     found: dict[str, NDArray[np.int64]] = {}
     for name, values in (given or {}).items():
         if name not in own:
@@ -104,7 +108,9 @@ def read_lengths(
             raise _bad_lengths(f"no input has its own {name} for each example", help)
         numbers = np.asarray(values)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iuf" or np.any(numbers % 1 != 0):
-            raise _bad_lengths(f"the lengths of {name} are one whole number for each example", f'lengths={{"{name}": [3, 5]}}')
+            raise _bad_lengths(
+                f"the lengths of {name} are one whole number for each example", f'lengths={{"{name}": [3, 5]}}'
+            )
         found[name] = numbers.astype(np.int64)
     return found
 

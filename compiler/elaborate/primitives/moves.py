@@ -11,7 +11,7 @@ from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site, not_yet, primitive
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.shapes import shape_axes
-from dlc.compiler.elaborate.values import Range, describe
+from dlc.compiler.elaborate.values import Range, Tensor, describe
 from dlc.compiler.ops.base import ordinal
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -53,7 +53,8 @@ def _len(e: Context, site: Site) -> Any:
     value = site.given["x"]
     if isinstance(value, (list, str)):
         return len(value)
-    raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"))
+    help = "sizes have names: those in the declaration, as n_x in X : (n_x, m)" if isinstance(value, Tensor) else None
+    raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"), help=help)
 
 
 for _name in ("einsum", "rearrange", "concat", "split"):
