@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.dims import TensorType, Truth, demand
 from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
@@ -29,6 +29,10 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
     for target in statement.targets:
         name = unparse(target)
+        if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
+            make = body.e.rigid.tensor
+            made = make(name, statement.shape, scope, body.evaluate, target.span, statement.qualifiers)
+            body.inputs.append((made, target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",
@@ -65,7 +69,7 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
         message = f"{shown} holds class indices, and {name} takes real numbers"
         raise stop("N214", message, expr.span, help="write `one_hot(…)`")
     if classes is not None and tensor.type.kind != "index":
-        message = f"{name} takes class numbers, and {shown} holds real numbers"
+        message = f"{scope.layer} takes class numbers, {name} : index({classes}), and {shown} : {tensor.type} is real"
         raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
     if classes is not None and tensor.type.classes != classes:
         message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"
@@ -91,7 +95,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
                 target.span,
                 help="leave m out of its shape",
             )
-        if axis.size.constant is None:
+        if any(symbol.kind != "rigid" for symbol in axis.size.symbols):
             rule = "a parameter is as large for one example as for a thousand"
             message = f"the size {axis.size} of {name} is known only when data arrives"
             raise stop("D112", message, target.span, rule=rule)
@@ -102,10 +106,11 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
     tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
-    if full in table and (instance is None or len(instance.uses) < 2):
+    shared = instance.applied_again if instance is not None else None
+    if full in table and shared is None:
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
-        _same_again(body, table[full], type, instance, full)
+        _same_again(body, table[full], type, shared, full)
     else:
         place = body.e.findings.place(target.span)
         table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)
@@ -118,7 +123,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
 def _same_again(body: Body, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
     """A shared instance is applied to an input of another size."""
     same = before.node.type.rank == type.rank and all(
-        equal(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+        demand(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
     )
     if not same:
         assert instance is not None

@@ -11,23 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import ONE, Axis, Dim, Relation, TensorType, Truth, decide, equal, same_sizes
+from dlc.compiler.dims import ONE, Axis, Dim, TensorType, Truth, demand, demand_size, positive, same_sizes
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.padding import is_padded, last_step, lengths_along, numbers_along, sees_step
 from dlc.compiler.elaborate.primitives.sequences import time_axis
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Family, Over, Poison, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Family, Poison, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops.base import ordinal
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.program import M
 from dlc.grammar import ast
-from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Frame:
     """One scan while its step is elaborated.
 
     `leaves` are the slices of sequences: for a leaf the sequence and its axis. `now` holds the step's results so far by
-    the text before `<t>`, `carries` what it read of the step before. `written` are the results that its lines will
+    the text before `<t>`, `carries` what it read of the step before. `written` are the names whose steps its lines
     define. `failed`: a line of the step is wrong, so that what is missing is no mistake of its own.
     """
 
@@ -61,7 +60,7 @@ class Frame:
     written: dict[str, Span]
     leaves: dict[Node, tuple[Node, int]] = field(default_factory=dict)
     carries: dict[str, Carry] = field(default_factory=dict)
-    now: dict[str, Tensor] = field(default_factory=dict)
+    now: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Span] = field(default_factory=dict)
     failed: bool = False
     _inside: dict[Node, bool] = field(default_factory=dict)
@@ -135,7 +134,8 @@ def scan(body: Body, statement: ast.Scan, scope: Scope) -> None:
         body.run(statement.body, inner)
     finally:
         e.scans.pop()
-    if frame.failed:
+        scope.steps |= {name: (place, frame.name) for name, place in inner.places.items() if name != frame.name}
+    if frame.failed or any(isinstance(value, Poison) for value in frame.now.values()):
         raise Poisoned
     if not frame.now:
         help = f"write a result of each step: a<{frame.name}> = …"
@@ -184,17 +184,23 @@ def _axis(body: Body, statement: ast.Scan, scope: Scope) -> Axis:
     if not is_number(last):
         raise stop("N216", f"a scan ends with a dimension, and this is {describe(last)}", range.right.span, rule=RANGE)
     size = to_dim(last, range.right.span)
-    if decide(Relation("<", size, ONE), body.e.b.facts) is Truth.YES:
+    if positive(size, body.e.b.facts) is Truth.NO:
         raise stop("D111", f"a scan has at least one step, and {written(range.right, scope)} is {size}", range.span)
     return Axis(size, range.right.id if isinstance(range.right, ast.Name) else None)
 
 
 def time_targets(statements: tuple[ast.Statement, ...]) -> dict[str, Span]:
-    """What the statements define step by step, as written before `<t>`, with the first place of each."""
+    """The names whose steps the statements define, of families too, with the first place of each."""
     found: dict[str, Span] = {}
     for target in _time_targets(statements):
-        found.setdefault(unparse(target.base), target.span)
+        found.setdefault(_base_name(target.base), target.span)
     return found
+
+
+def _base_name(base: ast.Expr) -> str:
+    while isinstance(base, ast.Index):
+        base = base.base
+    return base.id if isinstance(base, ast.Name) else ""
 
 
 def _time_targets(statements: tuple[ast.Statement, ...]) -> list[ast.TimeIndex]:
@@ -212,9 +218,8 @@ def _time_targets(statements: tuple[ast.Statement, ...]) -> list[ast.TimeIndex]:
 
 def scanned_names(statement: ast.Scan) -> list[str]:
     """The names that a scan defines for the lines below it."""
-    bases = (target.base for target in _time_targets(statement.body))
-    names = (base.base if isinstance(base, ast.Index) else base for base in bases)
-    return [name.id for name in names if isinstance(name, ast.Name)]
+    inner = (name for each in statement.body if isinstance(each, ast.Scan) for name in scanned_names(each))
+    return [*time_targets(statement.body), *inner]
 
 
 def poison_step(target: ast.TimeIndex, scope: Scope) -> None:
@@ -250,6 +255,8 @@ def define_step(body: Body, target: ast.TimeIndex, value: Any, scope: Scope) -> 
         raise stop(
             "N216", f"{text} is a result of the outer scan, inside a step of {inner.name}", target.span, rule=LEFT
         )
+    if is_number(value) or isinstance(value, bool):
+        value = body.e.real(value, target.span)
     if not isinstance(value, Tensor):
         raise stop("N216", f"{text} is a step of a sequence, and this is {describe(value)}", target.span)
     if key in frame.now:
@@ -280,7 +287,7 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
         return _fixed_step(e, expr, scope, evaluate)
     key = written(expr.base, scope)
     if not offset and key in frame.now:
-        return frame.now[key]
+        return _sound(frame.now[key])
     whole = _whole(e, expr.base, scope, evaluate)
     if offset not in (0, -1):
         what = "a step to come" if offset > 0 else f"{-offset} steps back"
@@ -289,14 +296,14 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
             "N217",
             f"{written(expr, scope)} is {what}: a step reads its own values and those of the step before",
             expr.span,
-            help=help if offset < 0 else f"a step can only know what was: turn the sequence round with reverse({key})",
+            help=help if offset < 0 else "write the line one step later: <t> in place of <t+1>, <t-1> in place of <t>",
         )
     if whole is None:
         return _carried(e, expr, key, offset, frame, scope, evaluate)
     if not isinstance(whole, Tensor):
         raise _no_sequence(expr, whole, scope)
-    axis = axes_of(e, Over("axis", frame.axis.name, frame.axis.size, span=expr.span), whole.type, expr.span)[0]
-    if equal(whole.type.axes[axis].size, frame.axis.size, e.b.facts) is not Truth.YES:
+    axis = _steps_axis(e, expr, whole, frame.axis, scope)
+    if demand(whole.type.axes[axis].size, frame.axis.size, e.b.facts) is not Truth.YES:
         sizes = f"{whole.type.axes[axis].size} steps, and the scan over {frame.name} has {frame.axis.size}"
         raise stop("D110", f"{key} has {sizes}", expr.span, label=str(whole.type))
     if offset:
@@ -354,7 +361,7 @@ def _carried(
     text = written(expr, scope)
     if frame.failed:
         raise Poisoned
-    place = frame.written.get(unparse(expr.base))
+    place = frame.written.get(_base_name(expr.base))
     if place is None:
         if isinstance(expr.base, ast.Name) and scope.find(f"{key}<0>") is None:
             evaluate(e, expr.base, scope)
@@ -406,7 +413,7 @@ def _begun(e: Context, expr: ast.TimeIndex, key: str, whole: Tensor, axis: int, 
     wanted = TensorType(type.axes[:axis] + type.axes[axis + 1 :])
     if start.type.rank == 0 and wanted.rank:
         start = Tensor(e.b.add("broadcast", start.node, axes=wanted.axes))
-    if same_sizes(start.type, wanted, e.b.facts) is not None:
+    if same_sizes(start.type, wanted, e.b.facts, demand) is not None:
         raise _unlike(f"{key}<0>", start, expr.span, f"a step of {key}", wanted, whole.declared)
     first = start.node
     if type.kind == "index":
@@ -423,6 +430,28 @@ def _step_within(e: Context, frame: Frame, node: Node, axis: int) -> Node:
     hit = e.b.add("eq", numbers, frame.step(e))
     chosen = e.b.add("select", hit, node if node.type.kind == "real" else e.b.add("real", node), e.b.constant(0.0))
     return e.b.add("drop", e.b.add("sum", chosen, axes=(axis,)), axes=(axis,))
+
+
+def _steps_axis(e: Context, expr: ast.TimeIndex, whole: Tensor, steps: Axis, scope: Scope) -> int:
+    """The axis called by the dimension, else the only one of its size."""
+    type, base = whole.type, written(expr.base, scope)
+    called = type.axes_named(steps.name) if steps.name is not None else ()
+    found = called or type.axes_of_size(steps.size, e.b.facts)
+    if len(found) == 1:
+        return found[0]
+    shown = steps.name or str(steps.size)
+    if not found:
+        raise stop(
+            "D110",
+            f"{base} is {type}: no axis is called {shown}, so it has no steps to take one of",
+            expr.span,
+            label=str(type),
+            related=[(whole.declared.describe(type), whole.declared.span)] if whole.declared is not None else [],
+            rule=f"{written(expr, scope)} is a slice of {base} : (…, {shown})",
+        )
+    which = " or ".join(f"the {ordinal(i)} axis ({type.axes[i].name or type.axes[i].size})" for i in found)
+    message = f"{written(expr, scope)} could be a slice along {which} of {type}"
+    raise stop("D110", message, expr.span, help=f"call one of them {shown}")
 
 
 def _no_sequence(expr: ast.TimeIndex, value: Any, scope: Scope) -> Stop:
@@ -449,9 +478,9 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
         raise _no_sequence(expr, whole, scope)
     if isinstance(name, ast.Name) and whole.type.rank:
         size = to_dim(evaluate(e, name, scope), name.span)
-        axis = axes_of(e, Over("axis", name.id, size, span=expr.span), whole.type, expr.span)[0]
+        axis = _steps_axis(e, expr, whole, Axis(size, name.id), scope)
     else:
-        axis = time_axis(e, whole.type, expr.span)
+        axis = time_axis(e, whole.type, expr.span, "give the axis of the steps the name T")
     _there(e, text, at, whole, axis, expr.span)
     try:
         return Tensor(_taken(e, whole.node, axis, at), whole.declared)
@@ -460,21 +489,12 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
 
 
 def _there(e: Context, text: str, at: Dim, whole: Tensor, axis: int, span: Span) -> None:
-    """Proves that the sequence has this step."""
+    """Proves that the sequence has this step; of a size that is not known yet it is demanded."""
     size = whole.type.axes[axis].size
-    for relation in (Relation("<=", ONE, at), Relation("<=", at, size)):
-        truth = decide(relation, e.b.facts)
-        if truth is Truth.NO:
-            steps = f"{whole.type} has steps 1 to {size}"
-            raise stop("N217", f"{text} is outside the sequence: {steps}", span, label=str(whole.type))
-        if truth is Truth.UNKNOWN:
-            raise stop(
-                "N217",
-                f"whether there is a step {text} is known only when data arrives",
-                span,
-                rule=f"{relation} must hold for every sequence",
-                help=f"write `require {relation.right} >= {relation.left}` above it",
-            )
+    if demand_size(at, e.b.facts) is Truth.YES and demand_size(size - at + 1, e.b.facts) is Truth.YES:
+        return
+    steps = f"{whole.type} has steps 1 to {size}"
+    raise stop("N217", f"{text} is outside the sequence: {steps}", span, label=str(whole.type))
 
 
 def _taken(e: Context, node: Node, axis: int, at: Dim) -> Node:
@@ -498,6 +518,7 @@ def _scan_ended_with(e: Context, node: Node, axis: int) -> Node | None:
         return None
     attrs = {**whole.keywords, "take": f"last.{take.removeprefix('carry.')}"}
     last = e.b.add("scan", *whole.inputs, **attrs)
+    e.counted.add(last)
     axes = node.type.axes[:-1]
     return e.b.typed("rename", (last,), (), replace(last.type, axes=axes), last.span)
 
@@ -527,6 +548,8 @@ def _close(e: Context, frame: Frame, statement: ast.Scan) -> dict[str, Tensor]:
             axis=frame.axis,
             reverse=False,
         )
+        if wholes:
+            e.counted.add(node)
         type = replace(node.type, axes=(*frame.now[key].type.axes, frame.axis))
         node = node if type == node.type else e.b.typed("rename", (node,), (), type, node.span)
         wholes[key] = Tensor(node, Declared(key, frame.places[key]))
@@ -541,7 +564,7 @@ def _carried_on(e: Context, frame: Frame, key: str, carry: Carry) -> Node:
     if value.type.rank == 0 and carry.start.type.rank:
         value = Tensor(e.b.add("broadcast", value.node, axes=carry.start.type.axes), value.declared)
         frame.now[key] = value
-    if same_sizes(value.type, carry.start.type, e.b.facts) is not None:
+    if same_sizes(value.type, carry.start.type, e.b.facts, demand) is not None:
         name = f"{key}<{frame.name}>"
         raise _unlike(name, value, frame.places[key], f"{key}<0>", carry.start.type, carry.start.declared)
     kind = carry.leaf.type
@@ -586,6 +609,7 @@ def _cut_out(e: Context, frame: Frame, roots: dict[str, Node]) -> tuple[Step, tu
     def held(node: Node, name: str) -> Node:
         return b.typed("held", (), (("name", name),), node.type, node.span)
 
+    e.counted |= {node for node in order if frame.depends(node)}
     needed = set(roots.values()).union(*(node.inputs for node in order if frame.depends(node)))
     for node in order:
         if node in names:

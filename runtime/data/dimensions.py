@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, Symbol, solve
-from dlc.compiler.program import InputDeclaration
-from dlc.runtime.data.layout import Layout
+from dlc.compiler.program import InputDeclaration, Requirement
+from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared
 
 Array = NDArray[Any]
+_FAR = 5000
+"""How far above a size that does not fit one that does is looked for."""
 Lengths = Mapping[str, NDArray[np.int64]]
 
 
@@ -88,6 +90,54 @@ def _agrees(
 
 def _unfit(message: str, layout: Layout, help: str | None = None) -> DiagnosticError:
     return DiagnosticError(Diagnostic("V509", message, None, related=declared(layout), help=help))
+
+
+def check_requirements(
+    requirements: Iterable[Requirement], arrays: Mapping[str, Array], declarations: Mapping[str, InputDeclaration]
+) -> None:
+    """What the model needs of its run-time dimensions, for the arrays and for each example's own lengths. Raises V511.
+
+    A requirement on a dimension that no given array has is not asked.
+    """
+    found = dimension_sizes(arrays, declarations)
+    sizes = {symbol: size for symbol, (size, _) in found.items()}
+    for requirement in requirements:
+        asked = requirement.condition.symbols
+        if not asked <= sizes.keys():
+            continue
+        own = {s: arrays[LENGTHS + s.name] for s in asked if LENGTHS + s.name in arrays}
+        if not requirement.condition.holds(sizes):
+            raise _unkept(requirement, {symbol: sizes[symbol] for symbol in asked}, "")
+        for example in range(min(map(len, own.values()), default=0)):
+            lengths = {s: int(own[s][example]) if s in own else sizes[s] for s in asked}
+            if not requirement.condition.holds(lengths):
+                raise _unkept(requirement, lengths, f" in example {example}")
+
+
+def _unkept(requirement: Requirement, sizes: Mapping[Symbol, int], where: str) -> DiagnosticError:
+    given = ", ".join(f"{symbol} = {size}" for symbol, size in sorted(sizes.items(), key=lambda item: item[0].name))
+    text = f"{requirement.message}: " if requirement.message else ""
+    related = (Related(f"this needs {requirement.condition}", requirement.span),) if requirement.span else ()
+    return DiagnosticError(
+        Diagnostic(
+            "V511",
+            f"{text}the model needs {requirement.condition}, and the data has {given}{where}",
+            None,
+            related=related,
+            rule=_nearest(requirement, sizes),
+        )
+    )
+
+
+def _nearest(requirement: Requirement, sizes: Mapping[Symbol, int]) -> str | None:
+    """The sizes next to a single one that fit."""
+    if len(sizes) != 1:
+        return None
+    ((symbol, size),) = sizes.items()
+    fits = [n for n in range(symbol.lower, size + _FAR) if requirement.condition.holds({symbol: n})]
+    below, above = [n for n in fits if n < size][-1:], [n for n in fits if n > size][:1]
+    near = " and ".join(f"{symbol} = {n}" for n in below + above)
+    return f"{near} {'fit' if below and above else 'fits'}" if near else None
 
 
 # --- lengths ---------------------------------------------------------------------------------------------------
