@@ -15,6 +15,7 @@ from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.corners import prove_corners
+from dlc.compiler.elaborate.definitions import prove_definitions
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import Loader, Source, file_scope, library_sources
 from dlc.compiler.elaborate.model import elaborate_model
@@ -83,6 +84,7 @@ def _check(
     checked: list[CheckedModel] = []
     if _goes_on(loader):
         scope = file_scope(source, lambda file, names: _constants(file, names, findings))
+        prove_definitions(source, scope, findings, evaluate)
         for definition in _chosen(models, model, source, findings):
             blocks = _blocks(source, definition)
             elaborate = partial(

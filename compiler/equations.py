@@ -68,7 +68,7 @@ class Printer:
         if node.op == "size":
             text = str(node.attr("dim"))
             return text, ATOM if text.isidentifier() else SUM
-        if node.op in ("input", "parameter", "state", "scalar", "gradient", "draw_uniform", "draw_normal"):
+        if node.op in ("input", "parameter", "state", "scalar", "gradient", "length", "draw_uniform", "draw_normal"):
             return self.named(str(node.attr("name"))), ATOM
         if node.op == "one_hot":
             return f"one_hot({self.text(x[0])})", ATOM
@@ -116,7 +116,7 @@ class Printer:
         return name
 
     def number(self, value: float) -> str:
-        return f"{value:.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:g}"
+        return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:g}"
 
     def bracketed(self, text: str) -> str:
         return f"({text})"

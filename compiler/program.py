@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlc.compiler.dims import Dim, Symbol, TensorType
+from dlc.compiler.dims import Condition, Dim, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -94,6 +94,16 @@ class StateDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """What the data must keep, because a line of the model needs it: a condition on run-time dimensions, in its
+    plainest form. `message` is what a `require` says, where it is one."""
+
+    condition: Condition
+    span: Span | None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
     (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
@@ -127,7 +137,8 @@ class CheckedModel:
     Graph roots: every program has `loss.<k>`, one a loss line, of type `(m)` or `()`; `training` has `update.<state>`
     for each `:=` too; `evaluation` has `output.<name>` and `metric.<name>`. `compiler/elaborate/training.py` makes from
     them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names, and
-    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong).
+    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong). `requirements` are checked
+    when data arrives.
     """
 
     name: str
@@ -149,6 +160,7 @@ class CheckedModel:
     sources: Mapping[str, str]
     evaluate: Callable[[ast.Expr], Any] = field(repr=False)
     scope: Any = field(repr=False)
+    requirements: tuple[Requirement, ...] = ()
 
     @property
     def parameter_count(self) -> int:

@@ -10,18 +10,20 @@ from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.habits import for_times
+from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, blind, is_padded
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import OPS, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
+    from dlc.compiler.elaborate.definitions import Rigid
     from dlc.compiler.elaborate.scan import Frame
 
 MOST_STEPS = 400_000
@@ -52,7 +54,9 @@ class Context:
     known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
-    whose steps are being elaborated, outermost first.
+    whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
+    is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
+    `at` is the statement being executed.
     """
 
     mode: str
@@ -81,9 +85,16 @@ class Context:
     padded: Padded = frozenset()
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
+    counted: set[Node] = field(default_factory=set)
+    ledger: Ledger = field(init=False)
+    rigid: Rigid | None = None
+    at: Span | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.keep(Required(self))
 
     def count(self, steps: int, span: Span) -> None:
         """Counts the work of elaboration, so that a runaway program ends with a diagnostic."""
@@ -105,7 +116,9 @@ class Context:
             raise self.refused(error, operands, exprs, span, scope, times=name == "mul") from None
 
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding, in a step of a scan either."""
+        """The same operation where it cannot see padding, in a step of a scan either. What is only moved is not seen."""
+        if isinstance(OPS[node.op], Movement):
+            return node
         for frame in self.scans:
             node = frame.blind(self, node)
         return blind(self.b, self.padded, node)
@@ -170,9 +183,21 @@ class Context:
                 return ShapeError(error.code, message, error.operands, rule=rule, help=help)
         return error
 
+    def keep(self, ledger: Ledger) -> None:
+        """What is demanded of unknown sizes goes to this ledger."""
+        self.ledger = ledger
+        self.b.facts = replace(self.b.facts, ledger=ledger)
+
+    def report(self, mistake: Stop) -> None:
+        """Adds a mistake to the findings, with what refutes the demand that was not met."""
+        self.findings.add(self.ledger.explained(mistake.diagnostic))
+
     def work(self, first: int) -> Dim:
         """The floating-point operations of the nodes made since the builder had `first` of them."""
-        return sum((OPS[node.op].work(node) for node in self.b.made[first:]), start=ZERO)
+        if self.rigid is not None:
+            return ZERO
+        made = (node for node in self.b.made[first:] if node not in self.counted)
+        return sum((OPS[node.op].work(node) for node in made), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""

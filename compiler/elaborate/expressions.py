@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
-from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
+from dlc.compiler.dims import Condition, DimTooLarge, Mismatch, broadcast
+from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecided
+from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.habits import for_attribute, for_name, for_package
@@ -125,6 +126,16 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             related=[("defined in this branch", local)],
             help=f"define {expr.id} in both branches, with the same shape",
         )
+    step = next((level.steps[expr.id] for level in scope.chain() if expr.id in level.steps), None)
+    if step is not None:
+        place, t = step
+        return stop(
+            "N201",
+            f"{expr.id} is local to a step of the scan over {t}, so it is not known here",
+            expr.span,
+            related=[("defined in the step", place)],
+            help=f"write {expr.id}<{t}> = … there: then {expr.id} is the whole sequence here",
+        )
     near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
     help_text = for_name(expr.id) or (f"did you mean {near}?" if near else None)
     if help_text is None and expr.id in WORDS:
@@ -137,6 +148,8 @@ def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
     if expr.op == "not":
         if isinstance(value, bool):
             return not value
+        if isinstance(value, Condition):
+            return value.negated()
         if not isinstance(value, Tensor):
             raise stop("N214", f"`not` turns a condition round, and this is {describe(value)}", expr.operand.span)
         return e.op("not", [Tensor(e.node(value, expr.operand.span))], [expr.operand], expr.span, scope)
@@ -149,6 +162,10 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
     condition = evaluate(e, expr.condition, scope)
     if isinstance(condition, bool):
         return evaluate(e, expr.then if condition else expr.otherwise, scope)
+    if isinstance(condition, Condition):
+        if e.rigid is None:
+            raise undecided(condition, expr.condition.span)
+        return either_value(e, expr, condition, lambda side: evaluate(e, side, scope))
     if not isinstance(condition, Tensor):
         raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
     branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]
@@ -180,6 +197,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
     if isinstance(base, Family):
         value = base.members.get(indices)
         if value is None:
+            if base.broken:
+                raise Poisoned
             raise _no_member(base, indices, expr, text)
         if isinstance(value, Poison):
             raise Poisoned

@@ -14,6 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.obligations import requirements
 from dlc.compiler.elaborate.padding import hidden, padded_symbols
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
@@ -99,6 +100,7 @@ def elaborate_model(
         sources=sources,
         evaluate=compile_time,
         scope=scope,
+        requirements=requirements(programs.values()),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked

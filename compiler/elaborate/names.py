@@ -54,7 +54,7 @@ def check_names(source: Source, scope: Scope, findings: Findings) -> None:
                 findings.add(Diagnostic("N201", f"unknown name {name.id}", name.span, help=help))
 
 
-def _parts(tree: Any) -> Iterator[Any]:
+def parts(tree: Any) -> Iterator[Any]:
     """The trees directly inside a tree, in the order of the text."""
     for field in fields(tree):
         value = getattr(tree, field.name)
@@ -80,7 +80,7 @@ def _bound(tree: Any) -> Iterator[str]:
             yield name.id
         case ast.NamedAxis(name=name):
             yield name.id
-    for part in _parts(tree):
+    for part in parts(tree):
         yield from _bound(part)
 
 
@@ -94,7 +94,7 @@ def _targets(targets: tuple[ast.Expr, ...]) -> Iterator[str]:
 def _all(tree: Any) -> Iterator[str]:
     if isinstance(tree, ast.Name):
         yield tree.id
-    for part in _parts(tree) if tree is not None else ():
+    for part in parts(tree) if tree is not None else ():
         yield from _all(part)
 
 
@@ -125,5 +125,5 @@ def _read(tree: Any) -> Iterator[ast.Name]:
                 if part is not None:
                     yield from _read(part)
         case _:
-            for part in _parts(tree):
+            for part in parts(tree):
                 yield from _read(part)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import DimTooLarge, TensorType, Truth, equal
-from dlc.compiler.elaborate.arithmetic import to_int
+from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
+from dlc.compiler.elaborate.arithmetic import to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
+from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
@@ -50,24 +51,29 @@ class Body:
 
     def run(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
         """Executes statements; a failed one poisons the names that it would have defined, and the next goes on."""
-        for at, statement in enumerate(statements):
-            self.levels.append((statements, at))
+        outer = self.e.at
+        for number, statement in enumerate(statements):
+            self.e.at = statement.span
+            self.levels.append((statements, number))
             try:
                 self.execute(statement, scope)
+                if self.e.rigid is not None:
+                    self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and is_input(statement):
-                    raise  # without its input, every further line of a layer would fail
+                if scope.kind == "layer" and _everything_rests_on(statement):
+                    raise
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.findings.add(defined_below(failure, self.levels, scope).diagnostic)
+                    self.e.report(defined_below(failure, self.levels, scope))
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
             finally:
                 self.levels.pop()
+                self.e.at = outer
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
         if self.e.scans:
@@ -185,7 +191,11 @@ class Body:
                 pass
             case ast.If() | ast.When() | ast.For():
                 for name in inner_names(statement):
-                    scope.names.setdefault(name, Poison())
+                    family = scope.find(name)
+                    if isinstance(family, Family):
+                        family.broken = True
+                    else:
+                        scope.names.setdefault(name, Poison())
             case ast.Scan():
                 for name in scanned_names(statement):
                     scope.names.setdefault(name, Poison())
@@ -381,6 +391,11 @@ class Body:
                 statement.condition.span,
                 help="choose elementwise: `x if c else y`",
             )
+        if isinstance(condition, Condition):
+            if self.e.rigid is None:
+                raise undecided(condition, statement.condition.span)
+            both_branches(self, statement, condition, scope)
+            return
         if not isinstance(condition, bool):
             raise stop("N214", f"a condition is true or false, not {describe(condition)}", statement.condition.span)
         taken, other = (statement.body, statement.otherwise)[:: 1 if condition else -1]
@@ -408,18 +423,33 @@ class Body:
         if isinstance(condition, Tensor):
             message = "a requirement is decided before anything runs, and this condition is a tensor"
             raise stop("N208", message, statement.condition.span)
+        if isinstance(condition, Condition):
+            self.require_later(statement, condition)
+            return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        text = f": {statement.message.value}" if statement.message is not None else ""
-        raise stop(
-            "D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope)
-        )
+        raise _unmet(statement, written(statement.condition, scope))
+
+    def require_later(self, statement: ast.Require, condition: Condition) -> None:
+        """A requirement on sizes that are not known yet: the obligation of a use, or of the data, and a fact below."""
+        facts = condition.assumed(self.e.b.facts)
+        if facts.contradictory:
+            raise _unmet(statement, f"{condition}, and what is required above excludes it")
+        text = statement.message.value if statement.message is not None else None
+        if not self.e.ledger.promise(condition, statement.condition.span, text):
+            raise undecided(condition, statement.condition.span)
+        self.e.b.facts = facts
 
 
-def is_input(statement: ast.Statement) -> bool:
-    """Whether a statement is an `input`, be it one that could not be read."""
+def _unmet(statement: ast.Require, rule: str) -> Stop:
+    text = f": {statement.message.value}" if statement.message is not None else ""
+    return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
+
+
+def _everything_rests_on(statement: ast.Statement) -> bool:
+    """Without its input, or what it requires, every further line of a layer would fail too."""
     match statement:
-        case ast.Declaration(kind="input") | ast.Broken(word="input"):
+        case ast.Require() | ast.Declaration(kind="input") | ast.Broken(word="input" | "require"):
             return True
     return False
 
@@ -430,7 +460,7 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     if value.type.rank == 0 and axes:
         return Tensor(e.b.add("broadcast", value.node, span=span, axes=axes), old.declared)
     same = value.type.rank == len(axes) and all(
-        equal(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
+        demand(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
     )
     if not same:
         raise stop(

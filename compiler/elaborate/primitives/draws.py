@@ -74,5 +74,5 @@ def _randn(e: Context, site: Site) -> Any:
     return _standard(e, site, "draw_normal")
 
 
-for _name in "orthogonal":
+for _name in ("orthogonal",):
     PRIMITIVES[_name] = Signature((), not_yet, variadic=True)

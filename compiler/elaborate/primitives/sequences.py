@@ -16,21 +16,23 @@ from dlc.compiler.ops import ShapeError
 from dlc.grammar.span import Span
 
 
-def time_axis(e: Context, type: TensorType, span: Span) -> int:
-    """The axis of the steps, where the text does not name it: the one known only at run time, else the one called T."""
+def time_axis(e: Context, type: TensorType, span: Span, help: str) -> int:
+    """The axis of the steps, where the text does not name it: the one known only at run time, else the one called T,
+    else the only one behind the examples."""
     runtime = [i for i, axis in enumerate(type.axes) if any(s.kind == "runtime" for s in axis.size.symbols)]
-    called = type.axes_named("T")
-    for found in (runtime, called):
+    examples = type.axis_named("m")
+    behind = range(type.rank if examples is None else examples + 1, type.rank)
+    for found in (runtime, type.axes_named("T"), behind):
         if len(found) == 1:
             return found[0]
     which = "has several axes known only at run time" if len(runtime) > 1 else "has no axis that is called T"
-    raise stop("D110", f"{type} {which}, so it is not clear which one counts the steps", span, help="write over = …")
+    raise stop("D110", f"{type} {which}, so it is not clear which one counts the steps", span, help=help)
 
 
 def _axis_of(e: Context, site: Site, x: Tensor) -> int:
     """The one axis that `over` names, or that counts the steps."""
     if site.given["over"] is None:
-        return time_axis(e, x.type, site.span)
+        return time_axis(e, x.type, site.span, "write `over = …`")
     axes = axes_of(e, site.given["over"], x.type, site.span)
     if len(axes) != 1:
         raise stop("D110", f"{site.name} goes along one axis, and this names {len(axes)}", site.place("over"))
