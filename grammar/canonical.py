@@ -170,7 +170,7 @@ def _cells(node: Any, nodes: list[Node]) -> tuple[tuple[str, ...], list[list[Nod
         case ast.Hyper():
             kind, first, signs = "hyper", 1, ("=", "in")
         case ast.Loss() | ast.Metric() | ast.Output():
-            kind, first = "result", 1
+            kind, first, signs = "result", 1, ("=",)
         case ast.Definition():
             kind, first, signs = "definition", 1, ("=",)
         case _:
@@ -185,6 +185,8 @@ def _cells(node: Any, nodes: list[Node]) -> tuple[tuple[str, ...], list[list[Nod
             found.append(sign)
     if kind in ("data", "learned", "frozen", "hyper"):
         found = found[:1]  # the last column may be empty
+    elif kind == "result":
+        found = []
     cells = [nodes[a:b] for a, b in zip([0, *cuts], [*cuts, len(nodes)], strict=True)]
     return (kind, *found), cells
 
@@ -235,14 +237,20 @@ def _line_up(entries: list[Entry]) -> None:
     """Gives the statements of each run the widths of its columns."""
     run = Run([])
     for entry in entries:
-        whole = not any(node.forced or node.notes for cell in entry.cells[:-1] for node in cell)
-        able = bool(entry.cells) and whole
+        able = bool(entry.cells) and _is_row(entry)
         if not able or not run.takes(entry):
             run.line_up()
             run = Run([])
             if able:
                 run.takes(entry)
     run.line_up()
+
+
+def _is_row(entry: Entry) -> bool:
+    """Whether a statement can stand in a table: in one line, or a setting whose value takes several."""
+    nodes = entry.nodes if entry.form[0] != "setting" else [node for cell in entry.cells[:-1] for node in cell]
+    fits = entry.form[0] == "setting" or INDENT * entry.level + len(flat(entry.nodes)) <= WIDTH
+    return fits and not any(node.forced or node.notes or (node.type == "->" and node.first.broken) for node in nodes)
 
 
 # --- lines -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 One line where it fits. Else a chain breaks before each `->`, a formula before its loosest operators, and a call behind
 its opening bracket, with a line for each item. Breaks that the author made before `->`, and behind an opening bracket,
-stay: a chain with a layer in each line reads better than one long line.
+stay: a chain with a stage in each line reads better than one long line.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ class Printer:
     def lay(self, nodes: Sequence[Node], indent: int, tail: int = 0) -> None:
         """Writes nodes from the current place on, in a line indented by `indent`; `tail` characters follow them."""
         fits = self._fits(nodes, tail)
-        pieces = _pieces(nodes, fits)
+        rooms = (WIDTH - len(self.lines[-1].code) - 1, WIDTH - indent - INDENT - tail)
+        pieces = _pieces(nodes, fits, rooms)
         if len(pieces) > 1:
             self._pieces(pieces, indent, tail)
         elif fits and not _forced(nodes):
             self._put(nodes)
         elif not fits and (cuts := _operators(nodes)):
-            self._fill([list(nodes[a:b]) for a, b in zip([0, *cuts], [*cuts, len(nodes)], strict=True)], indent, tail)
+            self._fill(_cut(nodes, cuts), indent, tail)
         else:
             self._explode_one(nodes, indent, tail)
 
@@ -114,13 +115,33 @@ def _forced(nodes: Sequence[Node]) -> bool:
     return any(node.forced for node in nodes)
 
 
-def _pieces(nodes: Sequence[Node], fits: bool) -> list[list[Node]]:
-    """The parts of a chain where it breaks before `->`; a comment inside of an expression breaks it too."""
-    arrows = [i for i, node in enumerate(nodes) if i and isinstance(node, Word) and node.type == "->"]
-    breaks = set(arrows) if not fits or any(nodes[i].first.broken for i in arrows) else set()
-    breaks |= {i for i, node in enumerate(nodes) if i and node.notes}
-    cuts = sorted(breaks)
-    return [list(nodes[a:b]) for a, b in zip([0, *cuts], [*cuts, len(nodes)], strict=True)]
+def _pieces(nodes: Sequence[Node], fits: bool, rooms: tuple[int, int]) -> list[list[Node]]:
+    """The parts of a chain where it breaks before `->`; a comment inside of an expression breaks it too.
+
+    The author's breaks stay. Where there are none in a part that has no room (`rooms`: in the first line, in others),
+    it breaks before each `->`.
+    """
+    breaks = [i for i, node in enumerate(nodes) if i and (node.notes or (_is_arrow(node) and node.first.broken))]
+    parts = _cut(nodes, breaks)
+    if len(parts) == 1:
+        return parts if fits else _cut(nodes, _arrows(nodes))
+    result: list[list[Node]] = []
+    for part in parts:
+        room = rooms[1] if result else rooms[0]
+        result += [part] if len(flat(part)) <= room else _cut(part, _arrows(part))
+    return result
+
+
+def _cut(nodes: Sequence[Node], at: Sequence[int]) -> list[list[Node]]:
+    return [list(nodes[a:b]) for a, b in zip([0, *at], [*at, len(nodes)], strict=True)]
+
+
+def _arrows(nodes: Sequence[Node]) -> list[int]:
+    return [i for i, node in enumerate(nodes) if i and _is_arrow(node)]
+
+
+def _is_arrow(node: Node) -> bool:
+    return isinstance(node, Word) and node.type == "->"
 
 
 def _operators(nodes: Sequence[Node]) -> list[int]:

@@ -109,6 +109,7 @@ def words(tokens: Sequence[Token], comments: Sequence[tuple[int, int, str]], hea
         if before is not None:
             tight = found[-1].binary and not found[-1].gap
             tight |= bool(opened) and opened[-1] and word.binary and _is_index_sum(tokens, i)
+            tight |= word.binary and _is_end_of_range(tokens, i)
             tight |= token.type == "/" and _is_fraction(tokens, i)
             colon = header and i == len(tokens) - 1
             word.gap = not tight and not colon and _gap(before, token, found[-1].binary)
@@ -155,6 +156,17 @@ def _is_index_sum(tokens: Sequence[Token], i: int) -> bool:
     around = tokens[i - 2].type, tokens[i + 2].type
     plain = tokens[i - 1].type in _PLAIN and tokens[i + 1].type in _PLAIN
     return plain and around[0] in ("[", ",") and around[1] in ("]", ",")
+
+
+def _is_end_of_range(tokens: Sequence[Token], i: int) -> bool:
+    """The sum in `1..L-1`: the dots bind more loosely than it looks."""
+    if tokens[i].type not in _SUM or i + 1 >= len(tokens):
+        return False
+    plain = tokens[i - 1].type in _PLAIN and tokens[i + 1].type in _PLAIN
+    left = tokens[i - 2].type if i > 1 else ""
+    right = tokens[i + 2].type if i + 2 < len(tokens) else ""
+    before, after = left in ("", "in", "=", "(", "[", ","), right in ("", ":", ")", "]", ",")
+    return plain and ((left == ".." and (after or right == "..")) or (right == ".." and before))
 
 
 def _is_fraction(tokens: Sequence[Token], i: int) -> bool:

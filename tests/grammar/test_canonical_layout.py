@@ -55,7 +55,7 @@ def test_sound_files(name: str) -> None:
 @pytest.mark.parametrize("name", SOUND)
 def test_any_white_space_gives_the_same_tree_and_the_same_comments(name: str) -> None:
     rng = random.Random(name)
-    for _ in range(5):
+    for _ in range(2):
         laid_out(messed_up(SOUND[name], rng))
 
 
@@ -63,7 +63,7 @@ def test_any_white_space_gives_the_same_tree_and_the_same_comments(name: str) ->
 def test_changed_specs(name: str) -> None:
     rng = random.Random(f"layout of {name}")
     text = specs()[name]
-    for _ in range(10):
+    for _ in range(3):
         changed = mutated(text, rng)
         if parse(changed, name)[1]:
             assert formatted(changed, name)[0] == changed
