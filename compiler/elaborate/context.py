@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
+from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
@@ -112,7 +113,7 @@ class Context:
             node = self.b.add(name, *(t.node for t in operands), span=place, **attrs)
             return Tensor(self.blind(node) if self.padded else node)
         except ShapeError as error:
-            raise self.refused(error, operands, exprs, span, scope) from None
+            raise self.refused(error, operands, exprs, span, scope, times=name == "mul") from None
 
     def seen(self, value: Node, axes: tuple[int, ...]) -> Node | None:
         """Which places a fold of a value over some axes may see: those of examples that have not ended, in a step of a
@@ -146,9 +147,16 @@ class Context:
         return node if tuple(inputs) == node.inputs else self.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
     def refused(
-        self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
+        self,
+        error: ShapeError,
+        operands: Sequence[Tensor],
+        exprs: Sequence[ast.Expr],
+        span: Span,
+        scope: Scope,
+        times: bool = False,
     ) -> Stop:
-        """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
+        """The diagnostic of a refused operation (`times`: of a `*`): names for `{0}`, `{1}`, and the operands'
+        declarations."""
         texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
         texts += ["this"] * (len(operands) - len(texts))
         error = self._of_target(error, operands)
@@ -175,6 +183,8 @@ class Context:
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )
+        if times and (meant := for_times(operands, texts)) is not None:
+            diagnostic = replace(diagnostic, rule=problem.diagnostic.rule, help=meant, fix=())
         return Stop(diagnostic)
 
     def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:

@@ -74,7 +74,7 @@ def _bound(tree: Any) -> Iterator[str]:
             yield from _all(shape)
         case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
             yield from _targets(targets)
-        case ast.For(targets=targets):
+        case ast.For(targets=targets) | ast.Broken(names=targets):
             yield from _targets(targets)
         case ast.Scan(name=name) | ast.Output(name=ast.Name() as name) | ast.Apply(name=ast.Name() as name):
             yield name.id
@@ -103,6 +103,8 @@ def _read(tree: Any) -> Iterator[ast.Name]:
     match tree:
         case ast.Name():
             yield tree
+        case ast.Broken():
+            return
         case ast.Call(function=ast.Name(id=name)) if name in _PATTERNS:
             return
         case ast.Argument(name=name, value=value):
