@@ -25,6 +25,8 @@ from dlc.grammar.span import Span
 DEEPEST = 30
 """Functions and layers nested deeper than this call themselves."""
 STEPS_OF_A_LAYER = 100
+READ_AS_TEXT = {("generate", "by")}
+"""Arguments of primitives whose words mean something there alone."""
 Eval = Callable[[Context, ast.Expr, Scope], Any]
 
 
@@ -198,17 +200,17 @@ def _read_arguments(
                 )
             if key in given:
                 raise stop("N203", f"{name} is given {key} twice", argument.span)
-        given[key] = _argument(e, key, argument.value, scope, evaluate)
+        given[key] = _argument(e, name, key, argument.value, scope, evaluate)
         exprs[key] = argument.value
 
 
-def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval) -> Any:
+def _argument(e: Context, function: str, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval) -> Any:
     def evaluate_here(item: ast.Expr, inner: Scope) -> Any:
         return evaluate(e, item, inner)
 
     if key == "over":
         return read_over(e, expr, scope, evaluate_here)
-    if key == "shape" and isinstance(expr, ast.Shape):
+    if (key == "shape" and isinstance(expr, ast.Shape)) or (function, key) in READ_AS_TEXT:
         return None
     try:
         return evaluate(e, expr, scope)

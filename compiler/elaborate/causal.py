@@ -50,20 +50,23 @@ class Reads:
 NOTHING = Reads()
 
 
-def reads_ahead(y_hat: Node, y: Node, time: Symbol) -> Node | None:
-    """The node that reads y<t> or a later step on the way to y_hat<t>; None where no node does. `y` is the input, whose
-    last axis counts the steps, `time` the number of steps; y_hat has one axis of that size."""
-    follow = _Following(time, y)
+def reads_ahead(y_hat: Node, y: Node, time: Symbol | None) -> Node | None:
+    """The node that reads y<t> or a later step on the way to y_hat<t>; None where no node does. The last axes of y, the
+    input, and of y_hat count the steps; `time` is their number where it is known only at run time."""
+    follow = _Following(time, y, {})
     found = follow.reads(y_hat)
     if found.ahead is not None:
         return found.ahead
-    return follow.reader(y_hat) if any(offset > EXISTS for offset in found.axes.values()) else None
+    causal = all(axis == y_hat.type.rank - 1 and offset <= EXISTS for axis, offset in found.axes.items())
+    return None if causal else follow.reader(y_hat)
 
 
 class _Following:
     """The reads of the nodes of one program, or of the body of one of its scans."""
 
-    def __init__(self, time: Symbol, y: Node | None, given: Mapping[str, Reads] | None = None, depth: int = 0) -> None:
+    def __init__(
+        self, time: Symbol | None, y: Node | None, given: Mapping[str, Reads] | None = None, depth: int = 0
+    ) -> None:
         self.time, self.y, self.given, self.depth = time, y, given or {}, depth
         self.known: dict[Node, Reads] = {}
 
@@ -83,19 +86,17 @@ class _Following:
 
     def _is_view(self, node: Node) -> bool:
         """Whether a value is y itself in another form: its columns, its numbers."""
-        while node.op in ("rename", "one_hot", "real", "index") and node.inputs:
-            node = node.inputs[0]
-        return node is self.y
+        return _seen(node) is self.y
 
     def _inside(self, node: Node) -> Node:
         """For a scan over y the node of its step that reads the slice."""
         step = node.attr("step")
         if not isinstance(step, Step):
             return node
-        names = [name for name, value in step.operands(node.inputs).items() if value is self.y or self._is_view(value)]
+        names = [name for name, value in step.operands(node.inputs).items() if self._is_view(value)]
         for inner in step.graph.nodes:
-            read = [value for value in inner.inputs if value.op == "held" and value.attr("name") in names]
-            if read and inner.op not in ("rename", "one_hot", "real", "index"):
+            leaves = [_seen(value) for value in inner.inputs] if inner.op not in _VIEWS else []
+            if any(leaf.op == "held" and leaf.attr("name") in names for leaf in leaves):
                 return inner
         return node
 
@@ -114,11 +115,13 @@ class _Following:
             return self.given.get(str(node.attr("name")), NOTHING)
         if node.op == "constant":
             return Reads(number=node.attr("value"))
-        if node.op == "length" and node.attr("name") == self.time.name:
+        if self.time is not None and node.op == "length" and node.attr("name") == self.time.name:
             return Reads(ahead=node, end=True)
-        if node.op == "size" and self.time in node.attr("dim").symbols:
+        if self.time is not None and node.op == "size" and self.time in node.attr("dim").symbols:
             return Reads(ahead=node, end=node.attr("dim") == Dim.symbol(self.time))
         operands = [self.known[value] for value in node.inputs]
+        if node.op == "mul" and operands[0].number == 1 and node.type.rank == node.inputs[1].type.rank:
+            return operands[1]
         if isinstance(node.attr("step"), Step):
             return self._scan(node, operands)
         if node.op in _COMPARISONS:
@@ -194,7 +197,8 @@ class _Following:
         step: Step = node.attr("step")
         here = -1 - self.depth
         over_time = self.time in node.attr("axis").size.symbols
-        if over_time and node.attr("reverse"):
+        read = [axis in operand.axes for axis, operand in zip(node.attr("axes"), operands, strict=False)]
+        if node.attr("reverse") and (over_time or any(read)):
             return Reads(ahead=node)
         given = step.operands(operands)
         for i, axis in enumerate(node.attr("axes")):
@@ -227,6 +231,16 @@ class _Following:
         if here in read.axes:
             axes[node.type.rank - 1] = read.axes[here]
         return Reads(axes, read.ahead, low=read.low)
+
+
+_VIEWS = ("rename", "one_hot", "real", "index")
+
+
+def _seen(node: Node) -> Node:
+    """What a value is another form of."""
+    while node.op in _VIEWS and node.inputs:
+        node = node.inputs[0]
+    return node
 
 
 def _sliced(read: Reads, axis: int, here: int) -> Reads:

@@ -68,9 +68,7 @@ def spoiled(array: Array, dims: Sequence[Dim], lengths: Mapping[str, Sequence[in
     result = np.full_like(array, garbage)
     for example in range(array.shape[list(dims).index(M_DIM)]):
         own = {name: values[example] for name, values in lengths.items()}
-        cut = tuple(
-            slice(example, example + 1) if dim == M_DIM else slice(0, _size(dim, 1, own)) for dim in dims
-        )
+        cut = tuple(slice(example, example + 1) if dim == M_DIM else slice(0, _size(dim, 1, own)) for dim in dims)
         result[cut] = array[cut]
     return result
 
