@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.dims import Dim, Symbol
 from dlc.compiler.ir import Node, topological
-from dlc.compiler.ops import OPS, Movement, Op
+from dlc.compiler.ops import OPS, Contraction, Movement, Op, Reduction, Stable
 from dlc.compiler.ops.loop import Step
 
 EXISTS = -1
@@ -138,41 +138,24 @@ class _Following:
         op = OPS[node.op]
         moves = isinstance(op, Movement)
         ahead = next((node if read.end and not moves else read.ahead for read in operands if read.ahead), None)
-        crossed = op.crosses(node)
         axes: dict[int, int] = {}
-        for i, (read, follows) in enumerate(zip(operands, op.follows(node), strict=True)):
-            masked = self._folded(op, operands, crossed, i)
+        everywhere = op.follows(node)
+        for i, (read, follows) in enumerate(zip(operands, everywhere, strict=True)):
+            masked = _folded(node, op, operands, i)
             for axis, offset in read.axes.items():
-                if axis in crossed[i]:
+                target, via = axis, follows
+                if axis >= 0 and axis not in follows:
                     if axis not in masked:
                         return Reads(ahead=ahead or node)
-                    target, offset, via = masked[axis]
-                    axis, follows_here = target, op.follows(node)[via]
-                else:
-                    follows_here = follows
-                if axis >= 0 and axis not in follows_here:
+                    target, offset, operand = masked[axis]
+                    via = everywhere[operand]
+                if target >= 0 and target not in via:
                     return Reads(ahead=ahead or node)
-                j, further = follows_here[axis] if axis >= 0 else (axis, 0)
+                j, further = via[target] if target >= 0 else (target, 0)
                 axes[j] = max(axes.get(j, EXISTS), offset + further)
         fills = _fills(node, op, operands)
         place, number = _same_elsewhere(node, op, operands)
         return Reads(axes, ahead, fills, place, number, moves and operands[0].end, _low(operands))
-
-    def _folded(
-        self, op: Op, operands: list[Reads], crossed: Sequence[tuple[int, ...]], number: int
-    ) -> dict[int, tuple[int, int, int]]:
-        """For the folded axes of an operand that a mask bounds: the axis q that bounds it, the offset along q, and the
-        operand whose axis q is. In a sum of products either factor may be masked."""
-        found: dict[int, tuple[int, int, int]] = {}
-        for place, axis in enumerate(crossed[number]):
-            for other, read in enumerate(operands):
-                if place >= len(crossed[other]):
-                    continue
-                folded = crossed[other][place]
-                for (k, q), (c, _) in read.fills.items():
-                    if k == folded and q not in crossed[other] and _ignored(op, read, (k, q)):
-                        found[axis] = (q, operands[number].axes.get(axis, EXISTS) + c, other)
-        return found
 
     def _compared(self, node: Node, operands: list[Reads]) -> Reads | None:
         """`position(k) <= position(q)` as a mask, and `position(k) <= lengths`, which says that step k is there."""
@@ -270,6 +253,20 @@ def _joined(a: Reads, b: Reads) -> Reads:
 # --- masks -----------------------------------------------------------------------------------------------------
 
 _COMPARISONS = ("le", "lt", "ge", "gt")
+
+
+def _folded(node: Node, op: Op, operands: Sequence[Reads], number: int) -> dict[int, tuple[int, int, int]]:
+    """For the axes of an operand that are folded whole and that a mask bounds: the axis q that bounds it, the offset
+    along q, and the operand whose axis q is. In a sum of products either factor may be masked."""
+    crossed = op.crosses(node)
+    whole = isinstance(op, (Reduction, Stable)) or (isinstance(op, Contraction) and crossed == op.summed(node))
+    found: dict[int, tuple[int, int, int]] = {}
+    for place, axis in enumerate(crossed[number] if whole else ()):
+        for other, read in enumerate(operands):
+            for (k, q), (c, _) in read.fills.items():
+                if k == crossed[other][place] and q not in crossed[other] and _ignored(op, read, (k, q)):
+                    found[axis] = (q, operands[number].axes.get(axis, EXISTS) + c, other)
+    return found
 
 
 def _ignored(op: Op, read: Reads, pair: tuple[int, int]) -> bool:

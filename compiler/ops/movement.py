@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import ONE, Axis, Dim, Facts, TensorType, Truth, demand
+from dlc.compiler.dims import ONE, Axis, Dim, Facts, Symbol, TensorType, Truth, demand
 from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, axes_in_place, op
 from dlc.compiler.ops.numeric import np
 
@@ -110,6 +110,17 @@ class Reshape(Movement):
             )
         return result
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        """What is merged with others or taken apart. The slowest axis of a group does not count where it is the slowest
+        before and after: (m, R, k) as (m*R, k) leaves what belongs to an example side by side."""
+        before, after = node.inputs[0].type.sizes, node.type.sizes
+        moved: list[int] = []
+        for own, new in _groups(before, after):
+            if len(own) > 1 or len(new) > 1:
+                stays = _when_it_runs(before[own[0]]) == _when_it_runs(after[new[0]])
+                moved += own[1:] if stays else own
+        return [tuple(moved)]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("reshape", ct, axes=node.inputs[0].type.axes)]
 
@@ -122,6 +133,31 @@ class Reshape(Movement):
 
     def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.reshape(x, axes)
+
+
+def _groups(before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Iterator[tuple[list[int], list[int]]]:
+    """Which axes become which, in the smallest groups; axes of size 1 are in none."""
+    ends: dict[Dim, int] = {}
+    kept = [i for i, size in enumerate(after) if size != ONE]
+    product = ONE
+    for count, axis in enumerate(kept, 1):
+        product = product * after[axis]
+        ends[product] = count
+    own: list[int] = []
+    product, done = ONE, 0
+    for axis, size in enumerate(before):
+        if size == ONE:
+            continue
+        own.append(axis)
+        product = product * size
+        if ends.get(product, done) > done:
+            yield own, kept[done : ends[product]]
+            own, done = [], ends[product]
+
+
+def _when_it_runs(size: Dim) -> frozenset[Symbol]:
+    """The dimensions in a size that are known only at run time."""
+    return frozenset(symbol for symbol in size.symbols if symbol.kind != "rigid")
 
 
 @op("broadcast")
@@ -222,6 +258,9 @@ class Position(Movement):
     def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
         return TensorType(tuple(a if i == axis else Axis(ONE, a.name, one=True) for i, a in enumerate(x.axes)))
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
+
     def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
         return [axes_in_place(node.inputs[0])]
 
@@ -252,6 +291,9 @@ class Concat(Movement):
         joined = Axis(size, next((name for name in names if name), None))
         axes = tuple(joined if i == axis else a for i, a in enumerate(first.axes))
         return TensorType(axes, first.kind, first.classes)
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)] * len(node.inputs)
 
     def _fits(self, facts: Facts, first: TensorType, other: TensorType, axis: int, number: int) -> None:
         if first.rank != other.rank:
@@ -302,6 +344,9 @@ class Slice(Movement):
         part = replace(x.axes[axis], size=size)
         return replace(x, axes=tuple(part if i == axis else a for i, a in enumerate(x.axes)), one_hot=False)
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         """The part, and zeros on both sides."""
         axis, axes = node.attr("axis"), node.inputs[0].type.axes
@@ -335,6 +380,9 @@ class Reverse(Movement):
     def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
         return x
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("reverse", ct, axis=node.attr("axis"))]
 
@@ -357,6 +405,9 @@ class ReverseEach(Movement):
 
     def type(self, facts: Facts, x: TensorType, y: TensorType, *, axis: int, examples: int) -> TensorType:
         return x
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),), ()]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         """The permutation is its own inverse."""
@@ -381,6 +432,9 @@ class Shift(Movement):
 
     def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
         return replace(x, one_hot=False)
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         axis = node.attr("axis")
@@ -433,6 +487,9 @@ class Gather(Movement):
     def type(self, facts: Facts, table: TensorType, x: TensorType) -> TensorType:
         return TensorType((*table.axes[:-1], *x.axes))
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.inputs[0].type.rank - 1,), ()]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         table, x = node.inputs
         return [b.add("scatter_add", ct, x, axis=table.type.axes[-1]), None]
@@ -456,6 +513,11 @@ class ScatterAdd(Movement):
 
     def type(self, facts: Facts, y: TensorType, x: TensorType, *, axis: Axis) -> TensorType:
         return TensorType((*y.axes[: y.rank - x.rank], axis))
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        """All places of one class index are added up."""
+        y, x = (value.type.rank for value in node.inputs)
+        return [tuple(range(y - x, y)), tuple(range(x))]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("gather", ct, node.inputs[1]), None]

@@ -135,7 +135,6 @@ REFUSED = [
     ("until = 0", "until = 1.5", "N214", "`until` is a word or a class number"),
     ("max = 8", "max = 9", "N214", "`max` is 9, and T is at most 8"),
     ("max = 8", "max = 0", "N214", "`max` is the largest number of steps"),
-    (", max = 8", "", "N204", "generate needs max"),
     ("greedy", "best", "N214", "best is no way to choose words"),
     ("greedy", "beam(width = 0)", "N214", "a beam is a whole number of candidates wide, not 0"),
     ("greedy", "beam(depth = 3)", "N203", "beam has no setting depth"),
@@ -160,6 +159,14 @@ def test_the_line_that_reads_the_word_is_named(tmp_path: Path) -> None:
     assert found.help is not None
     assert "y<t-1> for y<t>" in found.help
     assert "y is generated from y_hat here" in [related.message for related in found.related]
+
+
+def test_without_max_the_bound_of_the_steps_counts(tmp_path: Path) -> None:
+    text = WRITER.replace(", max = 8", "")
+    assert compiled(text, tmp_path).forward()["s"].shape == (1, 8)
+    unbounded = text.replace("dim T <= 8", "dim T")
+    (found,) = [d for d in check(tmp_path / "net.dl", text=unbounded).diagnostics if d.severity == "error"]
+    assert (found.code, found.message) == ("N204", "generate needs max: nothing else says when to stop")
 
 
 def test_an_input_with_the_same_steps_is_refused(tmp_path: Path) -> None:

@@ -15,12 +15,23 @@ from dlc.compiler.elaborate.primitives import (
     sequences,
 )
 from dlc.compiler.elaborate.primitives.moves import index_range
-from dlc.compiler.elaborate.primitives.registry import CONSTANTS, PRIMITIVES, REQUIRED, Site
+from dlc.compiler.elaborate.primitives.registry import (
+    CONSTANTS,
+    PRIMITIVES,
+    REQUIRED,
+    Further,
+    Pattern,
+    Signature,
+    Site,
+)
 
 __all__ = [
     "CONSTANTS",
     "PRIMITIVES",
     "REQUIRED",
+    "Further",
+    "Pattern",
+    "Signature",
     "Site",
     "convolution",
     "data",

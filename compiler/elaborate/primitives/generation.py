@@ -64,7 +64,7 @@ def _generate(e: Context, site: Site) -> Any:
 
 
 PRIMITIVES["generate"] = Signature(
-    (("y", REQUIRED), ("from", REQUIRED), ("until", None), ("max", REQUIRED), ("by", None)), _generate
+    (("y", REQUIRED), ("from", REQUIRED), ("until", None), ("max", None), ("by", None)), _generate, patterns=("by",)
 )
 
 
@@ -228,10 +228,15 @@ def _until(e: Context, site: Site, classes: Dim) -> int | str | None:
 def _longest(e: Context, site: Site, steps: Dim) -> int:
     """The most steps; a model with a largest T cannot be asked for more."""
     longest = site.given["max"]
-    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
-        raise stop("N214", f"`max` is the largest number of steps, not {describe(longest)}", site.place("max"))
     bounds = [symbol.upper for symbol in steps.symbols]
     bound = steps.constant if not bounds else bounds[0]
+    if longest is None and bound is not None:
+        return int(bound)
+    if longest is None:
+        help = f"write `max = …`, or bound the steps where they are declared: `dim {steps} <= …`"
+        raise stop("N204", "generate needs max: nothing else says when to stop", site.span, help=help)
+    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
+        raise stop("N214", f"`max` is the largest number of steps, not {describe(longest)}", site.place("max"))
     if bound is not None and longest > bound:
         raise stop("N214", f"`max` is {longest}, and {steps} is at most {bound}", site.place("max"))
     return longest
