@@ -174,3 +174,49 @@ def test_an_input_with_the_same_steps_is_refused(tmp_path: Path) -> None:
     (found,) = [d for d in check(tmp_path / "net.dl", text=text).diagnostics if d.severity == "error"]
     assert found.code == "N214"
     assert "x has as many steps as y" in found.message
+
+
+ATTENTION = """
+model Attention(V = 5, d = 4):
+    dim T <= 8
+    input y : (V, m, T) one_hot
+    param W_q, W_k, W_v : (d, d) ~ he
+    param E : (d, V) ~ he
+    param U : (V, d) ~ he
+    x = E @ shift(y)
+    S = einsum(W_q @ x, W_k @ x, (i, m, q), (i, m, k) -> (q, k, m)) / sqrt(d)
+    K = broadcast(position(S, over = k), (q = T, k = T, m))
+    alpha = softmax(S if K <= position(S, over = q) else -1e9, over = k)
+    y_hat = softmax(U @ einsum(alpha, W_v @ x, (q, k, m), (i, m, k) -> (i, m, q)))
+    loss cross_entropy(y_hat, y)
+    output y_hat
+    output s = generate(y, from = y_hat, until = 0, max = 8, by = greedy)
+"""
+
+
+def test_masked_attention_writes_what_it_predicts_of_its_own_words(tmp_path: Path) -> None:
+    """Read again with all words given, each step's prediction is the word that was written there."""
+    model = compiled(ATTENTION, tmp_path)
+    written = model.forward(y=np.zeros((1, 1)))["s"].astype(int)
+    read = model.forward(y=written)["y_hat"]
+    length = next((t + 1 for t, word in enumerate(written[0]) if word == 0), 8)
+    assert np.argmax(read, axis=0)[0, :length].tolist() == written[0, :length].tolist()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("S if K <= position(S, over = q) else -1e9", "S"),
+        ("K <= position", "K >= position"),
+        ("K <= position", "K < position"),
+        ("else -1e9", "else -1"),
+        ("over = k)\n    y_hat", "over = q)\n    y_hat"),
+        ("shift(y)", "y"),
+    ],
+)
+def test_attention_that_sees_later_words_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    assert old in ATTENTION
+    errors = [
+        d for d in check(tmp_path / "net.dl", text=ATTENTION.replace(old, new)).diagnostics if d.severity == "error"
+    ]
+    assert [d.code for d in errors] == ["P311"]
