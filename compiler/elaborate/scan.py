@@ -15,14 +15,14 @@ from dlc.compiler.dims import ONE, Axis, Dim, TensorType, Truth, demand, demand_
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.padding import is_padded, last_step, lengths_along, numbers_along, sees_step
+from dlc.compiler.elaborate.padding import chosen, is_padded, last_step, lengths_along, numbers_along
 from dlc.compiler.elaborate.primitives.sequences import time_axis
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Family, Poison, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node, topological
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import ShapeError
 from dlc.compiler.ops.base import ordinal
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.program import M
@@ -106,18 +106,6 @@ class Frame:
                 if value not in self._inside:
                     self._inside[value] = any(self._inside[each] for each in value.inputs)
         return self._inside[node]
-
-    def blind(self, e: Context, node: Node) -> Node:
-        """A fold over the examples where it cannot see those that have ended before this step."""
-        if not is_padded(e.padded, self.axis.size):
-            return node
-        op = OPS[node.op]
-        inputs = []
-        for value, axes in zip(node.inputs, op.crosses(node), strict=True):
-            if sees_step(value.type, axes) and self.depends(value):
-                value = e.b.add("select", self.within(e, value.type), value, e.b.constant(op.filler))
-            inputs.append(value)
-        return node if tuple(inputs) == node.inputs else e.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
 
 # --- the statement ---------------------------------------------------------------------------------------------
@@ -436,8 +424,7 @@ def _step_within(e: Context, frame: Frame, node: Node, axis: int) -> Node:
     """This step of a value that the step itself computes: chosen by its number."""
     numbers = numbers_along(e.b, node.type.rank, axis, node.type.axes[axis].size)
     hit = e.b.add("eq", numbers, frame.step(e))
-    chosen = e.b.add("select", hit, node if node.type.kind == "real" else e.b.add("real", node), e.b.constant(0.0))
-    return e.b.add("drop", e.b.add("sum", chosen, axes=(axis,)), axes=(axis,))
+    return chosen(e.b, node, hit, axis)
 
 
 def _steps_axis(e: Context, expr: ast.TimeIndex, whole: Tensor, steps: Axis, scope: Scope) -> int:

@@ -39,7 +39,8 @@ def synthetic(model: Model, examples: int, sizes: Mapping[str, int], seed: int =
     for name, declaration in model.spec.inputs.items():
         shape = [_size(dim, examples, sizes) for dim in _sizes(declaration)]
         labels = declaration.one_hot or declaration.index
-        arrays[name] = random.integers(0, declaration.classes, shape) if labels else random.standard_normal(shape)
+        real = random.uniform(0.1, 0.9, shape) if declaration.role == "target" else random.standard_normal(shape)
+        arrays[name] = random.integers(0, declaration.classes, shape) if labels else real
     return arrays
 
 
@@ -73,16 +74,14 @@ def spoiled(array: Array, dims: Sequence[Dim], lengths: Mapping[str, Sequence[in
     return result
 
 
-def assert_padding_is_not_seen(
-    model: Model, lengths: Mapping[str, Sequence[int]], arrays: Mapping[str, Array] | None = None
-) -> None:
+def assert_padding_is_not_seen(model: Model, lengths: Mapping[str, Sequence[int]], *, losses: bool = True) -> None:
     """Outputs, loss and gradients of the padded batch, with garbage in the padding, are those of its examples alone.
 
     The garbage goes to the engine itself, past the reader of arrays, which would have replaced it by zeros.
     """
     examples = len(next(iter(lengths.values())))
     sizes = {name: max(values) for name, values in lengths.items()}
-    given = dict(arrays) if arrays is not None else synthetic(model, examples, sizes)
+    given = synthetic(model, examples, sizes)
     dims = {name: _sizes(declaration) for name, declaration in model.spec.inputs.items()}
     classes = {name: d.one_hot or d.index for name, d in model.spec.inputs.items()}
     dirty = {n: spoiled(a, dims[n], lengths, 0 if classes[n] else 1e3) for n, a in given.items()}
@@ -90,7 +89,8 @@ def assert_padding_is_not_seen(
     physical |= {LENGTHS + name: np.array(values) for name, values in lengths.items()}
     targets = [name for name, d in model.spec.inputs.items() if d.role == "target"]
     outputs = model.engine.forward(physical)
-    loss, gradients = model.engine.gradients(physical, False) if targets else (0.0, {})
+    losses = losses and bool(targets)
+    loss, gradients = model.engine.gradients(physical, False) if losses else (0.0, {})
     total, sums = 0.0, dict.fromkeys(gradients, 0.0)
     for example in range(examples):
         own = {name: values[example] for name, values in lengths.items()}
@@ -99,7 +99,7 @@ def assert_padding_is_not_seen(
         for name, value in single.items():
             type = model.spec.checked.evaluation.roots[f"output.{name}"].type
             np.testing.assert_allclose(one_example(outputs[name], type.sizes, example, own), value, EXACT, EXACT)
-        if targets:
+        if losses:
             part, found = model.loss_and_grads(**alone)
             total += part / examples
             sums = {name: sums[name] + value / examples for name, value in found.items()}
