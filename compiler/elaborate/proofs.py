@@ -107,16 +107,18 @@ def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
     for outer in values:
         node = _in_step(outer) if folds_examples(outer) else outer
         if folds_examples(node) and node.span is not None:
-            findings.add(
-                Diagnostic(
-                    "P302",
-                    "this mixes examples: a prediction for one example would depend on the others",
-                    node.span,
-                    label=_how_mixed(node),
-                    rule="only losses, metrics and `when training:` may mix examples",
-                    help="for a feature map (m, …, n_C) the features are `over = features`",
-                )
-            )
+            findings.add(mixes_examples(node))
+
+
+def mixes_examples(node: Node) -> Diagnostic:
+    return Diagnostic(
+        "P302",
+        "this mixes examples: a prediction for one example would depend on the others",
+        node.span,
+        label=_how_mixed(node),
+        rule="only losses, metrics and `when training:` may mix examples",
+        help="for a feature map (m, …, n_C) the features are `over = features`",
+    )
 
 
 def _how_mixed(node: Node) -> str:

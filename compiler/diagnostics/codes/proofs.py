@@ -274,6 +274,32 @@ CODES = (
         severity="warning",
     ),
     entry(
+        "P311",
+        "a generator reads a word before it is written",
+        """
+        `generate` chooses the word y<t> from y_hat<t> and feeds it back, so y_hat<t> may depend on y<1>, …, y<t-1> and
+        on nothing later: not on y<t>, and not on how many words will follow. In training all of y is given, and a model
+        that looks at y<t> learns to copy it; it would have nothing to copy when it predicts. Read the word before,
+        `y<t-1>` in a scan or `shift(y)`, and mask attention: a step looks at those up to its own.
+        """,
+        """
+        model Names(V = 27, n_a = 16):
+            dim T <= 30
+            input y : (V, m, T) one_hot
+            y_hat = y -> RNN(n_a) -> Dense(V, softmax)
+            loss cross_entropy(y_hat, y)
+            output s = generate(y, from = y_hat, until = 0, max = 30, by = greedy)
+        """,
+        """
+        model Names(V = 27, n_a = 16):
+            dim T <= 30
+            input y : (V, m, T) one_hot
+            y_hat = shift(y) -> RNN(n_a) -> Dense(V, softmax)
+            loss cross_entropy(y_hat, y)
+            output s = generate(y, from = y_hat, until = 0, max = 30, by = greedy)
+        """,
+    ),
+    entry(
         "U901",
         "not supported yet",
         """
