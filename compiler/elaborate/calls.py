@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,7 @@ from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Further, Pat
 from dlc.compiler.elaborate.report import LIBRARY, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import bind_pattern
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Primitive, Tensor, Tuple, describe
 from dlc.compiler.program import Line
@@ -225,7 +226,12 @@ def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval
 
     if key == "over":
         return read_over(e, expr, scope, evaluate_here)
-    return evaluate(e, expr, scope)
+    try:
+        return evaluate(e, expr, scope)
+    except Stop as mistake:
+        if key == "pad" and mistake.diagnostic.code == "N201" and mistake.diagnostic.help is None:
+            mistake.diagnostic = replace(mistake.diagnostic, help="`pad` is `valid`, `same` or a number")
+        raise
 
 
 # --- functions of the language ---------------------------------------------------------------------------------
@@ -324,7 +330,7 @@ def bind_parameter(
         value = read_default(e, parameter.default, inner, evaluate_here)
     if parameter.shape is not None:
         where = exprs[name].span if name in exprs else span
-        tensor = e.real(value, where)
+        tensor = table(e, value, where) if isinstance(value, list) else e.real(value, where)
         value = bind_pattern(e, parameter.shape, tensor, name, inner, evaluate_here, "D109", where, definition.name.id)
     inner.names[name] = value
     inner.places[name] = parameter.name.span
@@ -379,6 +385,7 @@ def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) 
     if instance.path is None:
         instance.path = scope.qualified(name)
         instance.named = named
+        instance.within = scope.instance
 
 
 def apply_instance(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
+from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -22,7 +23,6 @@ from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.definitions import Rigid
-    from dlc.compiler.elaborate.obligations import Ledger
     from dlc.compiler.elaborate.scan import Frame
 
 MOST_STEPS = 400_000
@@ -85,12 +85,15 @@ class Context:
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
     counted: set[Node] = field(default_factory=set)
-    ledger: Ledger | None = None
+    ledger: Ledger = field(init=False)
     rigid: Rigid | None = None
     at: Span | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.keep(Required(self))
 
     def count(self, steps: int, span: Span) -> None:
         """Counts the work of elaboration, so that a runaway program ends with a diagnostic."""
@@ -200,8 +203,7 @@ class Context:
 
     def report(self, mistake: Stop) -> None:
         """Adds a mistake to the findings, with what refutes the demand that was not met."""
-        explained = self.ledger.explained(mistake.diagnostic) if self.ledger is not None else mistake.diagnostic
-        self.findings.add(explained)
+        self.findings.add(self.ledger.explained(mistake.diagnostic))
 
     def work(self, first: int) -> Dim:
         """The floating-point operations of the nodes made since the builder had `first` of them."""

@@ -30,7 +30,9 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
     for target in statement.targets:
         name = unparse(target)
         if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
-            body.inputs.append((body.e.rigid.tensor(name, statement.shape, scope, body.evaluate, target.span), target))
+            make = body.e.rigid.tensor
+            made = make(name, statement.shape, scope, body.evaluate, target.span, statement.qualifiers)
+            body.inputs.append((made, target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",
@@ -104,10 +106,11 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
     tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
-    if full in table and (instance is None or len(instance.uses) < 2):
+    shared = instance.applied_again if instance is not None else None
+    if full in table and shared is None:
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
-        _same_again(body, table[full], type, instance, full)
+        _same_again(body, table[full], type, shared, full)
     else:
         place = body.e.findings.place(target.span)
         table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)

@@ -36,7 +36,7 @@ class Evaluation:
 def evaluation_programs(checked: CheckedModel) -> Evaluation:
     """The passes and formulas of a model's loss and metrics. Raises `DiagnosticError` for a metric that cannot be
     computed batch by batch."""
-    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
+    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts)
     split = _Split()
     formulas = {name: Graph.of({"value": split.formula(node)}) for name, node in graph.roots.items()}
     levels = tuple(Graph.of(level, graph.names) for level in split.levels)

@@ -119,6 +119,13 @@ def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
             )
 
 
+def _how_mixed(node: Node) -> str:
+    if pairs(node):
+        return f"{node.type}: each example beside every other"
+    what = "moves elements along m" if isinstance(OPS[node.op], Movement) else "sums over m"
+    return f"{what} of {node.inputs[0].type}"
+
+
 def _in_step(node: Node) -> Node:
     """The operation that folds the examples: of a loop, one in its step."""
     for body in bodies(node):
@@ -126,13 +133,6 @@ def _in_step(node: Node) -> Node:
             if folds_examples(inner) and inner.span is not None:
                 return _in_step(inner)
     return node
-
-
-def _how_mixed(node: Node) -> str:
-    if pairs(node):
-        return f"{node.type}: each example beside every other"
-    what = "moves elements along m" if isinstance(OPS[node.op], Movement) else "sums over m"
-    return f"{what} of {node.inputs[0].type}"
 
 
 def _reached(checked: CheckedModel, training: Context, findings: Findings) -> None:

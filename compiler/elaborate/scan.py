@@ -409,7 +409,7 @@ def _begun(e: Context, expr: ast.TimeIndex, key: str, whole: Tensor, axis: int, 
     wanted = TensorType(type.axes[:axis] + type.axes[axis + 1 :])
     if start.type.rank == 0 and wanted.rank:
         start = Tensor(e.b.add("broadcast", start.node, axes=wanted.axes))
-    if same_sizes(start.type, wanted, e.b.facts) is not None:
+    if same_sizes(start.type, wanted, e.b.facts, demand) is not None:
         raise _unlike(f"{key}<0>", start, expr.span, f"a step of {key}", wanted, whole.declared)
     first = start.node
     if type.kind == "index":
@@ -559,7 +559,7 @@ def _carried_on(e: Context, frame: Frame, key: str, carry: Carry) -> Node:
     if value.type.rank == 0 and carry.start.type.rank:
         value = Tensor(e.b.add("broadcast", value.node, axes=carry.start.type.axes), value.declared)
         frame.now[key] = value
-    if same_sizes(value.type, carry.start.type, e.b.facts) is not None:
+    if same_sizes(value.type, carry.start.type, e.b.facts, demand) is not None:
         name = f"{key}<{frame.name}>"
         raise _unlike(name, value, frame.places[key], f"{key}<0>", carry.start.type, carry.start.declared)
     kind = carry.leaf.type

@@ -24,6 +24,7 @@ from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Tensor, Tuple, describe
 from dlc.compiler.ops.base import ordinal
@@ -163,7 +164,7 @@ def annotate(
     axes = shape_axes(e, shape, scope, evaluate)
     declared = Declared(target, shape.span, shape.items, written(shape, scope))
     if isinstance(value, list):
-        raise stop("U901", "a list as a tensor is not supported yet", span)
+        value = table(e, value, span)
     tensor = e.real(value, span) if not isinstance(value, Tensor) else value
     if tensor.type.rank == 0 and axes:
         node = e.b.add("broadcast", tensor.node, span=span, axes=tuple(axes))
@@ -391,7 +392,7 @@ class _PatternFailure:
             label=str(self.tensor.type),
             related=related,
             rule=f"{self.name} : {pattern}",
-            help=_flatten_help(self.tensor.type, self.shape),
+            help=_flatten_help(self.tensor.type, self.shape) or _layout_help(self.tensor.type, self.shape),
         )
         notes = tuple(Related(r.message, r.span) for r in error.diagnostic.related)
         return Stop(replace(error.diagnostic, related=notes))
@@ -406,6 +407,14 @@ def _flatten_help(type: TensorType, shape: ast.Shape) -> str | None:
     for axis in type.axes[1:]:
         total = total * axis.size
     return f"put `-> Flatten()` before it: {type} becomes ({total}, m)"
+
+
+def _layout_help(type: TensorType, shape: ast.Shape) -> str | None:
+    """Columns `(n, m)`, or the channels first, before a layer of feature maps."""
+    first = shape.items[0] if shape.items else None
+    if not isinstance(first, ast.Name) or first.id != "m" or type.rank < 2 or type.axes[0].name == "m":
+        return None
+    return "feature maps have the examples first and the channels last: (m, n_H, n_W, n_C)"
 
 
 def is_batch(size: Dim) -> bool:

@@ -257,7 +257,7 @@ class MatrixProduct(Contraction):
 
 
 class Window(Op):
-    """Folds a window of each place of some axes, as the window slides over them."""
+    """Folds a window of each place of `axes`, as the window slides over them."""
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         return [node.attr("axes") for _ in node.inputs]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import Axis, Dim, Facts, TensorType, Truth, equal, mod, quotient
+from dlc.compiler.dims import Axis, Dim, Facts, TensorType, Truth, demand, mod, quotient
 from dlc.compiler.ops.base import Bad, Composite, Contraction, Sample, ShapeError, elements, op, ordinal
 from dlc.compiler.ops.movement import axes_of
 from dlc.compiler.ops.numeric import np
@@ -236,7 +236,7 @@ def _channels_fit(facts: Facts, x: TensorType, filters: TensorType, groups: Dim)
         )
     channels, seen = x.axes[-1].size, filters.axes[-2].size
     last = x.rank - 1
-    if equal(seen * groups, channels, facts) is not Truth.YES:
+    if demand(seen * groups, channels, facts) is not Truth.YES:
         each = "" if groups == 1 else f" for each of {groups} groups, {seen * groups} in all,"
         raise ShapeError(
             "D121",
@@ -247,7 +247,7 @@ def _channels_fit(facts: Facts, x: TensorType, filters: TensorType, groups: Dim)
             if mod(channels, groups) == 0
             else f"choose groups that divide {channels}",
         )
-    if equal(mod(filters.axes[-1].size, groups), 0, facts) is Truth.NO:
+    if demand(mod(filters.axes[-1].size, groups), 0, facts) is not Truth.YES:
         raise ShapeError(
             "D121",
             f"{{1}} has {filters.axes[-1].size} output channels, and {groups} groups do not divide them",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from dlc.compiler.dims import ZERO, Axis, Dim, Facts, TensorType, Truth, equal, same_sizes, tensor
+from dlc.compiler.dims import ZERO, Axis, Dim, Facts, TensorType, Truth, demand, same_sizes, tensor
 from dlc.compiler.ir import Body, Builder, Graph, Node, rebuild, topological
 from dlc.compiler.ir.formula import formula
 from dlc.compiler.ops.base import OPS, Bad, Loop, Sample, ShapeError, op, ordinal
@@ -183,7 +183,7 @@ def _check_operands(facts: Facts, types: Sequence[TensorType], step: Step, axes:
     """Raises `ShapeError` where the operands, the leaves and the carries' new values do not fit."""
     for i, scanned in enumerate(axes):
         size = types[i].axes[scanned].size
-        if equal(size, axis.size, facts) is not Truth.YES:
+        if demand(size, axis.size, facts) is not Truth.YES:
             raise ShapeError(
                 "D102",
                 f"{{{i}}} has {size} steps in the {ordinal(scanned)} axis, and the scan has {axis.size}",

@@ -17,14 +17,15 @@ from dlc.compiler.dims import (
     Axis,
     Dim,
     Facts,
+    Relation,
     TensorType,
     Truth,
     ceildiv,
+    demand_size,
+    demand_that,
     dim_max,
     floordiv,
     less,
-    less_equal,
-    positive,
 )
 from dlc.compiler.ops.base import ShapeError, ordinal
 from dlc.compiler.ops.numeric import np
@@ -54,7 +55,7 @@ def slide(facts: Facts, x: TensorType, at: int, f: Dim, stride: Dim, pad: Pad, f
         size = ceildiv(axis.size, stride)
     else:
         padded = axis.size + pad[0] + pad[1]
-        if _unproved(less_equal(f, padded, facts), padded - f):
+        if demand_that(Relation("<=", f, padded), facts) is not Truth.YES:
             raise _too_large(x, at, f, pad, padded, filters)
         size = floordiv(padded - f, stride) + 1
     return Axis(size, axis.name, one=axis.one and f == ONE and size == ONE)
@@ -67,7 +68,7 @@ def unslide(facts: Facts, x: TensorType, at: int, f: Dim, stride: Dim, pad: Pad)
     if isinstance(pad, str):
         return Axis(axis.size * stride, axis.name, one=axis.one and stride == ONE and f == ONE)
     size = (axis.size - 1) * stride + f - pad[0] - pad[1]
-    if _unproved(positive(size, facts), size):
+    if demand_size(size, facts) is not Truth.YES:
         raise ShapeError(
             "D111",
             f"nothing of {{0}} is left along the {ordinal(at)} axis: "
@@ -79,23 +80,17 @@ def unslide(facts: Facts, x: TensorType, at: int, f: Dim, stride: Dim, pad: Pad)
     return Axis(size, axis.name, one=axis.one and f == ONE and size == ONE)
 
 
-def _unproved(truth: Truth, *asked: Dim) -> bool:
-    """Whether a condition is false, or cannot be known before data arrives. What depends on a size that a definition
-    leaves open is decided at each use."""
-    later = any(symbol.kind == "rigid" for dim in asked for symbol in dim.symbols)
-    return truth is Truth.NO or (truth is Truth.UNKNOWN and not later)
-
-
 def _sensible(facts: Facts, at: int, f: Dim, stride: Dim, pad: Pad) -> None:
     """Every axis has a stride and a window of at least 1, and less padding than window: each window sees something."""
     where = f"along the {ordinal(at)} axis of {{0}}"
     for what, size in (("stride", stride), ("window", f)):
-        if _unproved(positive(size, facts), size):
+        if demand_size(size, facts) is not Truth.YES:
             raise ShapeError(
                 "D122", f"the {what} {where} is {size}", [(0, at)], rule=f"a {what} is a whole number, at least 1"
             )
     for amount in () if isinstance(pad, str) else pad:
-        if _unproved(less_equal(ZERO, amount, facts), amount) or _unproved(less(amount, f, facts), amount, f):
+        sensible = (Relation(">=", amount, ZERO), Relation("<", amount, f))
+        if any(demand_that(relation, facts) is not Truth.YES for relation in sensible):
             raise ShapeError(
                 "D122",
                 f"the padding {where} is {amount}, and the window is {f} wide",
@@ -109,15 +104,16 @@ def _too_large(x: TensorType, at: int, f: Dim, pad: tuple[Dim, Dim], padded: Dim
     n = x.axes[at].size
     sizes = f"{n}" if pad == (ZERO, ZERO) else f"{n} + {pad[0]} + {pad[1]} = {padded} with its padding"
     known = less(padded, f) is Truth.YES
+    help = "a smaller window, fewer strides before it, or `pad = same`" if known else None
+    if not known and all(symbol.kind == "runtime" for symbol in (padded - f).symbols):
+        help = f"say that it fits: `require {n} >= {f - pad[0] - pad[1]}`"
     return ShapeError(
         "D111",
         f"the window is {'' if known else 'perhaps '}larger than {{0}}: along the {ordinal(at)} axis it is {f} wide, "
         f"and the axis has {sizes}",
         [(0, at), (1, at - 1)] if filters else [(0, at)],
         rule="floor((n + 2*p - f) / stride) + 1 places are left, at least one",
-        help="a smaller window, fewer strides before it, or `pad = same`"
-        if known
-        else f"say that it fits: `require {n} >= {f - pad[0] - pad[1]}`",
+        help=help,
     )
 
 

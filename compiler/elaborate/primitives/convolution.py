@@ -63,18 +63,16 @@ def windowed(e: Context, site: Site, kind: str) -> Tensor:
             help="write `over = ...` for the further axes of an input (m, ..., n_C), or name the axes",
         )
     order = [axis for part in over.parts or (over,) for axis in axes_of(e, part, x.type, site.span)]
-    given = {
-        "window": _sizes(site, "window", len(order)),
-        "stride": _sizes(site, "stride", len(order)),
-        "pads": _pads(site, len(order)),
-    }
-    inward = sorted(range(len(order)), key=order.__getitem__)
-    attrs: dict[str, Any] = {name: tuple(values[i] for i in inward) for name, values in given.items()}
+    count = len(order)
+    inward = sorted(range(count), key=order.__getitem__)
     axes = tuple(sorted(order))
-    _own_middle(e, site, x, axes, attrs["stride"], attrs["pads"])
+    window, stride = (tuple(_sizes(site, name, count)[i] for i in inward) for name in ("window", "stride"))
+    pads = tuple(_pads(site, count)[i] for i in inward)
+    _own_middle(e, site, x, axes, stride, pads)
+    attrs: dict[str, Any] = {"axes": axes, "window": window, "stride": stride, "pads": pads}
     if kind == "mean" and set(axes) & set(padded_axes(e.padded, x.type)):
-        return _mean_of_each_example(e, site, x, axes=axes, **attrs)
-    return site.apply(e, f"window_{kind}", "x", axes=axes, **attrs)
+        return _mean_of_each_example(e, site, x, **attrs)
+    return site.apply(e, f"window_{kind}", "x", **attrs)
 
 
 def _own_middle(
