@@ -355,12 +355,12 @@ def _carried(
 ) -> Tensor:
     """A result of this scan: of the step before, or of this one where its line is still to come."""
     text = written(expr, scope)
+    place = frame.written.get(_base_name(expr.base))
+    if place is None and scope.find(f"{key}<0>") is None:
+        evaluate(e, expr.base, scope)  # an unknown name
     if frame.failed:
         raise Poisoned
-    place = frame.written.get(_base_name(expr.base))
     if place is None:
-        if isinstance(expr.base, ast.Name) and scope.find(f"{key}<0>") is None:
-            evaluate(e, expr.base, scope)
         raise stop(
             "N217",
             f"{text} is read, and no line of this scan says what {key}<{frame.name}> is",
