@@ -112,7 +112,7 @@ class Context:
             raise self.refused(error, operands, exprs, span, scope) from None
 
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding, in a step of a scan either. What is only moved is not seen."""
+        """The same operation where it cannot see padding, in a step of a scan either. A movement sees nothing."""
         if isinstance(OPS[node.op], Movement):
             return node
         for frame in self.scans:
