@@ -206,11 +206,13 @@ class Context:
         self.findings.add(self.ledger.explained(mistake.diagnostic))
 
     def work(self, first: int) -> Dim:
-        """The floating-point operations of the nodes made since the builder had `first` of them."""
+        """The floating-point operations of the nodes made since the builder had `first` of them; the results of one
+        computation share its work."""
         if self.rigid is not None:
             return ZERO
         made = (node for node in self.b.made[first:] if node not in self.counted)
-        return sum((OPS[node.op].work(node) for node in made), start=ZERO)
+        once = {OPS[node.op].together(node): node for node in made}
+        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""
