@@ -24,7 +24,7 @@ from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.definitions import Rigid
-    from dlc.compiler.elaborate.scan import Frame
+    from dlc.compiler.elaborate.steps import Frame
 
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
