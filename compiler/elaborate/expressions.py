@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
+from dlc.compiler.dims import Condition, DimTooLarge, Mismatch, broadcast
 from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecided
 from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
@@ -17,7 +17,6 @@ from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
-    Condition,
     Family,
     Function,
     Instance,

@@ -107,9 +107,7 @@ class Arrangement:
         """The tensor matched against its pattern; a size that an operand before it has fixed is shown there too."""
         name = written(expr, self.outer)
         try:
-            bound = bind_pattern(
-                self.e, shape, tensor, name, self.scope, self.evaluate, "D123", expr.span, self.owner
-            )
+            bound = bind_pattern(self.e, shape, tensor, name, self.scope, self.evaluate, "D123", expr.span, self.owner)
         except Stop as mistake:
             wrong = mistake.diagnostic.related[0].span if mistake.diagnostic.related else None
             item = next((item for item in shape.items if item.span == wrong), None)

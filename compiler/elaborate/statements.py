@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import DimTooLarge, TensorType, Truth, demand
+from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
 from dlc.compiler.elaborate.arithmetic import to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
-from dlc.compiler.elaborate.obligations import Obligation
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
 from dlc.compiler.elaborate.text import fill, written
-from dlc.compiler.elaborate.values import Condition, Declared, Family, Instance, Poison, Tensor, Tuple, describe
+from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -408,16 +407,10 @@ class Body:
         facts = condition.assumed(self.e.b.facts)
         if facts.contradictory:
             raise _unmet(statement, f"{condition}, and what is required above excludes it")
-        if self.e.rigid is None:
-            self.require_of_data(condition, statement)
-        self.e.b.facts = facts
-
-    def require_of_data(self, condition: Condition, statement: ast.Require) -> None:
-        """A requirement on run-time dimensions is checked when data arrives."""
-        symbols = {symbol for r in condition.relations for symbol in r.left.symbols | r.right.symbols}
-        if self.e.ledger is None or not condition.all or any(symbol.kind != "runtime" for symbol in symbols):
+        text = statement.message.value if statement.message is not None else None
+        if not self.e.ledger.promise(condition, statement.condition.span, text):
             raise undecided(condition, statement.condition.span)
-        self.e.ledger.taken += [Obligation(relation, statement.span) for relation in condition.relations]
+        self.e.b.facts = facts
 
 
 def _unmet(statement: ast.Require, rule: str) -> Stop:

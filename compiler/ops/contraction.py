@@ -94,7 +94,9 @@ class Einsum(Contraction):
         Bad(((3, 4), (4, 2)), "D123", _labels("ij", "jk", "k")),
     )
 
-    def type(self, facts: Facts, a: TensorType, b: TensorType, *, left: Labels, right: Labels, result: Labels) -> TensorType:
+    def type(
+        self, facts: Facts, a: TensorType, b: TensorType, *, left: Labels, right: Labels, result: Labels
+    ) -> TensorType:
         sides = ((a, left), (b, right))
         for number, (operand, labels) in enumerate(sides):
             if operand.rank != len(labels) or len(set(labels)) != len(labels):
