@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType, scalar
-from dlc.compiler.elaborate.padding import Padded, mean, padded_symbols
+from dlc.compiler.elaborate.padding import Padded, mean, padded_symbols, seen
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, M
 
-ADDITIVE = ("sum", "matmul")
-"""What folds the examples and goes on over the batches of a split."""
+ADDITIVE = ("sum", "matmul", "einsum")
+"""What folds the examples and goes on over the batches of a split, but for a table of all pairs of examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Evaluation:
 def evaluation_programs(checked: CheckedModel) -> Evaluation:
     """The passes and formulas of a model's loss and metrics. Raises `DiagnosticError` for a metric that cannot be
     computed batch by batch."""
-    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
+    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts)
     split = _Split()
     formulas = {name: Graph.of({"value": split.formula(node)}) for name, node in graph.roots.items()}
     levels = tuple(Graph.of(level, graph.names) for level in split.levels)
@@ -65,7 +65,7 @@ def _average(b: Builder, padded: Padded, node: Node) -> Node:
     axes = tuple(range(node.type.rank))
     folded = tuple(i for i in axes if node.type.axes[i].size.constant != 1)
     if folded:
-        node = mean(b, padded, node, folded)
+        node = mean(b, node, folded, seen(b, padded, node.type, folded))
     return b.add("drop", node, axes=axes) if axes else node
 
 
@@ -100,7 +100,7 @@ class _Split:
         new = node if inputs == node.inputs else self.b.typed(node.op, inputs, node.attrs, node.type, node.span)
         if not folds_examples(node):
             return new, level
-        if node.op not in ADDITIVE:
+        if not is_additive(node):
             raise DiagnosticError(not_additive(node))
         return self._total(new, level), level + 1
 
@@ -124,7 +124,18 @@ class _Split:
 def folds_examples(node: Node) -> bool:
     """Whether the value of one example depends on the others here."""
     crossed = zip(node.inputs, OPS[node.op].crosses(node), strict=True)
-    return any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
+    paired = pairs(node) and not any(map(pairs, node.inputs))
+    return paired or any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
+
+
+def pairs(node: Node) -> bool:
+    """Whether a value has one place for each pair of examples, (m, m)."""
+    return sum(is_batch(size) for size in node.type.sizes) > 1
+
+
+def is_additive(node: Node) -> bool:
+    """Whether what folds the examples here is a sum that goes on over the batches of a split."""
+    return node.op in ADDITIVE and not any(map(pairs, (node, *node.inputs)))
 
 
 def not_additive(node: Node) -> Diagnostic:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.evaluation import ADDITIVE, folds_examples, not_additive
+from dlc.compiler.elaborate.evaluation import folds_examples, is_additive, not_additive, pairs
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.ir import Graph, Node, bodies, topological
-from dlc.compiler.ops import OPS, Contraction
+from dlc.compiler.ops import OPS, Contraction, Movement
 from dlc.compiler.program import CheckedModel
 from dlc.grammar.span import Span
 
@@ -81,7 +81,7 @@ def _batch_by_batch(evaluation: Context, findings: Findings) -> None:
     """Losses and metrics are computed over a split one batch at a time."""
     measured = [*evaluation.losses, *evaluation.metrics.values()]
     for node in topological([node for node, _ in measured]):
-        if folds_examples(node) and node.op not in ADDITIVE:
+        if folds_examples(node) and not is_additive(node):
             findings.add(not_additive(node))
 
 
@@ -114,11 +114,18 @@ def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
                     "P302",
                     "this mixes examples: a prediction for one example would depend on the others",
                     node.span,
-                    label=f"sums over m of {node.inputs[0].type}",
+                    label=_how_mixed(node),
                     rule="only losses, metrics and `when training:` may mix examples",
                     help="for a feature map (m, …, n_C) the features are `over = features`",
                 )
             )
+
+
+def _how_mixed(node: Node) -> str:
+    if pairs(node):
+        return f"{node.type}: each example beside every other"
+    what = "moves elements along m" if isinstance(OPS[node.op], Movement) else "sums over m"
+    return f"{what} of {node.inputs[0].type}"
 
 
 def _in_step(node: Node) -> Node:

@@ -24,6 +24,7 @@ from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Tensor, Tuple, describe
 from dlc.compiler.ops.base import ordinal
@@ -45,13 +46,13 @@ def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -
             case ast.Spread(value=name):
                 axes += [Axis(size, name.id) for size in _spread(e, item, name, scope, evaluate)]
             case ast.NamedAxis(name=name, size=expr):
-                size = _size(e, expr, scope, evaluate)
+                size = size_of(e, expr, scope, evaluate)
                 axes.append(Axis(size, name.id, one=_is_one(expr)))
             case ast.Number():
-                axes.append(Axis(_size(e, item, scope, evaluate), one=_is_one(item)))
+                axes.append(Axis(size_of(e, item, scope, evaluate), one=_is_one(item)))
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
-                axes.append(Axis(_size(e, item, scope, evaluate), called))
+                axes.append(Axis(size_of(e, item, scope, evaluate), called))
     holdable(axes, shape.span)
     return axes
 
@@ -90,8 +91,26 @@ def further_axes(scope: Scope, span: Span) -> tuple[Axis, ...]:
     return scope.rest
 
 
-def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
-    value = evaluate(expr, scope)
+def factors(expr: ast.Expr) -> list[ast.Expr]:
+    """The factors of a written product: `... * c` has two."""
+    if isinstance(expr, ast.Binary) and expr.op == "*":
+        return factors(expr.left) + factors(expr.right)
+    return [expr]
+
+
+def _evaluated(expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Any:
+    """The value of a size; in a product `...` is as large as the further axes together."""
+    parts = factors(expr)
+    if not any(isinstance(part, ast.Rest) for part in parts):
+        return evaluate(expr, scope)
+    sizes = [axis.size for part in parts if isinstance(part, ast.Rest) for axis in further_axes(scope, part.span)]
+    sizes += [to_dim(evaluate(part, scope), part.span) for part in parts if not isinstance(part, ast.Rest)]
+    return simplest(math.prod(sizes, start=Dim.of(1)))
+
+
+def size_of(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
+    """The size that an expression in a shape stands for."""
+    value = _evaluated(expr, scope, evaluate)
     if isinstance(value, Fraction) or (isinstance(value, float) and isinstance(expr, ast.Binary)):
         raise _not_exact(expr, value, scope, evaluate)
     if isinstance(value, Dim):
@@ -107,7 +126,7 @@ def _spread(e: Context, item: ast.Spread, name: ast.Name, scope: Scope, evaluate
     count = len(further_axes(scope, item.span))
     value = evaluate(name, scope)
     if not isinstance(value, Tuple | list):
-        return [_size(e, name, scope, evaluate)] * count
+        return [size_of(e, name, scope, evaluate)] * count
     sizes = list(value.items if isinstance(value, Tuple) else value)
     if len(sizes) != count:
         text = f"{name.id} has {len(sizes)} sizes, and `...` stands for {count} axes here"
@@ -145,7 +164,7 @@ def annotate(
     axes = shape_axes(e, shape, scope, evaluate)
     declared = Declared(target, shape.span, shape.items, written(shape, scope))
     if isinstance(value, list):
-        raise stop("U901", "a list as a tensor is not supported yet", span)
+        value = table(e, value, span)
     tensor = e.real(value, span) if not isinstance(value, Tensor) else value
     if tensor.type.rank == 0 and axes:
         node = e.b.add("broadcast", tensor.node, span=span, axes=tuple(axes))
@@ -224,7 +243,7 @@ def bind_pattern(
         many = len(axes) - (len(items) - 1)
         if many < 0:
             raise fail(f"at least {len(items) - 1} axes", None)
-        _bind_rest(e, items[at], axes[at : at + many], scope, fail)
+        _bind_rest(e, items[at], axes[at : at + many], scope, evaluate, fail)
         pairs = [*zip(items[:at], axes[:at], strict=True), *zip(items[at + 1 :], axes[at + many :], strict=True)]
         middle = axes[at : at + many]
     else:
@@ -238,9 +257,13 @@ def bind_pattern(
     return Tensor(node, tensor.declared or Declared(name, shape.span, shape.items, written(shape, scope)))
 
 
-def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail: _PatternFailure) -> None:
+def _bind_rest(
+    e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, evaluate: Evaluate, fail: _PatternFailure
+) -> None:
+    """`...` is bound to the axes that are left over; `f...` says that each of them is f."""
     if isinstance(item, ast.Spread):
-        raise stop("N214", f"`{item.value.id}...` belongs into a parameter's shape", item.span)
+        for axis in axes:
+            _bind_item(e, item.value, axis, scope, evaluate, fail)
     home = next(s for s in scope.chain() if s.parent is None or s.parent.kind != s.kind or s.kind == "file")
     if scope.rest is None:
         for level in scope.chain():
@@ -293,17 +316,18 @@ def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evalu
     """The size of an item, after solving for the one name in it that is new (`heads * d`)."""
     unknown = sorted({n for n in names_in(item) if scope.find(n) is None})
     if not unknown:
-        return _size(e, item, scope, evaluate)
+        return size_of(e, item, scope, evaluate)
     if len(unknown) > 1:
         raise stop("D112", f"{written(item, scope)} has {len(unknown)} unknowns: {', '.join(unknown)}", item.span)
     symbol = Symbol(unknown[0], "rigid", uid=-1)
     inner = scope.child()
     inner.names[unknown[0]] = Dim.symbol(symbol)
-    pattern = to_dim(evaluate(item, inner), item.span)
+    pattern = to_dim(_evaluated(item, inner, evaluate), item.span)
     solved = solve_exactly(pattern, symbol, axis.size, e.b.facts)
     fits = solved is not None and demand_integer(solved, e.b.facts) is Truth.YES
     if solved is None or not fits or demand_size(solved, e.b.facts) is not Truth.YES:
-        raise fail(f"a size of the form {written(item, scope)}, and {axis.size} is not", item)
+        would = f", and {axis.size} is not" if solved is None else f" = {axis.size}, and {unknown[0]} would be {solved}"
+        raise fail(f"a size of the form {written(item, scope)}{would}", item)
     scope.names[unknown[0]] = simplest(solved)
     return pattern.substitute({symbol: solved})
 

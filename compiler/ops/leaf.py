@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.compiler.dims import Dim, Facts, TensorType, scalar
+from dlc.compiler.dims import Axis, Dim, Facts, TensorType, scalar
 from dlc.compiler.ops.base import Leaf, Sample, op
 from dlc.compiler.ops.numeric import np
 
@@ -75,6 +75,22 @@ class Constant(Leaf):
 
     def reference(self, *, value: float) -> Any:
         return np.float64(value)
+
+
+@op("table")
+class Table(Leaf):
+    """`values`: numbers that the text lists, as a tensor with `axes`; the last axis runs fastest."""
+
+    samples = (
+        Sample((), (("axes", (Axis(Dim.of(2)), Axis(Dim.of(3)))), ("values", (1.0, 0.0, -1.0, 2.0, 0.5, -2.0)))),
+        Sample((), (("axes", (Axis(Dim.of(1)),)), ("values", (3.0,)))),
+    )
+
+    def type(self, facts: Facts, *, axes: tuple[Axis, ...], values: tuple[float, ...]) -> TensorType:
+        return TensorType(axes)
+
+    def reference(self, *, axes: tuple[int, ...], values: tuple[float, ...]) -> Any:
+        return np.reshape(values, axes)
 
 
 @op("size")

@@ -593,4 +593,60 @@ CODES = (
             output Y_hat
         """,
     ),
+    entry(
+        "D123",
+        "a pattern does not fit",
+        """
+        `rearrange` and `einsum` read the axes of their tensors by a pattern: names in scope are values, others are bound
+        by the pattern, with one unknown in a product. In `rearrange` the same names stand left and right of the arrow:
+        `heads * d` is taken apart into two axes, or they are put together. In `einsum` equal names are one axis, and a
+        name that the result lacks is summed. No name stands on one side alone, because no axis comes from nowhere or is
+        lost; a 1 adds or removes an axis.
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (2, m)
+            parts = rearrange(X, (heads * d, m) -> (heads, m))
+            Y_hat = sum(parts, over = first) * Dense(2)(X)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (2, m)
+            heads = 2
+            parts = rearrange(X, (heads * d, m) -> (heads, d, m))
+            Y_hat = drop(sum(parts, over = heads), over = first) -> Dense(2)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D124",
+        "the parts do not make up the whole",
+        """
+        `split` undoes `concat`: it takes an axis apart into pieces of the given sizes, one after the other, and nothing
+        is left over. A piece that is not needed gets a name all the same.
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (1, m)
+            a, b = split(X, (3, 4), over = first)
+            Y_hat = concat(a, b, over = first) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (1, m)
+            a, b = split(X, (3, 5), over = first)
+            Y_hat = concat(b, a, over = first) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
 )
