@@ -285,7 +285,8 @@ def call_function(
     if name in CROSSED and definition.span.file.startswith(LIBRARY):
         first = names[0]
         shown = written(exprs[first], scope) if first in exprs else "this"
-        crossed_loss(e.findings, name, given[first], shown, expr.span)
+        targets = {name for name, declaration in e.inputs.items() if declaration.role == "target"}
+        crossed_loss(e.findings, name, given[first], given.get(names[-1]), targets, shown, expr.span)
     return run_function(e, callee, given, exprs, expr.span, evaluate)
 
 

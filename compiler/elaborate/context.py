@@ -24,6 +24,7 @@ from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.definitions import Rigid
+    from dlc.compiler.elaborate.spatial import Freed
     from dlc.compiler.elaborate.steps import Frame
 
 MOST_STEPS = 400_000
@@ -56,7 +57,7 @@ class Context:
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
     whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
     is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
-    `at` is the statement being executed.
+    `at` is the statement being executed. `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     mode: str
@@ -89,6 +90,7 @@ class Context:
     ledger: Ledger = field(init=False)
     rigid: Rigid | None = None
     at: Span | None = None
+    freed: Freed | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0

@@ -246,6 +246,7 @@ CODES = (
         train:
             optimizer = Adam()
         """,
+        severity="warning",
     ),
     entry(
         "P310",
@@ -298,6 +299,31 @@ CODES = (
             loss cross_entropy(y_hat, y)
             output s = generate(y, from = y_hat, until = 0, max = 30, by = greedy)
         """,
+    ),
+    entry(
+        "P312",
+        "the target stands in the prediction's place",
+        """
+        The losses are written as in the course, loss(Y_hat, Y): cross-entropy takes the logarithm of the prediction.
+        The other way round it takes the logarithm of zeros and ones.
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(1, sigmoid)
+            loss binary_cross_entropy(Y, Y_hat)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(1, sigmoid)
+            loss binary_cross_entropy(Y_hat, Y)
+            output Y_hat
+        """,
+        severity="warning",
     ),
     entry(
         "U901",
