@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlc.compiler.dims import Dim, Symbol, TensorType
+from dlc.compiler.dims import ZERO, Dim, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -97,7 +97,7 @@ class StateDeclaration:
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
     (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
-    floating-point operations that compute it for one batch."""
+    nodes that were made for it."""
 
     name: str
     rule: str
@@ -105,8 +105,15 @@ class Line:
     span: Span
     layer: str = ""
     written: str = ""
-    flops: Dim = field(default_factory=lambda: Dim.of(0))
+    nodes: tuple[Node, ...] = field(default=(), repr=False)
     instance: bool = False
+
+    @property
+    def flops(self) -> Dim:
+        """The floating-point operations that compute it for one batch."""
+        from dlc.compiler.ops import OPS
+
+        return sum((OPS[node.op].work(node) for node in self.nodes), start=ZERO)
 
 
 @dataclass(frozen=True, slots=True)

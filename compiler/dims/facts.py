@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dlc.compiler.dims.bounds import interval, is_integral
 from dlc.compiler.dims.poly import ONE, ZERO, Atom, Dim, DimLike, Term
@@ -75,6 +75,8 @@ class Facts:
     nonzero: tuple[Dim, ...] = ()
     at_least_zero: tuple[Dim, ...] = ()
     integers: tuple[Dim, ...] = ()
+    answers: dict[tuple[Dim, Dim], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `solver.equal` has found under these facts: a network asks the same few questions again and again."""
 
     empty: ClassVar[Facts]
 

@@ -68,7 +68,6 @@ def _within_limits(question: _Question) -> _Question:
     return cast(_Question, asked)
 
 
-@_within_limits
 def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a = b, in the sense of the module's docstring."""
     a, b = Dim.of(a), Dim.of(b)
@@ -76,6 +75,20 @@ def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
         return _truth(a.constant == b.constant)
     if a == b:
         return Truth.YES
+    answers = facts.answers
+    answer: Truth | None = answers.get((a, b))
+    if answer is None:
+        if len(answers) >= _MOST_ANSWERS:
+            answers.clear()
+        answer = answers[a, b] = _proved_equal(a, b, facts)
+    return answer
+
+
+_MOST_ANSWERS = 1 << 14
+
+
+@_within_limits
+def _proved_equal(a: Dim, b: Dim, facts: Facts) -> Truth:
     difference = _numerator(canonical(a - b, facts), facts)
     if difference.constant is not None:
         return _truth(difference.constant == 0)

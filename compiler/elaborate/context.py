@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import ZERO, Dim, TensorType
+from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -142,10 +142,6 @@ class Context:
                 help = f"the examples stand in columns: declare {declaration.name} : ({sizes})" if turned else None
                 return ShapeError(error.code, message, error.operands, rule=rule, help=help)
         return error
-
-    def work(self, first: int) -> Dim:
-        """The floating-point operations of the nodes made since the builder had `first` of them."""
-        return sum((OPS[node.op].work(node) for node in self.b.made[first:]), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""

@@ -212,7 +212,7 @@ class Body:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
-                Line(scope.qualified(name), text, value.type, statement.span, scope.layer, law, self.e.work(first))
+                Line(scope.qualified(name), text, value.type, statement.span, scope.layer, law, tuple(self.e.b.made[first:]))
             )
         self.define(target, value, scope)
 
