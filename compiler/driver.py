@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def check(
     of the file's content. Without `model`, every model of the file is checked, and `checked` is the only one.
     """
     path = Path(path)
-    with deep_recursion():
+    with deep_recursion(), without_collector():
         return _check(path, model, hypers or {}, root, text, dense)
 
 
@@ -141,6 +142,18 @@ def deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(limit)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """A check makes much and drops little: the collector of cycles would walk through all of it over and over."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _constants(source: Source, scope: Scope, findings: Findings) -> None:

@@ -42,7 +42,8 @@ class Context:
 
     `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `lines` is
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
-    known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
+    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met, `random`
+    that a draw was: what makes the three programs differ (`modes.py`). `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
     one-hot inputs that come as real arrays.
     """
@@ -73,6 +74,14 @@ class Context:
     depth: int = 0
     rounds: int = 0
     steps: int = 0
+    divided: bool = False
+    random: bool = False
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a draw is replaced by its mean; whoever asks is a draw."""
+        self.random = True
+        return self.mode == "deterministic"
 
     def count(self, steps: int, span: Span) -> None:
         """Counts the work of elaboration, so that a runaway program ends with a diagnostic."""

@@ -14,6 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.modes import MODES, SAME
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -27,8 +28,6 @@ from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
 from dlc.grammar.span import Span
-
-MODES = ("training", "deterministic", "evaluation")
 
 
 def elaborate_model(
@@ -50,12 +49,15 @@ def elaborate_model(
     programs: dict[str, Context] = {}
     scopes: dict[str, Scope] = {}
     for mode in MODES:
-        e = Context(mode, findings)
-        scope = files.child(path="", kind="model", indices={}, counts={})
-        scope.names["m"] = Dim.symbol(M)
+        same = SAME[mode](programs["training"]) if mode in SAME else None
+        if same is not None:
+            programs[mode], scopes[mode] = same, scopes["training"]
+            continue
+        e = programs[mode] = Context(mode, findings)
         e.dense = dense
+        scope = scopes[mode] = files.child(path="", kind="model", indices={}, counts={})
+        scope.names["m"] = Dim.symbol(M)
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
-        programs[mode], scopes[mode] = e, scope
         if findings.failed:
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)

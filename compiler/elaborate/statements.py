@@ -74,6 +74,7 @@ class Body:
             case ast.If():
                 self.branch(statement, scope)
             case ast.When(training=training, otherwise=otherwise):
+                self.e.divided = True
                 taken, other = (otherwise, training) if self.e.mode == "evaluation" else (training, otherwise)
                 self.choose(taken, other, scope)
             case ast.Require():
@@ -212,7 +213,15 @@ class Body:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
-                Line(scope.qualified(name), text, value.type, statement.span, scope.layer, law, tuple(self.e.b.made[first:]))
+                Line(
+                    scope.qualified(name),
+                    text,
+                    value.type,
+                    statement.span,
+                    scope.layer,
+                    law,
+                    tuple(self.e.b.made[first:]),
+                )
             )
         self.define(target, value, scope)
 
