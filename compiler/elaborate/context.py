@@ -42,10 +42,10 @@ class Context:
 
     `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `lines` is
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
-    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met, `random`
-    that a draw was: what makes the three programs differ (`modes.py`). `ambient` holds what an initializer
-    (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
-    one-hot inputs that come as real arrays.
+    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met and
+    `random` that a draw was: where neither was, programs are the same (`modes.py`). `ambient` holds what an
+    initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense`
+    names the one-hot inputs that come as real arrays.
     """
 
     mode: str
