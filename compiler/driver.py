@@ -32,13 +32,15 @@ from dlc.grammar import ast
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found. `checked` is the model asked for (or the only one), None where an error was found;
-    `models` are the names of all models in the file; `sources` the texts that diagnostics point into."""
+    """What a check found. `checked` is the model asked for (or the only one), None where an error was found; `proved`
+    are all that were checked, none where an error was found; `models` are the names of all models in the file;
+    `sources` the texts that diagnostics point into."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    proved: tuple[CheckedModel, ...] = ()
 
 
 def check(
@@ -96,8 +98,8 @@ def _check(
     used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
-    alone = checked[0] if len(checked) == 1 and not findings.failed else None
-    return CheckResult(findings.found, names, alone, loader.sources)
+    proved = () if findings.failed else tuple(checked)
+    return CheckResult(findings.found, names, proved[0] if len(proved) == 1 else None, loader.sources, proved)
 
 
 def programs(
