@@ -2,8 +2,9 @@
 
 For a value v the *cotangent* is the derivative of the result with respect to v; it has v's shape. The chain rule goes
 through the nodes from the results back to the operands: an op's `pullback` turns the cotangent of its result into the
-cotangents of its operands, and a value that is read several times gets the sum. The gradients are nodes like all
-others, so simplification, fusion and code generation treat them alike.
+cotangents of its operands, and a value that is read several times gets the sum. The results of one computation (a loop
+has several) are pulled back together, when the cotangents of all are complete. The gradients are nodes like all others,
+so simplification, fusion and code generation treat them alike.
 
 Needs: nodes without composites. Leaves: the cotangent of every value that lies between `wrt` and the results, so
 that `dZ[2]` can be shown. Does not simplify.
@@ -11,7 +12,7 @@ that `dZ[2]` can be shown. Does not simplify.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeAlias
 
 from dlc.compiler.ir import Builder, Node, topological
@@ -31,25 +32,30 @@ def differentiate(b: Builder, results: Sequence[tuple[Node, Node]], wrt: Sequenc
     order = topological(value for value, _ in results)
     for node in order:
         b.adopt(node)
-    between = _depending(order, wrt)
+    between = depending(order, wrt)
     parts: dict[Node, list[Node]] = {}
     for value, seed in results:
         if value in between:
             parts.setdefault(value, []).append(_full(b, seed, value))
+    first = {OPS[node.op].together(node): node for node in reversed(order)}
+    waiting: dict[Hashable, list[tuple[Node, Node]]] = {}
     cotangents: Cotangents = {}
     for node in reversed(order):
-        if node not in parts:
-            continue
+        op = OPS[node.op]
+        together = op.together(node)
         b.span = node.span
-        ct = cotangents[node] = _sum(b, parts[node])
-        if node.inputs and OPS[node.op].differentiable:
-            for operand, part in zip(node.inputs, OPS[node.op].pullback(b, node, ct), strict=True):
-                if part is not None and operand in between:
-                    parts.setdefault(operand, []).append(part)
+        if node in parts:
+            cotangents[node] = _sum(b, parts[node])
+            waiting.setdefault(together, []).append((node, cotangents[node]))
+        if first[together] is not node or together not in waiting or not node.inputs or not op.differentiable:
+            continue
+        for operand, part in zip(node.inputs, op.pullback_all(b, waiting[together], between), strict=True):
+            if part is not None and operand in between:
+                parts.setdefault(operand, []).append(part)
     return cotangents
 
 
-def _depending(order: Iterable[Node], wrt: Sequence[Node]) -> set[Node]:
+def depending(order: Iterable[Node], wrt: Sequence[Node]) -> set[Node]:
     """The nodes whose value depends on one of `wrt`."""
     found = set(wrt)
     for node in order:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge
 from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.corners import prove_corners
+from dlc.compiler.elaborate.definitions import prove_definitions
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import Loader, Source, file_scope, library_sources
 from dlc.compiler.elaborate.model import elaborate_model
@@ -51,15 +54,17 @@ def check(
     root: Path | None = None,
     text: str | None = None,
     dense: frozenset[str] = frozenset(),
+    corners: bool = True,
 ) -> CheckResult:
     """Parses, resolves and proves a file; never raises on what its text says.
 
     `hypers` override the model's hypers. `root` widens the folder that imports must stay in. `text` is used in place
-    of the file's content. Without `model`, every model of the file is checked, and `checked` is the only one.
+    of the file's content. Without `model`, every model of the file is checked, and `checked` is the only one. Without
+    `corners` the values that a search may try are left unproved.
     """
     path = Path(path)
     with deep_recursion(), without_collector():
-        return _check(path, model, hypers or {}, root, text, dense)
+        return _check(path, model, hypers or {}, root, text, dense, corners)
 
 
 def _check(
@@ -69,6 +74,7 @@ def _check(
     root: Path | None,
     text: str | None,
     dense: frozenset[str],
+    corners: bool,
 ) -> CheckResult:
     loader = Loader(root if root is not None else path.parent)
     source = loader.load(path, path.name if root is None and text is not None else str(path), text)
@@ -81,18 +87,24 @@ def _check(
     checked: list[CheckedModel] = []
     if not findings.failed:
         scope = file_scope(source, lambda file, names: _constants(file, names, findings))
+        prove_definitions(source, scope, findings, evaluate)
         for definition in _chosen(models, model, source, findings):
-            done = elaborate_model(
+            blocks = _blocks(source, definition)
+            elaborate = partial(
+                elaborate_model,
                 definition,
                 scope,
-                hypers,
-                findings,
                 file=str(path),
                 sources=loader.sources,
+                data=blocks["data"],
+                train=blocks["train"],
                 dense=dense,
-                **_blocks(source, definition),
             )
-            checked += [done] if done is not None else []
+            done = elaborate(hypers=hypers, findings=findings)
+            if done is not None:
+                checked.append(done)
+                if corners:
+                    _prove_corners(done, definition, hypers, elaborate, findings)
         check_names(source, scope, findings)
         note_own_names(source, findings)
     used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
@@ -156,6 +168,24 @@ def without_collector() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def _prove_corners(
+    checked: CheckedModel,
+    definition: ast.Definition,
+    given: Mapping[str, Any],
+    elaborate: Callable[..., CheckedModel | None],
+    findings: Findings,
+) -> None:
+    """Adds what is wrong at the edges of the search domains."""
+
+    def errors(hypers: Mapping[str, Any]) -> list[Diagnostic]:
+        found = Findings()
+        elaborate(hypers={**given, **hypers}, findings=found)
+        return [diagnostic for diagnostic in found.found if diagnostic.severity == "error"]
+
+    for diagnostic in prove_corners(checked, definition, given, errors):
+        findings.add(diagnostic)
 
 
 def _constants(source: Source, scope: Scope, findings: Findings) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import ZERO, Dim, Symbol, TensorType
+from dlc.compiler.dims import ZERO, Condition, Dim, Facts, Relation, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -94,6 +95,16 @@ class StateDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """What the data must keep, because a line of the model needs it: a condition on run-time dimensions, in its
+    plainest form. `message` is what a `require` says, where it is one."""
+
+    condition: Condition
+    span: Span | None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
     (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
@@ -134,7 +145,8 @@ class CheckedModel:
     Graph roots: every program has `loss.<k>`, one a loss line, of type `(m)` or `()`; `training` has `update.<state>`
     for each `:=` too; `evaluation` has `output.<name>` and `metric.<name>`. `compiler/elaborate/training.py` makes from
     them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names, and
-    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong).
+    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong). `requirements` are checked
+    when data arrives.
     """
 
     name: str
@@ -156,6 +168,12 @@ class CheckedModel:
     sources: Mapping[str, str]
     evaluate: Callable[[ast.Expr], Any] = field(repr=False)
     scope: Any = field(repr=False)
+    requirements: tuple[Requirement, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        """What its programs may take for granted: data that breaks a requirement is refused before they run."""
+        return reduce(Facts.assume, (requirement.relation for requirement in self.requirements), Facts.empty)
 
     @property
     def parameter_count(self) -> int:

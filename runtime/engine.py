@@ -6,19 +6,21 @@ Parameters, gradients and outputs have their declared shapes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.dims import Symbol
 from dlc.compiler.driver import Programs, programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.program import CheckedModel, InputDeclaration, M
 from dlc.compiler.settings import TrainSettings
 from dlc.runtime.data.dataset import to_declared
-from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.dimensions import dimension_sizes
+from dlc.runtime.data.layout import LENGTHS, Layout, has_examples
 from dlc.runtime.initial import draws, first_value
 from dlc.runtime.reference import evaluate
 
@@ -89,17 +91,34 @@ def reads(graph: Graph) -> frozenset[str]:
 def example_count(inputs: Arrays, declarations: Mapping[str, InputDeclaration]) -> int | None:
     """`m` of a batch, None where no input has examples."""
     for name, array in inputs.items():
-        if Layout.of(declarations[name]).batch is not None:
+        if has_examples(name, declarations):
             return len(array)
     return None
 
 
 def rows_of(inputs: Arrays, declarations: Mapping[str, InputDeclaration], rows: Any) -> dict[str, Array]:
     """Some examples of all inputs; an input without examples stays as it is."""
-    return {
-        name: array[rows] if Layout.of(declarations[name]).batch is not None else array
-        for name, array in inputs.items()
-    }
+    return {name: array[rows] if has_examples(name, declarations) else array for name, array in inputs.items()}
+
+
+Bindings = dict[tuple[str, str], Any]
+
+
+def bind_inputs(
+    wanted: Iterable[str], inputs: Arrays, declarations: Mapping[str, InputDeclaration]
+) -> tuple[Bindings, dict[Symbol, int]]:
+    """What the reference executor reads of a batch, in the declared orientation, and the sizes of its run-time
+    dimensions. Lengths that are not given are those of the arrays."""
+    bindings: Bindings = {}
+    for name in wanted:
+        layout = Layout.of(declarations[name])
+        bindings["input", name] = inputs[name] if layout.batch is None else to_declared(inputs[name], layout)
+    count = example_count(inputs, declarations)
+    sizes = {} if count is None else {M: count}
+    for symbol, (size, _) in dimension_sizes(inputs, declarations).items():
+        sizes[symbol] = size
+        bindings["length", symbol.name] = inputs.get(LENGTHS + symbol.name, np.full(count or 1, size))
+    return bindings, sizes
 
 
 def build(
@@ -165,16 +184,10 @@ class ReferenceEngine:
         raise KeyError(name)
 
     def _run(self, graph: Graph, inputs: Arrays, scalars: Mapping[str, Any] | None = None) -> dict[str, Array]:
-        wanted = reads(graph)
-        bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in (scalars or {}).items()}
+        bindings, sizes = bind_inputs(reads(graph), inputs, self.checked.inputs)
+        bindings |= {("scalar", name): value for name, value in (scalars or {}).items()}
         bindings |= {("parameter", name): value for name, value in self.parameters.items()}
         bindings |= {("state", name): value for name, value in (self.states | self.slots).items()}
-        for name in wanted:
-            layout = Layout.of(self.checked.inputs[name])
-            array = inputs[name]
-            bindings["input", name] = array if layout.batch is None else to_declared(array, layout)
-        count = example_count(inputs, self.checked.inputs)
-        sizes = {} if count is None else {M: count}
         step = int((scalars or {}).get("step", 0))
         values = evaluate(graph, bindings, sizes, draws(self.seed, step, self.dtype, _batch_axes(graph)))
         return {name: np.asarray(value) for name, value in values.items()}

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph, topological
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
-from dlc.compiler.program import CheckedModel, InputDeclaration, M
-from dlc.runtime.data.dataset import to_declared
-from dlc.runtime.data.layout import Layout
-from dlc.runtime.engine import Arrays, Engine, example_count, rows_of
+from dlc.compiler.program import CheckedModel, InputDeclaration
+from dlc.runtime.engine import Arrays, Engine, bind_inputs, example_count, reads, rows_of
 from dlc.runtime.reference import evaluate
 
 BATCH = 256
@@ -51,9 +49,8 @@ def measure(
                 totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
         known |= totals
     bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in known.items()}
-    return {
-        name: float(evaluate(graph, bindings, {M: count})["value"].reshape(())) for name, graph in plan.formulas.items()
-    }
+    _, sizes = bind_inputs((), inputs, checked.inputs)
+    return {name: float(evaluate(graph, bindings, sizes)["value"].reshape(())) for name, graph in plan.formulas.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +103,12 @@ def example_losses(engine: Engine, checked: CheckedModel, inputs: Arrays) -> NDA
     if not roots:
         return None
     graph = run(Graph.of(roots), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS))
-    bindings: dict[tuple[str, str], Any] = {("parameter", name): value for name, value in engine.parameters.items()}
-    bindings |= {("state", name): value for name, value in engine.states.items()}
+    known: dict[tuple[str, str], Any] = {("parameter", name): value for name, value in engine.parameters.items()}
+    known |= {("state", name): value for name, value in engine.states.items()}
     parts = []
     for batch in batches(inputs, checked.inputs, BATCH):
-        for name, array in batch.items():
-            layout = Layout.of(checked.inputs[name])
-            bindings["input", name] = array if layout.batch is None else to_declared(array, layout)
-        sizes = {M: example_count(batch, checked.inputs) or 1}
-        values = evaluate(graph, bindings, sizes)
+        given, sizes = bind_inputs(reads(graph), batch, checked.inputs)
+        values = evaluate(graph, known | given, sizes)
         parts.append(np.asarray(sum(value.reshape(-1) for value in values.values()), np.float64))
     return np.concatenate(parts)
 

@@ -78,7 +78,7 @@ class Prepared:
 
 def prepare(request: Request, *, headers: bool = True) -> Prepared:
     """Checks one model of a file, and with `headers` the first lines of its data too."""
-    result = _check(request, request.model)
+    result = _check(request, request.model, corners=False)
     if result.checked is None:
         found = list(result.diagnostics)
         if not any(d.severity == "error" for d in found):
@@ -96,8 +96,10 @@ def prepare_all(request: Request, *, headers: bool = True) -> Iterator[Prepared]
         yield _with_settings(request, result, checked, headers)
 
 
-def _check(request: Request, model: str | None) -> CheckResult:
-    return check(request.path, model=model, hypers=request.hypers, root=request.root, dense=request.dense)
+def _check(request: Request, model: str | None, *, corners: bool = True) -> CheckResult:
+    return check(
+        request.path, model=model, hypers=request.hypers, root=request.root, dense=request.dense, corners=corners
+    )
 
 
 def _which_model(request: Request, result: CheckResult) -> Diagnostic:

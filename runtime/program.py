@@ -7,7 +7,7 @@ model.forward(X=x)["Y_hat"]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from dlc.grammar.format import unparse
 from dlc.runtime.data.arrays import check_arrays
 from dlc.runtime.data.dataset import DataSet
 from dlc.runtime.data.dataset import load as load_data
+from dlc.runtime.data.dimensions import check_requirements
+from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.data.preprocessing import Preprocessing
 from dlc.runtime.engine import Arrays, Engine, Target, build, programs_of, reads
 from dlc.runtime.errors import DataError, SpecError, told
@@ -114,7 +116,7 @@ class Model:
     def evaluate(self, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> dict[str, float]:
         """`loss` and every metric of these examples, by the evaluation program; `m` is all of them."""
         with told(self._sources, DataError):
-            inputs = check_arrays(self.spec.inputs, arrays, True, lengths, self.dtype)
+            inputs = self._arrays(arrays, True, lengths)
         return self.measure(inputs)
 
     def measure(self, inputs: Arrays) -> dict[str, float]:
@@ -142,14 +144,15 @@ class Model:
         *,
         dev: Mapping[str, Any] | None = None,
         lengths: Mapping[str, Sequence[int]] | None = None,
+        dev_lengths: Mapping[str, Sequence[int]] | None = None,
         observer: Observer | None = None,
         **given: Any,
     ) -> History:
         """Trains, and returns what happened epoch by epoch.
 
         Without arrays: on the spec's own `data:`. With arrays, `fit(X=x, Y=y)` or `fit({"X": x, "Y": y})`: on them,
-        with `dev` arrays to be measured after each epoch. Settings of the `train:` block may be given by name and win
-        over it: `epochs=10, batch=32, optimizer="Adam(lr = 1e-2)", regularize="l2(0.1)"`.
+        with `dev` arrays (and their `dev_lengths`) to be measured after each epoch. Settings of the `train:` block may
+        be given by name and win over it: `epochs=10, batch=32, optimizer="Adam(lr = 1e-2)", regularize="l2(0.1)"`.
 
         Training goes on where the last `fit` ended: the epochs are counted on, and an optimizer keeps its state.
         Where `early_stop` is set, the parameters are those of the best epoch in the end. A loss that is no number
@@ -160,8 +163,8 @@ class Model:
         self._require("train")
         if arrays or not self.spec.inputs:
             with told(self._sources, DataError):
-                inputs = check_arrays(self.spec.inputs, arrays, True, lengths, self.dtype)
-                measured = check_arrays(self.spec.inputs, dev, True, lengths, self.dtype) if dev else None
+                inputs = self._arrays(arrays, True, lengths)
+                measured = self._arrays(dev, True, dev_lengths) if dev else None
         else:
             splits = self.load_data().splits
             inputs = dict(splits["train"].arrays)
@@ -222,6 +225,8 @@ class Model:
                 help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
                 raise DiagnosticError(Diagnostic("T409", message, None, help=help))
             loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit)
+            for part in loaded.splits.values():
+                check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing
         return loaded
 
@@ -278,7 +283,18 @@ class Model:
         self._require(graph)
         required = reads(self.main.programs.graphs[graph])
         with told(self._sources, DataError):
-            return check_arrays(self.spec.inputs, arrays, graph != "forward", lengths, self.dtype, required)
+            return self._arrays(arrays, graph != "forward", lengths, required)
+
+    def _arrays(
+        self,
+        arrays: Mapping[str, Any],
+        need_targets: bool,
+        lengths: Mapping[str, Sequence[int]] | None,
+        required: Collection[str] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        spec = self.spec
+        needs = spec.checked.requirements
+        return check_arrays(spec.inputs, arrays, need_targets, lengths, self.dtype, required, needs)
 
     def _require(self, graph: str) -> None:
         if graph != "forward":
@@ -335,14 +351,16 @@ def _dense(declarations: Mapping[str, InputDeclaration], arrays: Arrays) -> froz
     return frozenset(
         name
         for name, array in arrays.items()
-        if declarations[name].one_hot and array.ndim == declarations[name].type.rank
+        if name in declarations and declarations[name].one_hot and array.ndim == declarations[name].type.rank
     )
 
 
 def _only(inputs: Mapping[str, NDArray[Any]], work: Work, graph: str) -> dict[str, NDArray[Any]]:
     """The inputs that a program reads; where it reads none, all, for their `m`."""
     wanted = reads(work.programs.graphs[graph])
-    return {name: array for name, array in inputs.items() if name in wanted} or dict(inputs)
+    found = {name: array for name, array in inputs.items() if name in wanted}
+    lengths = {name: array for name, array in inputs.items() if name.startswith(LENGTHS)}
+    return {**found, **lengths} if found else dict(inputs)
 
 
 def jitted_prediction_of(model: Model) -> Callable[..., Any]:

@@ -4,12 +4,17 @@ Read `poly` (what a dimension is), `terms` (floor, `%`, min, division), `facts` 
 follows), then `types`.
 """
 
-from dlc.compiler.dims.facts import Facts, Relation
+from dlc.compiler.dims.conditions import Condition, divisibility, strongest
+from dlc.compiler.dims.facts import Facts, Ledger, Relation
 from dlc.compiler.dims.poly import ONE, ZERO, Dim, DimLike, Number
 from dlc.compiler.dims.solver import (
     Truth,
     counterexample,
     decide,
+    demand,
+    demand_integer,
+    demand_size,
+    demand_that,
     divides,
     equal,
     example,
@@ -28,10 +33,12 @@ __all__ = [
     "ONE",
     "ZERO",
     "Axis",
+    "Condition",
     "Dim",
     "DimLike",
     "DimTooLarge",
     "Facts",
+    "Ledger",
     "Mismatch",
     "Number",
     "Relation",
@@ -42,9 +49,14 @@ __all__ = [
     "ceildiv",
     "counterexample",
     "decide",
+    "demand",
+    "demand_integer",
+    "demand_size",
+    "demand_that",
     "dim_max",
     "dim_min",
     "divides",
+    "divisibility",
     "equal",
     "example",
     "floordiv",
@@ -58,5 +70,6 @@ __all__ = [
     "scalar",
     "solve",
     "solve_exactly",
+    "strongest",
     "tensor",
 ]

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any, ClassVar
+from functools import cached_property, lru_cache
+from typing import ClassVar, Protocol
 
 from dlc.compiler.dims.bounds import interval, is_integral
 from dlc.compiler.dims.poly import ONE, ZERO, Atom, Dim, DimLike, Term
@@ -60,11 +60,25 @@ class Relation:
         return f"{self.left} {self.op} {self.right}"
 
 
+class Ledger(Protocol):
+    """Where a demand goes that is neither proved nor refuted (`solver.demand`)."""
+
+    def settle(self, relation: Relation) -> bool:
+        """Whether the relation is taken down, as an obligation of somebody else, and counts as true from here on."""
+        ...
+
+    def refuse(self, relation: Relation) -> None:
+        """The relation was refuted: what comes next is the message."""
+        ...
+
+
 @dataclass(frozen=True)
 class Facts:
-    """A set of relations, immutable; `Facts.empty` knows only the symbols' own bounds.
+    """A set of relations, immutable; `Facts.empty` knows only the symbols' own bounds, and `Facts.settled`, for graphs
+    that were proved before, takes open demands on run-time dimensions for met.
 
-    `contradictory` is true where the relations were seen to exclude each other (a branch that is never taken).
+    `contradictory` is true where the relations were seen to exclude each other (a branch that is never taken). Where
+    there is a `ledger`, it decides about demands that the facts leave open.
     """
 
     relations: tuple[Relation, ...] = ()
@@ -75,10 +89,15 @@ class Facts:
     nonzero: tuple[Dim, ...] = ()
     at_least_zero: tuple[Dim, ...] = ()
     integers: tuple[Dim, ...] = ()
-    answers: dict[tuple[Dim, Dim], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What `solver.equal` has found under these facts: a network asks the same few questions again and again."""
+    ledger: Ledger | None = field(default=None, compare=False, repr=False)
 
     empty: ClassVar[Facts]
+    settled: ClassVar[Facts]
+
+    @cached_property
+    def known(self) -> Known:
+        """These facts as the key of a cache."""
+        return Known(self if self.ledger is None else replace(self, ledger=None))
 
     def assume(self, relation: Relation) -> Facts:
         """These facts and one more. A relation beyond the algebra's limits is kept, but proves nothing."""
@@ -207,7 +226,35 @@ class Facts:
         return more if high is None else more._also_at_least(-value + high)
 
 
+class _Settled:
+    """The ledger of graphs that were proved before: a demand on run-time dimensions that is open was decided when their
+    text was elaborated. Of other unknowns nothing was ever left open."""
+
+    def settle(self, relation: Relation) -> bool:
+        return any(symbol.kind == "runtime" for symbol in relation.left.symbols | relation.right.symbols)
+
+    def refuse(self, relation: Relation) -> None:
+        pass
+
+
+class Known:
+    """Facts as a key: two are the same where they were learnt in the same order."""
+
+    __slots__ = ("facts", "hash")
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.hash = hash(facts.relations)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Known) and self.facts.relations == other.facts.relations
+
+
 Facts.empty = Facts()
+Facts.settled = Facts(ledger=_Settled())
 
 
 def _open(dims: Iterable[Dim]) -> tuple[Dim, ...]:

@@ -21,14 +21,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
-from functools import wraps
+from functools import lru_cache, wraps
 from itertools import islice, product
 from typing import Any, TypeVar, cast
 
 from dlc.compiler.dims.bounds import interval, is_integral
-from dlc.compiler.dims.facts import Facts, Relation, canonical
+from dlc.compiler.dims.facts import Facts, Known, Relation, canonical
 from dlc.compiler.dims.poly import ONE, ZERO, Dim, DimLike, Monomial, Number, Term, integral, inverse, times
 from dlc.compiler.dims.symbol import DimTooLarge, Symbol
 from dlc.compiler.dims.terms import content, divide, mod, quotient
@@ -75,23 +76,19 @@ def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
         return _truth(a.constant == b.constant)
     if a == b:
         return Truth.YES
-    answers = facts.answers
-    answer: Truth | None = answers.get((a, b))
-    if answer is None:
-        if len(answers) >= _MOST_ANSWERS:
-            answers.clear()
-        answer = answers[a, b] = _proved_equal(a, b, facts)
-    return answer
+    return _answer(a, b, facts.known)
 
 
-_MOST_ANSWERS = 1 << 14
-
-
+@lru_cache(maxsize=1 << 13)
 @_within_limits
-def _proved_equal(a: Dim, b: Dim, facts: Facts) -> Truth:
+def _answer(a: Dim, b: Dim, known: Known) -> Truth:
+    """The answer to a question about unknowns; a program asks most of them several times."""
+    facts = known.facts
     difference = _numerator(canonical(a - b, facts), facts)
     if difference.constant is not None:
         return _truth(difference.constant == 0)
+    if _both_ways(lambda sizes: a.evaluate(sizes) == b.evaluate(sizes), a.symbols | b.symbols, facts):
+        return Truth.UNKNOWN
     if _never_zero(difference, facts):
         return Truth.NO
     if _at_least_zero(a - b, facts) and _at_least_zero(b - a, facts):
@@ -105,7 +102,14 @@ def less(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     a, b = Dim.of(a), Dim.of(b)
     if a.constant is not None and b.constant is not None:
         return _truth(a.constant < b.constant)
-    difference = b - a
+    return _smaller(a, b, facts.known)
+
+
+@lru_cache(maxsize=1 << 13)
+def _smaller(a: Dim, b: Dim, known: Known) -> Truth:
+    facts, difference = known.facts, b - a
+    if _both_ways(lambda sizes: a.evaluate(sizes) < b.evaluate(sizes), a.symbols | b.symbols, facts):
+        return Truth.UNKNOWN
     if _above_zero(_numerator(canonical(difference, facts), facts), facts):
         return Truth.YES
     return Truth.NO if _at_least_zero(-difference, facts) else Truth.UNKNOWN
@@ -160,7 +164,100 @@ def is_integer(a: DimLike, facts: Facts = Facts.empty) -> Truth:
     return _by_residues(numerator, divisor)
 
 
+# --- demands ---------------------------------------------------------------------------------------------------
+
+
+def demand(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
+    """Whether a = b, where the text *needs* it.
+
+    A question (`equal`) chooses what is done; a demand that is not met is a mistake. What is unknown goes to the ledger
+    of the facts, if there is one: YES says that it is proved, or taken down as an obligation.
+    """
+    truth = equal(a, b, facts)
+    return truth if truth is Truth.YES else _settled(Relation("==", Dim.of(a), Dim.of(b)), truth, facts)
+
+
+def demand_that(relation: Relation, facts: Facts = Facts.empty) -> Truth:
+    """Whether a relation holds, demanded."""
+    truth = decide(relation, facts)
+    return truth if truth is Truth.YES else _settled(relation, truth, facts)
+
+
+def demand_size(a: Dim, facts: Facts = Facts.empty) -> Truth:
+    """Whether a is at least 1, demanded."""
+    return demand_that(Relation(">=", a, ONE), facts)
+
+
+def demand_integer(a: Dim, facts: Facts = Facts.empty) -> Truth:
+    """Whether a is a whole number, demanded: of n/heads, that n % heads is 0."""
+    truth = is_integer(a, facts)
+    return truth if truth is Truth.YES else _settled(Relation("==", mod(*_fraction(a)), ZERO), truth, facts)
+
+
+def _settled(relation: Relation, truth: Truth, facts: Facts) -> Truth:
+    """A demand that these facts do not prove; the ledger may know more by now."""
+    if facts.ledger is None:
+        return truth
+    if truth is Truth.UNKNOWN and facts.ledger.settle(relation):
+        return Truth.YES
+    facts.ledger.refuse(relation)
+    return truth
+
+
 # --- proofs ----------------------------------------------------------------------------------------------------
+
+_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17, 18, 23, 32, 33, 34, 47, 64, 65, 66, 95, 128)
+"""Sizes at which a question is asked before a proof is looked for."""
+
+
+def _both_ways(holds: Callable[[dict[Symbol, int]], bool], asked: frozenset[Symbol], facts: Facts) -> bool:
+    """Whether admissible sizes were found that say yes, and others that say no: then nothing can be proved."""
+    relations = _about(asked, facts)
+    everything = asked.union(*(r.left.symbols | r.right.symbols for r in relations))
+    values = {s: facts.solved.get(s, Dim.symbol(s)) for s in everything}
+    free = sorted(frozenset().union(*(v.symbols for v in values.values())), key=lambda s: s.key)
+    answers: set[bool] = set()
+    for size in _TRIED:
+        for step in (0, 1) if len(free) > 1 else (0,):
+            sizes = {s: max(s.lower, size + step * i) for i, s in enumerate(free)}
+            chosen = _chosen(values, sizes)
+            try:
+                if chosen is not None and all(r.holds(chosen) for r in relations):
+                    answers.add(holds(chosen))
+            except ZeroDivisionError:
+                continue
+            if len(answers) == 2:
+                return True
+    return False
+
+
+def _about(asked: frozenset[Symbol], facts: Facts) -> list[Relation]:
+    """The facts that say something of these unknowns, or of what these depend on."""
+    left = list(facts.relations)
+    found: list[Relation] = []
+    reached = set(asked)
+    while True:
+        near = [r for r in left if not reached.isdisjoint(r.left.symbols | r.right.symbols)]
+        if not near:
+            return found
+        found += near
+        left = [r for r in left if r not in near]
+        reached.update(*(r.left.symbols | r.right.symbols for r in near))
+
+
+def _chosen(values: dict[Symbol, Dim], sizes: dict[Symbol, int]) -> dict[Symbol, int] | None:
+    """The unknowns for given sizes of those that are free; None where they are not admissible."""
+    chosen: dict[Symbol, int] = {}
+    try:
+        for symbol, value in values.items():
+            number = value.evaluate(sizes)
+            if not isinstance(number, int) or not _admits(symbol, number):
+                return None
+            chosen[symbol] = number
+    except ZeroDivisionError:
+        return None
+    return chosen
+
 
 # How far the search goes. Its answer past these limits is UNKNOWN; the proofs of networks need one or two steps.
 _DEPTH = 3

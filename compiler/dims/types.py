@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dlc.compiler.dims.facts import Facts
 from dlc.compiler.dims.poly import Dim, DimLike
-from dlc.compiler.dims.solver import Truth, equal
+from dlc.compiler.dims.solver import Truth, demand, equal
 from dlc.compiler.dims.symbol import Symbol
 
 
@@ -132,7 +132,10 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
         if truth is Truth.YES:
             axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
         elif left.one == right.one:
-            return Mismatch(i, i, "size", truth)
+            truth = demand(left.size, right.size, facts)
+            if truth is not Truth.YES:
+                return Mismatch(i, i, "size", truth)
+            axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
         elif left.one:
             stretched[0] = i if stretched[0] is None else stretched[0]
             axes.append(replace(right, name=right.name or left.name))
@@ -144,12 +147,15 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
     return TensorType(tuple(axes), _kind(a, b))
 
 
-def same_sizes(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Mismatch | None:
-    """None where both types have equal rank and sizes, without any broadcast; else the first disagreement."""
+def same_sizes(
+    a: TensorType, b: TensorType, facts: Facts = Facts.empty, ask: Callable[[Dim, Dim, Facts], Truth] = equal
+) -> Mismatch | None:
+    """None where both types have equal rank and sizes, without any broadcast; else the first disagreement. `demand`
+    asks where they have to."""
     if a.rank != b.rank:
         return Mismatch(None, None, "rank")
     for i, (left, right) in enumerate(zip(a.axes, b.axes, strict=True)):
-        truth = equal(left.size, right.size, facts)
+        truth = ask(left.size, right.size, facts)
         if truth is not Truth.YES:
             return Mismatch(i, i, "size", truth)
     return None

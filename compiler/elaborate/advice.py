@@ -29,6 +29,9 @@ class Advice:
 def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
     """Advice for `W @ A` whose inner sizes differ: the columns of W must equal the rows of A."""
     left, right = operands
+    turned = right.declared
+    if turned is not None and left.type.rank == right.type.rank == 2 and left.type.sizes[1] == right.type.sizes[1]:
+        return _examples_in_rows(turned, scope)
     declared = left.declared
     if declared is None or len(declared.items) != 2 or left.type.rank != 2 or not right.type.rank:
         return Advice()
@@ -38,6 +41,17 @@ def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
     if first == wanted and last != wanted:
         return _transposed(declared, scope)
     return _respelled(declared, 1, wanted, left.type.sizes, scope)
+
+
+def _examples_in_rows(declared: Declared, scope: Scope) -> Advice:
+    """`W @ X` with X : (m, 64): the examples stand in columns."""
+    if len(declared.items) != 2 or written(declared.items[0], scope) != "m":
+        return Advice()
+    shape = f"({written(declared.items[1], scope)}, m)"
+    return Advice(
+        rule=f"the examples stand in columns, {declared.name} : {shape}",
+        help=f"declare {declared.name} : {shape}, or write {declared.name}.T here",
+    )
 
 
 def for_elementwise(operands: Sequence[Tensor], places: Sequence[tuple[int, int | None]], scope: Scope) -> Advice:

@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Edit
-from dlc.compiler.dims import Dim, Relation, Truth, ceildiv, decide, floordiv, is_integer, mod, quotient
+from dlc.compiler.dims import Condition, Dim, Relation, Truth, ceildiv, decide, demand_integer, floordiv, mod, quotient
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.report import Stop, stop
+from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Tensor, describe
@@ -69,9 +69,16 @@ def to_int(value: Any, span: Span, what: str = "this") -> int:
     """A compile-time whole number."""
     if isinstance(value, Dim) and value.constant is not None:
         value = value.constant
+    if isinstance(value, Dim) and _rigid(value):
+        raise Poisoned
     if isinstance(value, bool) or not isinstance(value, (int, Fraction)) or Fraction(value).denominator != 1:
         raise stop("N208", f"{what} must be a whole number known before anything runs, not {describe(value)}", span)
     return int(value)
+
+
+def _rigid(value: Dim) -> bool:
+    """Whether each use will know it: in the proof of a definition for all sizes nothing is said of it."""
+    return all(symbol.kind == "rigid" for symbol in value.symbols)
 
 
 def simplest(value: Any) -> Any:
@@ -96,16 +103,26 @@ def binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Scope) ->
     if isinstance(left, bool) and isinstance(right, bool) and expr.op in ("and", "or"):
         return (left and right) if expr.op == "and" else (left or right)
     logical = expr.op in ("and", "or")
+    if logical and isinstance(left, (bool, Condition)) and isinstance(right, (bool, Condition)):
+        return _joined(expr.op, left, right)
     for value, side in ((left, expr.left), (right, expr.right)):
-        if logical and not isinstance(value, bool):
+        if logical and not isinstance(value, (bool, Condition)):
             raise stop("N214", f"`{expr.op}` joins two conditions, and this is {describe(value)}", side.span)
         if not logical and not is_number(value):
             raise stop("N214", f"`{expr.op}` needs numbers or tensors, not {describe(value)}", side.span)
     if expr.op in COMPARISONS:
-        return compare(e, expr.op, left, right, expr.span)
+        return compare(e, expr.op, left, right)
     if expr.op == "@":
         raise stop("N214", "`@` multiplies matrices; for numbers write `*`", expr.span)
     return numbers(expr.op, left, right, expr.span)
+
+
+def _joined(op: str, left: bool | Condition, right: bool | Condition) -> bool | Condition:
+    """`and` and `or` of conditions; one of them may be decided already."""
+    if isinstance(left, Condition) and isinstance(right, Condition):
+        return Condition((left, right), op == "and")
+    decided, other = (left, right) if isinstance(left, bool) else (right, left)
+    return decided if decided is (op == "or") else other
 
 
 def _grows_with_data(op: str, left: Any, right: Any) -> bool:
@@ -185,6 +202,8 @@ def _dims(op: str, left: Dim, right: Dim, span: Span) -> Dim:
             exponent = right.constant
             if isinstance(exponent, int) and 0 <= exponent <= 16:
                 return left**exponent
+            if _rigid(right):
+                raise Poisoned
             raise stop("N208", f"a size to the power of {right} is not known before anything runs", span)
 
 
@@ -214,19 +233,30 @@ def within(value: Any, span: Span) -> Any:
     return simplest(value)
 
 
-def compare(e: Context, op: str, left: Any, right: Any, span: Span) -> bool:
-    """A comparison that must be decided before anything runs."""
+def compare(e: Context, op: str, left: Any, right: Any) -> bool | Condition:
+    """A comparison of compile-time numbers; of sizes that are not known yet it may be open."""
     if not isinstance(left, Dim) and not isinstance(right, Dim):
         return COMPARISONS[op](left, right)
-    truth = decide(Relation(op, Dim.of(left), Dim.of(right)), e.b.facts)
-    if truth is Truth.UNKNOWN:
-        raise stop("N208", f"whether {left} {op} {right} is known only when data arrives", span)
-    return truth is Truth.YES
+    relation = Relation(op, Dim.of(exact(left)), Dim.of(exact(right)))
+    truth = decide(relation, e.b.facts)
+    return Condition((relation,)) if truth is Truth.UNKNOWN else truth is Truth.YES
+
+
+def exact(value: Any) -> Dim | int | Fraction:
+    """A compile-time number as the algebra of sizes takes it: 0.5 is 1/2."""
+    if not isinstance(value, float):
+        return value  # type: ignore[no-any-return]
+    return Fraction(repr(value)) if math.isfinite(value) else Fraction(LARGEST if value > 0 else -LARGEST)
+
+
+def undecided(condition: Condition, span: Span) -> Stop:
+    """A choice that must be made before anything runs, and cannot."""
+    return stop("N208", f"whether {condition} is known only when data arrives", span)
 
 
 def whole(e: Context, value: Dim, expr: ast.Expr, scope: Scope) -> None:
     """A bare `/` in a shape must divide exactly: raises D107, and names the neighbours that would do."""
-    if is_integer(value, e.b.facts) is not Truth.NO:
+    if demand_integer(value, e.b.facts) is Truth.YES:
         return
     text = written(expr, scope)
     help_text = None

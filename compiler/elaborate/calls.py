@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,10 +12,12 @@ from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS, read_over
-from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Site
-from dlc.compiler.elaborate.report import LIBRARY, Stop, stop
+from dlc.compiler.elaborate.overloads import chosen
+from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Further, Pattern, Signature, Site
+from dlc.compiler.elaborate.report import LIBRARY, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import bind_pattern
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Primitive, Tensor, Tuple, describe
 from dlc.compiler.program import Line
@@ -118,43 +121,56 @@ def call_primitive(
     e: Context, callee: Primitive, expr: ast.Call, piped: list[Given], scope: Scope, evaluate: Eval
 ) -> Any:
     signature = PRIMITIVES[callee.name]
-    names = [name for name, _ in signature.parameters]
+    names = signature.names
     given: dict[str, Any] = dict(callee.given)
     exprs: dict[str, ast.Expr] = {}
-    for index, item in enumerate(piped):
-        given[names[index]], exprs[names[index]] = item.value, item.expr
+    more = [Further(item.expr, functools.partial(_known, item.value)) for item in piped if signature.variadic]
+    for name, item in zip(names, piped if not signature.variadic else (), strict=False):
+        given[name], exprs[name] = item.value, item.expr
     free = [name for name in names if name not in given]
-    if piped or _first_is_left_out(expr, signature.parameters, given):
-        skip = free if piped else free[1:]
-    else:
-        skip = free
-    _read_arguments(e, callee.name, expr, skip, names, given, exprs, scope, evaluate, signature.variadic)
+    waiting = not piped and _first_is_left_out(expr, signature)
+    _read_arguments(
+        e, callee.name, expr, free[1:] if waiting else free, names, given, exprs, scope, evaluate, signature
+    )
     missing = [name for name, default in signature.parameters if default is REQUIRED and name not in given]
-    if missing and missing == names[:1]:
+    if missing and missing == names[:1] and not signature.variadic:
         return replace(callee, given=tuple(given.items()))
     if missing:
         raise stop(
             "N204",
             f"{callee.name} needs {' and '.join(missing)}",
             expr.span,
-            rule=_signature(callee.name, signature.parameters),
+            rule=_signature(callee.name, signature),
         )
     for name, default in signature.parameters:
         given.setdefault(name, default)
+    if signature.variadic:
+        values = (a.value for a in expr.arguments if a.name is None)
+        more += [Further(value, functools.partial(evaluate, e, value, scope)) for value in values]
 
     def evaluate_here(item: ast.Expr, inner: Scope) -> Any:
         return evaluate(e, item, inner)
 
-    return signature.handler(e, Site(callee.name, given, exprs, expr.span, scope, evaluate_here))
+    return signature.handler(e, Site(callee.name, given, exprs, expr.span, scope, evaluate_here, tuple(more)))
 
 
-def _first_is_left_out(expr: ast.Call, parameters: Sequence[tuple[str, Any]], given: dict[str, Any]) -> bool:
-    """Whether a call gives keywords only, so that its first tensor is still to come."""
-    return bool(parameters) and parameters[0][1] is REQUIRED and not any(a.name is None for a in expr.arguments)
+def _known(value: Any) -> Any:
+    return value
 
 
-def _signature(name: str, parameters: Sequence[tuple[str, Any]]) -> str:
-    return f"{name}({', '.join(p if d is REQUIRED else f'{p} = …' for p, d in parameters)})"
+def _first_is_left_out(expr: ast.Call, signature: Signature) -> bool:
+    """Whether a call leaves its first tensor to come: `x -> rearrange((m, n) -> (n, m))`."""
+    required = [name for name, default in signature.parameters if default is REQUIRED]
+    if signature.variadic or not required or required[0] != signature.names[0]:
+        return False
+    named = {a.name.id for a in expr.arguments if a.name is not None}
+    placed = sum(1 for a in expr.arguments if a.name is None)
+    return required[0] not in named and placed + len(named.intersection(required)) < len(required)
+
+
+def _signature(name: str, signature: Signature) -> str:
+    parameters = [p if d is REQUIRED and not signature.variadic else f"{p} = …" for p, d in signature.parameters]
+    return f"{name}({', '.join([*(['x', 'y', '…'] if signature.variadic else []), *parameters])})"
 
 
 def _read_arguments(
@@ -167,15 +183,15 @@ def _read_arguments(
     exprs: dict[str, ast.Expr],
     scope: Scope,
     evaluate: Eval,
-    variadic: bool,
+    signature: Signature | None = None,
 ) -> None:
-    """Evaluates the arguments of a call into `given`, by place and by name."""
+    """Evaluates the arguments of a call into `given`, by place and by name; of a primitive as its signature says."""
     position = 0
     for argument in expr.arguments:
         if argument.name is None:
+            if signature is not None and signature.variadic:
+                continue
             if position >= len(free):
-                if variadic:
-                    continue
                 raise stop(
                     "N205",
                     f"{name} takes {len(names)} argument{'s' * (len(names) != 1)}",
@@ -197,7 +213,10 @@ def _read_arguments(
                 )
             if key in given:
                 raise stop("N203", f"{name} is given {key} twice", argument.span)
-        given[key] = _argument(e, key, argument.value, scope, evaluate)
+        if signature is not None and key in signature.patterns:
+            given[key] = Pattern(argument.value, scope)
+        else:
+            given[key] = _argument(e, key, argument.value, scope, evaluate)
         exprs[key] = argument.value
 
 
@@ -207,9 +226,12 @@ def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval
 
     if key == "over":
         return read_over(e, expr, scope, evaluate_here)
-    if key == "shape" and isinstance(expr, ast.Shape):
-        return None
-    return evaluate(e, expr, scope)
+    try:
+        return evaluate(e, expr, scope)
+    except Stop as mistake:
+        if key == "pad" and mistake.diagnostic.code == "N201" and mistake.diagnostic.help is None:
+            mistake.diagnostic = replace(mistake.diagnostic, help="`pad` is `valid`, `same` or a number")
+        raise
 
 
 # --- functions of the language ---------------------------------------------------------------------------------
@@ -240,7 +262,7 @@ def call_function(
         and positional < len([r for r in required if r in free])
     ):
         free = [n for n in free if n != required[0]]
-    _read_arguments(e, name, expr, free, names, given, exprs, scope, evaluate, False)
+    _read_arguments(e, name, expr, free, names, given, exprs, scope, evaluate)
     missing = [n for n in required if n not in given]
     if partial and missing == required[:1]:
         return replace(callee, given=tuple(given.items()))
@@ -264,6 +286,8 @@ def run_function(
 ) -> Any:
     """Elaborates a function's text with its arguments."""
     definition = callee.definition
+    if definition.name.span in e.findings.refuted:
+        raise Poisoned
     inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")
     if definition.kind != "function":
         inner.names.update(e.ambient)
@@ -302,16 +326,20 @@ def bind_parameter(
     if name in given:
         value = given[name]
     else:
-        default = parameter.default
-        assert default is not None
-        chooses_axes = isinstance(default, ast.Name) and default.id in WORDS
-        value = read_over(e, default, inner, evaluate_here) if chooses_axes else evaluate(e, default, inner)
+        assert parameter.default is not None
+        value = read_default(e, parameter.default, inner, evaluate_here)
     if parameter.shape is not None:
         where = exprs[name].span if name in exprs else span
-        tensor = e.real(value, where)
+        tensor = table(e, value, where) if isinstance(value, list) else e.real(value, where)
         value = bind_pattern(e, parameter.shape, tensor, name, inner, evaluate_here, "D109", where, definition.name.id)
     inner.names[name] = value
     inner.places[name] = parameter.name.span
+
+
+def read_default(e: Context, default: ast.Expr, scope: Scope, evaluate: Callable[[ast.Expr, Scope], Any]) -> Any:
+    """The value of an argument that is not given; `over = features` chooses axes."""
+    chooses_axes = isinstance(default, ast.Name) and default.id in WORDS
+    return read_over(e, default, scope, evaluate) if chooses_axes else evaluate(default, scope)
 
 
 @contextmanager
@@ -339,7 +367,7 @@ def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evalua
     definition = layer.definition
     names = [p.name.id for p in definition.parameters]
     given: dict[str, Any] = {}
-    _read_arguments(e, definition.name.id, expr, names, names, given, {}, scope, evaluate, False)
+    _read_arguments(e, definition.name.id, expr, names, names, given, {}, scope, evaluate)
     missing = [p.name.id for p in definition.parameters if p.default is None and p.name.id not in given]
     if missing:
         raise stop(
@@ -357,6 +385,7 @@ def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) 
     if instance.path is None:
         instance.path = scope.qualified(name)
         instance.named = named
+        instance.within = scope.instance
 
 
 def apply_instance(
@@ -365,7 +394,9 @@ def apply_instance(
     """Runs a layer's text on its inputs. A second application uses the parameters of the first."""
     from dlc.compiler.elaborate.statements import run_body
 
-    definition = instance.layer.definition
+    definition = chosen(instance.layer, inputs[0].value if inputs else None, span)
+    if definition.name.span in e.findings.refuted:
+        raise Poisoned
     if instance.path is None:
         kind = definition.name.id.lower()
         place_instance(instance, f"{kind}[{scope.number(kind)}]", scope, named=False)
@@ -385,6 +416,6 @@ def apply_instance(
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
         if isinstance(result, Tensor) and e.mode == "training":
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
-            nodes = tuple(e.b.made[first:])
+            nodes = e.made_since(first)
             e.lines.append(Line(path, text, result.type, span, definition.name.id, "", nodes, instance=True))
         return outputs

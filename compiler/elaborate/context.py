@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
+from dlc.compiler.elaborate.obligations import Ledger, Required
+from dlc.compiler.elaborate.padding import Padded, blind, is_padded
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import ShapeError
+from dlc.compiler.ops import OPS, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
+
+if TYPE_CHECKING:
+    from dlc.compiler.elaborate.definitions import Rigid
+    from dlc.compiler.elaborate.scan import Frame
 
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
@@ -25,7 +31,8 @@ MOST_STEPS = 400_000
 
 @dataclass(slots=True)
 class PendingInitial:
-    """A parameter or state whose initializer is elaborated once its fan-in is known."""
+    """A parameter or state whose initializer is elaborated once its fan-in is known. `ones` are the places of the 1s
+    that `...` adds to its value; they are not stored."""
 
     name: str
     node: Node
@@ -34,6 +41,7 @@ class PendingInitial:
     declared: Declared
     place: Span
     frozen: bool = False
+    ones: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -45,7 +53,10 @@ class Context:
     known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met and
     `random` that a draw was: where neither was, programs are the same (`modes.py`). `ambient` holds what an
     initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense`
-    names the one-hot inputs that come as real arrays.
+    names the one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans`
+    the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger`
+    takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all
+    sizes; `at` is the statement being executed.
     """
 
     mode: str
@@ -71,6 +82,13 @@ class Context:
     draw_name: str = ""
     draws: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
+    padded: Padded = frozenset()
+    scans: list[Frame] = field(default_factory=list)
+    scanned: int = 0
+    counted: set[Node] = field(default_factory=set)
+    ledger: Ledger = field(init=False)
+    rigid: Rigid | None = None
+    at: Span | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
@@ -82,6 +100,9 @@ class Context:
         """Whether a draw is replaced by its mean; whoever asks is a draw."""
         self.random = True
         return self.mode == "deterministic"
+
+    def __post_init__(self) -> None:
+        self.keep(Required(self))
 
     def count(self, steps: int, span: Span) -> None:
         """Counts the work of elaboration, so that a runaway program ends with a diagnostic."""
@@ -97,9 +118,18 @@ class Context:
         """`name(*operands)` as a node; a refusal of the op's type rule becomes a diagnostic with both places."""
         try:
             place = self.findings.place(span)
-            return Tensor(self.b.add(name, *(t.node for t in operands), span=place, **attrs))
+            node = self.b.add(name, *(t.node for t in operands), span=place, **attrs)
+            return Tensor(self.blind(node) if self.padded else node)
         except ShapeError as error:
             raise self.refused(error, operands, exprs, span, scope) from None
+
+    def blind(self, node: Node) -> Node:
+        """The same operation where it cannot see padding, in a step of a scan either. What is only moved is not seen."""
+        if isinstance(OPS[node.op], Movement):
+            return node
+        for frame in self.scans:
+            node = frame.blind(self, node)
+        return blind(self.b, self.padded, node)
 
     def refused(
         self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
@@ -152,6 +182,19 @@ class Context:
                 return ShapeError(error.code, message, error.operands, rule=rule, help=help)
         return error
 
+    def keep(self, ledger: Ledger) -> None:
+        """What is demanded of unknown sizes goes to this ledger."""
+        self.ledger = ledger
+        self.b.facts = replace(self.b.facts, ledger=ledger)
+
+    def report(self, mistake: Stop) -> None:
+        """Adds a mistake to the findings, with what refutes the demand that was not met."""
+        self.findings.add(self.ledger.explained(mistake.diagnostic))
+
+    def made_since(self, first: int) -> tuple[Node, ...]:
+        """The nodes made since the builder had `first` of them, without what a loop counts already."""
+        return tuple(node for node in self.b.made[first:] if node not in self.counted)
+
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""
         from fractions import Fraction
@@ -164,6 +207,14 @@ class Context:
             case int() | float() | Fraction():
                 return self.b.constant(float(value))
             case Dim():
+                if is_padded(self.padded, value):
+                    raise stop(
+                        "D119",
+                        f"{value} is each example's own length: as a number it is no one value",
+                        span,
+                        rule="a number beside tensors is the same for all examples",
+                        help=f"write lengths(x, over = {value}), of the tensor x whose steps are counted",
+                    )
                 return self.b.size(value)
         advice = None
         if isinstance(value, Instance):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlc.compiler.dims import TensorType, Truth, equal
+from dlc.compiler.dims import TensorType, Truth, demand
+from dlc.compiler.elaborate.arithmetic import to_dim
 from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, stored_axes
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor
 from dlc.compiler.program import Line
@@ -28,6 +29,10 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
     for target in statement.targets:
         name = unparse(target)
+        if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
+            make = body.e.rigid.tensor
+            made = make(name, statement.shape, scope, body.evaluate, target.span, statement.qualifiers)
+            body.inputs.append((made, target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",
@@ -40,19 +45,35 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
         if isinstance(value, Poison):
             raise Poisoned
         tensor = body.e.real(value, expr.span) if not isinstance(value, Tensor) else value
-        if tensor.type.kind != "real":
-            raise stop(
-                "N214",
-                f"{written(expr, scope)} holds class indices, and {name} takes real numbers",
-                expr.span,
-                help="write `one_hot(…)`",
-            )
+        _same_kind(body, statement, tensor, name, expr, scope)
         if statement.shape is not None:
             assert scope.instance is not None
             owner = scope.instance.layer.definition.name.id
             where = expr.span if len(body.inputs) > 1 or body.span is None else body.span
             tensor = bind_pattern(body.e, statement.shape, tensor, name, scope, body.evaluate, "D108", where, owner)
         body.define(target, tensor, scope)
+
+
+def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str, expr: ast.Expr, scope: Scope) -> None:
+    """A layer takes real numbers, or class numbers where its input says `index(V)`."""
+    classes = None
+    for qualifier in statement.qualifiers:
+        match qualifier:
+            case ast.Call(function=ast.Name(id="index"), arguments=(argument,)):
+                classes = to_dim(body.evaluate(argument.value, scope), argument.span)
+            case _:
+                message = f"a layer's input is real or index(V), not {unparse(qualifier)}"
+                raise stop("N214", message, qualifier.span)
+    shown = written(expr, scope)
+    if classes is None and tensor.type.kind != "real":
+        message = f"{shown} holds class indices, and {name} takes real numbers"
+        raise stop("N214", message, expr.span, help="write `one_hot(…)`")
+    if classes is not None and tensor.type.kind != "index":
+        message = f"{scope.layer} takes class numbers, {name} : index({classes}), and {shown} : {tensor.type} is real"
+        raise stop("N214", message, expr.span, help=f"declare the data with `index({classes})`")
+    if classes is not None and tensor.type.classes != classes:
+        message = f"{shown} has {tensor.type.classes} classes, and {name} takes {classes}"
+        raise stop("D108", message, expr.span, related=[(f"{name} : index({classes})", statement.span)])
 
 
 def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
@@ -64,7 +85,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
         what = f"{statement.kind} {unparse(target)}"
         help = f"write `{what} : (n, 1)`; a single number's shape is ()"
         raise stop("D112", f"{what} needs a shape", target.span, help=help)
-    axes = shape_axes(body.e, shape, scope, body.evaluate, rest_ones=True)
+    axes, ones = stored_axes(body.e, shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     for axis in axes:
         if is_batch(axis.size) and axis.name == "m":
@@ -74,7 +95,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
                 target.span,
                 help="leave m out of its shape",
             )
-        if axis.size.constant is None:
+        if any(symbol.kind != "rigid" for symbol in axis.size.symbols):
             rule = "a parameter is as large for one example as for a thousand"
             message = f"the size {axis.size} of {name} is known only when data arrives"
             raise stop("D112", message, target.span, rule=rule)
@@ -83,16 +104,16 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     table = body.e.parameters if statement.kind == "param" else body.e.states
     kind = "parameter" if statement.kind == "param" else "state"
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)
-    tensor = Tensor(node, declared)
+    tensor = Tensor(body.e.b.add("expand", node, axes=ones) if ones else node, declared)
     instance = scope.instance
-    if full in table and (instance is None or len(instance.uses) < 2):
+    shared = instance.applied_again if instance is not None else None
+    if full in table and shared is None:
         raise stop("N202", f"{full} is declared twice", target.span, related=[("first here", table[full].place)])
     if full in table:
-        _same_again(body, table[full], type, instance, full)
+        _same_again(body, table[full], type, shared, full)
     else:
-        table[full] = PendingInitial(
-            full, node, statement.initializer, scope, declared, body.e.findings.place(target.span), statement.frozen
-        )
+        place = body.e.findings.place(target.span)
+        table[full] = PendingInitial(full, node, statement.initializer, scope, declared, place, statement.frozen, ones)
         body.e.lines.append(Line(full, f"{full} : {law}", type, target.span, scope.layer, law))
     if instance is not None:
         instance.parameters[name] = tensor
@@ -102,7 +123,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
 def _same_again(body: Body, before: PendingInitial, type: TensorType, instance: Instance | None, full: str) -> None:
     """A shared instance is applied to an input of another size."""
     same = before.node.type.rank == type.rank and all(
-        equal(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
+        demand(a, b, body.e.b.facts) is Truth.YES for a, b in zip(before.node.type.sizes, type.sizes, strict=True)
     )
     if not same:
         assert instance is not None

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType, scalar
+from dlc.compiler.elaborate.padding import Padded, mean, padded_symbols
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, M
 
-ADDITIVE = ("sum", "matmul")
-"""What folds the examples and goes on over the batches of a split."""
+ADDITIVE = ("sum", "matmul", "einsum")
+"""What folds the examples and goes on over the batches of a split, but for a table of all pairs of examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Evaluation:
 def evaluation_programs(checked: CheckedModel) -> Evaluation:
     """The passes and formulas of a model's loss and metrics. Raises `DiagnosticError` for a metric that cannot be
     computed batch by batch."""
-    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
+    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts)
     split = _Split()
     formulas = {name: Graph.of({"value": split.formula(node)}) for name, node in graph.roots.items()}
     levels = tuple(Graph.of(level, graph.names) for level in split.levels)
@@ -45,31 +46,27 @@ def evaluation_programs(checked: CheckedModel) -> Evaluation:
 def _wanted(checked: CheckedModel) -> Graph:
     """The loss and the metrics of the evaluation program; what still has `m` is averaged over it."""
     b = Builder()
+    padded = padded_symbols(declaration.type for declaration in checked.inputs.values())
     for node in checked.evaluation.nodes:
         b.adopt(node)
     roots: dict[str, Node] = {}
     losses = [node for root, node in checked.evaluation.roots.items() if root.startswith("loss.")]
     for node in losses:
-        term = _average(b, node)
+        term = _average(b, padded, node)
         roots["loss"] = term if "loss" not in roots else b.add("add", roots["loss"], term)
     for root, node in checked.evaluation.roots.items():
         if root.startswith("metric."):
-            roots[root.removeprefix("metric.")] = _average(b, node)
+            roots[root.removeprefix("metric.")] = _average(b, padded, node)
     return Graph.of(roots, checked.evaluation.names)
 
 
-def _average(b: Builder, node: Node) -> Node:
-    """The mean of a value over all its axes, as a scalar."""
+def _average(b: Builder, padded: Padded, node: Node) -> Node:
+    """The mean of a value over all its places that count, as a scalar."""
     axes = tuple(range(node.type.rank))
-    if not axes:
-        return node
     folded = tuple(i for i in axes if node.type.axes[i].size.constant != 1)
     if folded:
-        count = Dim.of(1)
-        for i in folded:
-            count = count * node.type.axes[i].size
-        node = b.add("div", b.add("sum", node, axes=folded), b.size(count))
-    return b.add("drop", node, axes=axes)
+        node = mean(b, padded, node, folded)
+    return b.add("drop", node, axes=axes) if axes else node
 
 
 class _Split:
@@ -103,18 +100,18 @@ class _Split:
         new = node if inputs == node.inputs else self.b.typed(node.op, inputs, node.attrs, node.type, node.span)
         if not folds_examples(node):
             return new, level
-        if node.op not in ADDITIVE:
+        if not is_additive(node):
             raise DiagnosticError(not_additive(node))
         return self._total(new, level), level + 1
 
     def _split_size(self, node: Node) -> Node:
         """`m` in a metric is the number of examples of the split: given as a scalar, not the batch's own size."""
         dim = node.attr("dim")
-        each = dim.evaluate({M: 1})
+        each = dim.substitute({M: 1})
         if dim != Dim.symbol(M) * each:
             raise DiagnosticError(not_additive(node))
         m = self.b.typed("scalar", (), (("name", "m"),), scalar(), node.span)
-        return m if each == 1 else self.b.add("mul", self.b.constant(float(each)), m)
+        return m if each == 1 else self.b.add("mul", self.b.size(each), m)
 
     def _total(self, node: Node, level: int) -> Node:
         while len(self.levels) <= level:
@@ -127,7 +124,18 @@ class _Split:
 def folds_examples(node: Node) -> bool:
     """Whether the value of one example depends on the others here."""
     crossed = zip(node.inputs, OPS[node.op].crosses(node), strict=True)
-    return any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
+    paired = pairs(node) and not any(map(pairs, node.inputs))
+    return paired or any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
+
+
+def pairs(node: Node) -> bool:
+    """Whether a value has one place for each pair of examples, (m, m)."""
+    return sum(is_batch(size) for size in node.type.sizes) > 1
+
+
+def is_additive(node: Node) -> bool:
+    """Whether what folds the examples here is a sum that goes on over the batches of a split."""
+    return node.op in ADDITIVE and not any(map(pairs, (node, *node.inputs)))
 
 
 def not_additive(node: Node) -> Diagnostic:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import DimTooLarge, Mismatch, broadcast
-from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int
+from dlc.compiler.dims import Condition, DimTooLarge, Mismatch, broadcast
+from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecided
+from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS
-from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
+from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
@@ -76,7 +78,7 @@ def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         case ast.Apply():
             return apply_value(e, expr, scope, evaluate)
         case ast.TimeIndex():
-            raise stop("U901", "time indices are not supported yet", expr.span)
+            return time_index(e, expr, scope, evaluate)
     raise stop("N214", "this has no value here", expr.span)
 
 
@@ -85,6 +87,7 @@ def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False
     value = scope.find(expr.id)
     if value is None and expr.id in PRIMITIVES:
         value = Primitive(expr.id, PRIMITIVES[expr.id].handler)
+    value = CONSTANTS.get(expr.id) if value is None else value
     if value is None:
         raise unknown_name(e, expr, scope)
     if isinstance(value, Poison):
@@ -121,7 +124,17 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             related=[("defined in this branch", local)],
             help=f"define {expr.id} in both branches, with the same shape",
         )
-    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES])
+    step = next((level.steps[expr.id] for level in scope.chain() if expr.id in level.steps), None)
+    if step is not None:
+        place, t = step
+        return stop(
+            "N201",
+            f"{expr.id} is local to a step of the scan over {t}, so it is not known here",
+            expr.span,
+            related=[("defined in the step", place)],
+            help=f"write {expr.id}<{t}> = … there: then {expr.id} is the whole sequence here",
+        )
+    near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
     help_text = f"did you mean {near}?" if near else None
     if near is None and expr.id in WORDS:
         help_text = f"`{expr.id}` has a meaning only after `over =`"
@@ -133,6 +146,8 @@ def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
     if expr.op == "not":
         if isinstance(value, bool):
             return not value
+        if isinstance(value, Condition):
+            return value.negated()
         if not isinstance(value, Tensor):
             raise stop("N214", f"`not` turns a condition round, and this is {describe(value)}", expr.operand.span)
         return e.op("not", [Tensor(e.node(value, expr.operand.span))], [expr.operand], expr.span, scope)
@@ -145,6 +160,10 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
     condition = evaluate(e, expr.condition, scope)
     if isinstance(condition, bool):
         return evaluate(e, expr.then if condition else expr.otherwise, scope)
+    if isinstance(condition, Condition):
+        if e.rigid is None:
+            raise undecided(condition, expr.condition.span)
+        return either_value(e, expr, condition, lambda side: evaluate(e, side, scope))
     if not isinstance(condition, Tensor):
         raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
     branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]
@@ -176,6 +195,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
     if isinstance(base, Family):
         value = base.members.get(indices)
         if value is None:
+            if base.broken:
+                raise Poisoned
             raise _no_member(base, indices, expr, text)
         if isinstance(value, Poison):
             raise Poisoned

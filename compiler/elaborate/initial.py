@@ -28,7 +28,7 @@ def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
     for node in nodes:
         if node.op == "parameter":
             origin[node] = node
-        elif node.op in ("transpose", "rename") and node.inputs[0] in origin:
+        elif node.op in ("transpose", "permute", "rename") and node.inputs[0] in origin:
             origin[node] = origin[node.inputs[0]]
         op = OPS[node.op]
         if isinstance(op, Contraction):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, Edit, Related
+from dlc.compiler.elaborate.overloads import overloads
 from dlc.compiler.elaborate.report import LIBRARY
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Function, Layer
@@ -35,16 +36,16 @@ class _Slice:
 
 
 @lru_cache(maxsize=1)
-def _index() -> dict[str, _Slice]:
+def _index() -> dict[str, list[_Slice]]:
     folder = Path(__file__).resolve().parents[2] / "specs" / "std"
-    index: dict[str, _Slice] = {}
+    index: dict[str, list[_Slice]] = {}
     for path in sorted(folder.glob("*.dl")):
         text = path.read_text(encoding="utf-8")
         starts = list(_HEADER.finditer(text))
         ends = [match.start() for match in starts[1:]] + [len(text)]
         for match, end in zip(starts, ends, strict=True):
             line = text.count("\n", 0, match.start()) + 1
-            index.setdefault(match.group(2), _Slice(LIBRARY + path.name, text[match.start() : end], line))
+            index.setdefault(match.group(2), []).append(_Slice(LIBRARY + path.name, text[match.start() : end], line))
     return index
 
 
@@ -60,14 +61,14 @@ def library_sources() -> dict[str, str]:
 
 
 @lru_cache(maxsize=256)
-def _definition(name: str) -> ast.Definition | None:
-    found = _index().get(name)
-    if found is None:
-        return None
-    file, problems = parse_definitions(found.text, found.file, found.line)
-    assert not problems, problems
-    (definition,) = (item for item in file.items if isinstance(item, ast.Definition))
-    return definition
+def _definitions(name: str) -> tuple[ast.Definition, ...]:
+    """The definitions of a name of the library: several where layers differ in the place of m."""
+    found = []
+    for part in _index().get(name, ()):
+        file, problems = parse_definitions(part.text, part.file, part.line)
+        assert not problems, problems
+        found += [item for item in file.items if isinstance(item, ast.Definition)]
+    return tuple(found)
 
 
 @lru_cache(maxsize=1)
@@ -78,29 +79,31 @@ def library_scope() -> Scope:
 
     def lookup(name: str) -> Any:
         if name not in cache:
-            definition = _definition(name)
-            cache[name] = None if definition is None else as_value(definition, scope)
+            found = _definitions(name)
+            cache[name] = as_value(found[0], scope, found[1:]) if found else None
         return cache[name]
 
     scope.lookup = lookup
     return scope
 
 
-def as_value(definition: ast.Definition, scope: Scope) -> Any:
-    """What the name of a definition stands for."""
+def as_value(definition: ast.Definition, scope: Scope, others: tuple[ast.Definition, ...] = ()) -> Any:
+    """What the name of a definition stands for; `others` are a layer's definitions for other places of m."""
     layer = definition.kind in ("layer", "optimizer")
-    return Layer(definition, scope) if layer else Function(definition, scope)
+    return Layer(definition, scope, others) if layer else Function(definition, scope)
 
 
 @dataclass(slots=True)
 class Source:
-    """A parsed file with everything it imports."""
+    """A parsed file with everything it imports. `others` holds the further definitions of a layer, for other places of
+    m."""
 
     path: Path
     file: ast.File
     text: str
     definitions: dict[str, ast.Definition] = field(default_factory=dict)
     imports: list[tuple[ast.Import, Source]] = field(default_factory=list)
+    others: dict[str, list[ast.Definition]] = field(default_factory=dict)
 
 
 def diagnostic_of(problem: Problem) -> Diagnostic:
@@ -161,12 +164,22 @@ class Loader:
 
     def _define(self, source: Source, item: ast.Definition) -> None:
         name = item.name.id
-        if name in source.definitions:
-            first = source.definitions[name].name.span
-            message = f"{name} is defined twice"
-            self.found.append(Diagnostic("N202", message, item.name.span, related=(Related("first here", first),)))
+        if name not in source.definitions:
+            source.definitions[name] = item
             return
-        source.definitions[name] = item
+        before = [source.definitions[name], *source.others.get(name, [])]
+        clash = next((other for other in before if not overloads(item, other)), None)
+        if clash is None:
+            source.others.setdefault(name, []).append(item)
+            return
+        layers = item.kind == clash.kind == "layer"
+        rule = "two definitions of a layer take the same arguments, and their inputs differ in the place of m"
+        related = (Related("first here", clash.name.span),)
+        self.found.append(
+            Diagnostic(
+                "N202", f"{name} is defined twice", item.name.span, related=related, rule=rule if layers else None
+            )
+        )
 
     def _import(self, source: Source, item: ast.Import, shown: str) -> None:
         path = (source.path.parent / item.path.value).resolve()
@@ -224,7 +237,8 @@ def file_scope(source: Source, constants: Callable[[Source, Scope], None], seen:
     def find(name: str) -> Any:
         own = source.definitions.get(name)
         if own is not None:
-            return as_value(own, scope) if own.kind != "model" else None
+            others = tuple(source.others.get(name, ()))
+            return as_value(own, scope, others) if own.kind != "model" else None
         for other in imported:
             found = other.names.get(name) if name in other.names else (other.lookup(name) if other.lookup else None)
             if found is not None:

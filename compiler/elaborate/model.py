@@ -8,21 +8,24 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import Dim, TensorType
-from dlc.compiler.elaborate.arithmetic import to_dim
+from dlc.compiler.dims import Dim, Symbol, TensorType
+from dlc.compiler.elaborate.arithmetic import to_dim, to_int
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
 from dlc.compiler.elaborate.modes import MODES, SAME
+from dlc.compiler.elaborate.obligations import requirements
+from dlc.compiler.elaborate.padding import hidden, padded_symbols
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import annotate, is_batch, shape_axes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ops import ShapeError
 from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -99,6 +102,7 @@ def elaborate_model(
         sources=sources,
         evaluate=compile_time,
         scope=scope,
+        requirements=requirements(programs.values()),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked
@@ -134,7 +138,8 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
         case ast.Hyper():
             _hyper(body, statement, scope)
         case ast.DimDecl():
-            raise stop("U901", "dimensions known only at run time, other than m, are not supported yet", statement.span)
+            for name in statement.names:
+                _dimension(body, name, statement.bound, scope)
         case ast.Declaration():
             for target in statement.targets:
                 _input(body, statement, target, scope)
@@ -151,6 +156,16 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
             raise stop("U901", "`load` is not supported yet", statement.span)
         case _:
             raise stop("N213", "this statement does not belong into a model", statement.span)
+
+
+def _dimension(body: Body, name: ast.Name, bound: ast.Expr | None, scope: Scope) -> None:
+    """`dim T <= 128`: a size that comes with the data; beside `m` in an input it is each example's own."""
+    upper = None
+    if bound is not None:
+        upper = to_int(body.evaluate(bound, scope), bound.span, "the bound of a dimension")
+        if upper < 1:
+            raise stop("D111", f"a size is at least 1, and {name.id} is bounded by {upper}", bound.span)
+    body.define(name, Dim.symbol(Symbol(name.id, "runtime", upper=upper)), scope)
 
 
 def _place_of(target: ast.Expr, scope: Scope) -> str:
@@ -240,6 +255,7 @@ def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scop
         int(classes.constant) if classes is not None and classes.constant is not None else None,
         class_axis,
     )
+    e.padded |= padded_symbols([type])
     node = _input_node(e, name, type, one_hot and name not in e.dense, class_axis, classes, statement.span)
     if optional:
         node = _without_gaps(e, node)
@@ -321,7 +337,7 @@ def _loss(body: Body, statement: ast.Loss, scope: Scope) -> Node:
     node = value.node
     if others:
         summed = tuple(i for i in others if value.type.axes[i].size.constant != 1)
-        node = e.b.add("sum", node, axes=summed, span=statement.span) if summed else node
+        node = e.op("sum", [value], [statement.value], statement.span, scope, axes=summed).node if summed else node
         node = e.b.add("drop", node, axes=others, span=statement.span)
     return node
 
@@ -338,7 +354,16 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
             related=[("first here", body.e.metrics[name][1])],
         )
     value = body.e.real(body.evaluate(statement.value, scope), statement.value.span)
+    _known_lengths(body.e, value, statement.value, scope)
     body.e.metrics[name] = (value.node, statement.span)
+
+
+def _known_lengths(e: Context, value: Tensor, expr: ast.Expr, scope: Scope) -> Tensor:
+    """The value with zeros in its padding; a refusal where a padded axis stands without the examples."""
+    try:
+        return Tensor(hidden(e.b, e.padded, value.node, 0.0), value.declared)
+    except ShapeError as error:
+        raise e.refused(error, [value], [expr], expr.span, scope) from None
 
 
 def _called(expr: ast.Expr) -> str | None:
@@ -351,8 +376,12 @@ def _output(body: Body, statement: ast.Output, scope: Scope) -> None:
     if not isinstance(statement.value, (ast.Name, ast.Index)) and statement.name is None:
         raise stop("N213", "this output needs a name", statement.value.span, help="write `output name = …`")
     tensor = body.e.real(value, statement.value.span)
+    if statement.shape is not None:
+        tensor = annotate(body.e, tensor, statement.shape, name, scope, body.evaluate, statement.value.span)
     if statement.name is not None:
         body.define(statement.name, tensor, scope)
+    if tensor.type.depends_on(M):
+        tensor = _known_lengths(body.e, tensor, statement.value, scope)
     if name in body.e.outputs:
         raise stop(
             "N202",

@@ -13,7 +13,7 @@ from typing import Any
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.elaborate.library import Source, standard_names
 from dlc.compiler.elaborate.over import WORDS
-from dlc.compiler.elaborate.primitives import PRIMITIVES
+from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.scope import Scope
 from dlc.grammar import ast
@@ -29,7 +29,7 @@ AMBIENT = {
 """What a definition may read without being given it."""
 _PATTERNS = ("einsum", "rearrange", "generate")
 """Calls whose arguments bind names of their own."""
-_WORDS = ("over", "pad", "shape", "by")
+_WORDS = ("over", "shape", "by")
 """Arguments that name axes or ways of doing something."""
 
 
@@ -45,8 +45,8 @@ def note_own_names(source: Source, findings: Findings) -> None:
 def check_names(source: Source, scope: Scope, findings: Findings) -> None:
     """Reports the unknown names in every definition of the file that is no model."""
     own = [name for name, definition in source.definitions.items() if definition.kind != "model"]
-    for definition in (source.definitions[name] for name in own):
-        bound = {*AMBIENT[definition.kind], *_bound(definition)}
+    for definition in (text for name in own for text in (source.definitions[name], *source.others.get(name, ()))):
+        bound = {*CONSTANTS, *AMBIENT[definition.kind], *_bound(definition)}
         for name in _read(definition):
             if name.id not in bound and scope.find(name.id) is None and name.id not in PRIMITIVES:
                 near = findings.suggestion(name.id, [*bound, *scope.names, *own, *standard_names(), *PRIMITIVES])
@@ -54,7 +54,7 @@ def check_names(source: Source, scope: Scope, findings: Findings) -> None:
                 findings.add(Diagnostic("N201", f"unknown name {name.id}", name.span, help=help))
 
 
-def _parts(tree: Any) -> Iterator[Any]:
+def parts(tree: Any) -> Iterator[Any]:
     """The trees directly inside a tree, in the order of the text."""
     for field in fields(tree):
         value = getattr(tree, field.name)
@@ -80,7 +80,7 @@ def _bound(tree: Any) -> Iterator[str]:
             yield name.id
         case ast.NamedAxis(name=name):
             yield name.id
-    for part in _parts(tree):
+    for part in parts(tree):
         yield from _bound(part)
 
 
@@ -94,7 +94,7 @@ def _targets(targets: tuple[ast.Expr, ...]) -> Iterator[str]:
 def _all(tree: Any) -> Iterator[str]:
     if isinstance(tree, ast.Name):
         yield tree.id
-    for part in _parts(tree) if tree is not None else ():
+    for part in parts(tree) if tree is not None else ():
         yield from _all(part)
 
 
@@ -123,5 +123,5 @@ def _read(tree: Any) -> Iterator[ast.Name]:
                 if part is not None:
                     yield from _read(part)
         case _:
-            for part in _parts(tree):
+            for part in parts(tree):
                 yield from _read(part)

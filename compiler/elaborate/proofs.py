@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.evaluation import ADDITIVE, folds_examples, not_additive
+from dlc.compiler.elaborate.evaluation import folds_examples, is_additive, not_additive, pairs
 from dlc.compiler.elaborate.report import Findings
-from dlc.compiler.ir import Graph, Node, topological
-from dlc.compiler.ops import OPS, Contraction
+from dlc.compiler.ir import Graph, Node, bodies, topological
+from dlc.compiler.ops import OPS, Contraction, Movement
 from dlc.compiler.program import CheckedModel
 from dlc.grammar.span import Span
 
@@ -79,7 +79,7 @@ def _batch_by_batch(evaluation: Context, findings: Findings) -> None:
     """Losses and metrics are computed over a split one batch at a time."""
     measured = [*evaluation.losses, *evaluation.metrics.values()]
     for node in topological([node for node, _ in measured]):
-        if folds_examples(node) and node.op not in ADDITIVE:
+        if folds_examples(node) and not is_additive(node):
             findings.add(not_additive(node))
 
 
@@ -104,18 +104,35 @@ def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span:
 
 def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
     """No reduction or contraction over `m` on the way to an output."""
-    for node in values:
+    for outer in values:
+        node = _in_step(outer) if folds_examples(outer) else outer
         if folds_examples(node) and node.span is not None:
             findings.add(
                 Diagnostic(
                     "P302",
                     "this mixes examples: a prediction for one example would depend on the others",
                     node.span,
-                    label=f"sums over m of {node.inputs[0].type}",
+                    label=_how_mixed(node),
                     rule="only losses, metrics and `when training:` may mix examples",
                     help="for a feature map (m, …, n_C) the features are `over = features`",
                 )
             )
+
+
+def _how_mixed(node: Node) -> str:
+    if pairs(node):
+        return f"{node.type}: each example beside every other"
+    what = "moves elements along m" if isinstance(OPS[node.op], Movement) else "sums over m"
+    return f"{what} of {node.inputs[0].type}"
+
+
+def _in_step(node: Node) -> Node:
+    """The operation that folds the examples: of a loop, one in its step."""
+    for body in bodies(node):
+        for inner in body.graph.nodes:
+            if folds_examples(inner) and inner.span is not None:
+                return _in_step(inner)
+    return node
 
 
 def _reached(checked: CheckedModel, training: Context, findings: Findings) -> None:

@@ -59,11 +59,15 @@ def stop(
 class Findings:
     """What one check has found. `uses` are the places of the calls that are being elaborated, outermost first.
 
-    The same mistake met twice (in two programs of one text, or in two rounds of a loop) is told once.
+    `proved` are the statements of the file's definitions that hold for all sizes that fit: what fails there at a use is
+    the use's mistake. `refuted` are the names of the definitions that are wrong for every size; nothing more is said of
+    them. The same mistake met twice (in two programs of one text, or in two rounds of a loop) is told once.
     """
 
     found: list[Diagnostic] = field(default_factory=list)
     uses: list[tuple[Span, str]] = field(default_factory=list)
+    proved: set[Span] = field(default_factory=set)
+    refuted: set[Span] = field(default_factory=set)
     _told: set[tuple[str, Span | None]] = field(default_factory=set)
 
     def add(self, diagnostic: Diagnostic) -> None:
@@ -96,12 +100,21 @@ class Findings:
         if not own:
             return diagnostic
         place, what = own[-1]
-        if span.file.startswith(LIBRARY):
-            inside = Related(diagnostic.label or f"needed here, in {what}", span)
-            return replace(diagnostic, span=place, label=None, related=(*diagnostic.related, inside), fix=())
+        if span.file.startswith(LIBRARY) or self.is_proved(span, diagnostic):
+            inner = [Related(diagnostic.label or f"needed here, in {what}", span)]
+            for outer, outer_what in reversed(own[:-1]):
+                if not self.is_proved(place, diagnostic):
+                    break
+                inner.append(Related(f"needed here, in {outer_what}", place))
+                place = outer
+            return replace(diagnostic, span=place, label=None, related=(*diagnostic.related, *inner), fix=())
         if place == span or any(related.span == place for related in diagnostic.related):
             return diagnostic
         return replace(diagnostic, related=(*diagnostic.related, Related(f"in this use of {what}", place)))
+
+    def is_proved(self, span: Span, diagnostic: Diagnostic) -> bool:
+        """Whether a mistake here is a use's: the statement holds for all sizes that fit it."""
+        return diagnostic.severity == "error" and any(statement.contains(span) for statement in self.proved)
 
     def warn(self, code: str, message: str, span: Span, **parts: Any) -> None:
         related = tuple(Related(text, place) for text, place in parts.pop("related", ()))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import Axis
 from dlc.compiler.elaborate.values import Instance
 from dlc.grammar.span import Span
+
+if TYPE_CHECKING:
+    from dlc.compiler.elaborate.scan import Frame
 
 
 @dataclass(slots=True)
@@ -18,7 +21,8 @@ class Scope:
     `path` is the place that parameters declared here are named by (`stage[3].conv[1]`); it is shared by the scopes of
     one definition. `lookup` answers for names that no scope holds (definitions, the standard library); `rest` is what
     `...` stands for in this definition, `indices` the loop variables in force, for texts such as `W[2]`; `locals` are
-    the names that one branch of an `if` alone defines, with their places.
+    the names that one branch of an `if` alone defines, with their places. `scan` is the scan whose step this is,
+    `steps` the names that a step of a scan here defined for itself, with their places and the name of the step.
     """
 
     parent: Scope | None = None
@@ -32,6 +36,8 @@ class Scope:
     instance: Instance | None = None
     kind: str = "file"
     locals: dict[str, Span] = field(default_factory=dict)
+    scan: Frame | None = None
+    steps: dict[str, tuple[Span, str]] = field(default_factory=dict)
 
     def child(self, **changes: Any) -> Scope:
         """A scope inside this one, of the same definition."""

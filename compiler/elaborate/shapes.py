@@ -9,13 +9,24 @@ from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import Axis, Dim, Symbol, TensorType, Truth, equal, positive, solve
+from dlc.compiler.dims import (
+    Axis,
+    Dim,
+    Symbol,
+    TensorType,
+    Truth,
+    demand,
+    demand_integer,
+    demand_size,
+    solve_exactly,
+)
 from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.tables import table
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Tensor, Tuple, describe
 from dlc.compiler.ops.base import ordinal
 from dlc.compiler.program import M
 from dlc.grammar import ast
@@ -25,33 +36,43 @@ Evaluate = Callable[[ast.Expr, Scope], Any]
 MOST_VALUES = 10**15
 
 
-def shape_axes(
-    e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate, *, rest_ones: bool = False
-) -> list[Axis]:
-    """The axes of a shape all of whose names are known. `rest_ones`: `...` is as many written 1s (in a parameter),
-    and they are not stored, so they vanish where the definition's `...` is empty."""
+def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> list[Axis]:
+    """The axes of a shape all of whose names are known."""
     axes: list[Axis] = []
     for item in shape.items:
         match item:
             case ast.Rest():
-                rest = further_axes(scope, item.span)
-                axes += [Axis(Dim.of(1), one=True) for _ in rest] if rest_ones else list(rest)
+                axes += further_axes(scope, item.span)
             case ast.Spread(value=name):
-                size = _size(e, name, scope, evaluate)
-                axes += [Axis(size, name.id) for _ in further_axes(scope, item.span)]
+                axes += [Axis(size, name.id) for size in _spread(e, item, name, scope, evaluate)]
             case ast.NamedAxis(name=name, size=expr):
-                size = _size(e, expr, scope, evaluate)
+                size = size_of(e, expr, scope, evaluate)
                 axes.append(Axis(size, name.id, one=_is_one(expr)))
             case ast.Number():
-                axes.append(Axis(_size(e, item, scope, evaluate), one=_is_one(item)))
+                axes.append(Axis(size_of(e, item, scope, evaluate), one=_is_one(item)))
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
-                axes.append(Axis(_size(e, item, scope, evaluate), called))
-    _holdable(axes, shape.span)
+                axes.append(Axis(size_of(e, item, scope, evaluate), called))
+    holdable(axes, shape.span)
     return axes
 
 
-def _holdable(axes: Sequence[Axis], span: Span) -> None:
+def stored_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> tuple[list[Axis], tuple[int, ...]]:
+    """The axes of a parameter as it is stored, and where the written 1s that `...` stands for are put in: a Dense has
+    the same `b` before (n, m) and (n, m, T)."""
+    rests = [i for i, item in enumerate(shape.items) if isinstance(item, ast.Rest)]
+    if not rests:
+        return shape_axes(e, shape, scope, evaluate), ()
+    if len(rests) > 1:
+        raise stop("N214", "a parameter's shape has at most one `...`", shape.span)
+    parts = shape.items[: rests[0]], shape.items[rests[0] + 1 :]
+    before, after = (shape_axes(e, replace(shape, items=items), scope, evaluate) for items in parts)
+    ones = range(len(before), len(before) + len(further_axes(scope, shape.items[rests[0]].span)))
+    return before + after, tuple(ones)
+
+
+def holdable(axes: Sequence[Axis], span: Span) -> None:
+    """Refuses a tensor that no machine can hold."""
     values = math.prod(int(axis.size.constant or 1) for axis in axes)
     if values > MOST_VALUES:
         about = len(str(values)) - 1
@@ -70,16 +91,47 @@ def further_axes(scope: Scope, span: Span) -> tuple[Axis, ...]:
     return scope.rest
 
 
-def _size(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
-    value = evaluate(expr, scope)
+def factors(expr: ast.Expr) -> list[ast.Expr]:
+    """The factors of a written product: `... * c` has two."""
+    if isinstance(expr, ast.Binary) and expr.op == "*":
+        return factors(expr.left) + factors(expr.right)
+    return [expr]
+
+
+def _evaluated(expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Any:
+    """The value of a size; in a product `...` is as large as the further axes together."""
+    parts = factors(expr)
+    if not any(isinstance(part, ast.Rest) for part in parts):
+        return evaluate(expr, scope)
+    sizes = [axis.size for part in parts if isinstance(part, ast.Rest) for axis in further_axes(scope, part.span)]
+    sizes += [to_dim(evaluate(part, scope), part.span) for part in parts if not isinstance(part, ast.Rest)]
+    return simplest(math.prod(sizes, start=Dim.of(1)))
+
+
+def size_of(e: Context, expr: ast.Expr, scope: Scope, evaluate: Evaluate) -> Dim:
+    """The size that an expression in a shape stands for."""
+    value = _evaluated(expr, scope, evaluate)
     if isinstance(value, Fraction) or (isinstance(value, float) and isinstance(expr, ast.Binary)):
         raise _not_exact(expr, value, scope, evaluate)
     if isinstance(value, Dim):
         whole(e, value, expr, scope)
     size = to_dim(value, expr.span)
-    if positive(size, e.b.facts) is Truth.NO:
+    if demand_size(size, e.b.facts) is not Truth.YES:
         raise stop("D111", f"a size is at least 1, and {written(expr, scope)} is {size}", expr.span)
     return size
+
+
+def _spread(e: Context, item: ast.Spread, name: ast.Name, scope: Scope, evaluate: Evaluate) -> list[Dim]:
+    """`f...`: one size for each further axis; a tuple gives each its own."""
+    count = len(further_axes(scope, item.span))
+    value = evaluate(name, scope)
+    if not isinstance(value, Tuple | list):
+        return [size_of(e, name, scope, evaluate)] * count
+    sizes = list(value.items if isinstance(value, Tuple) else value)
+    if len(sizes) != count:
+        text = f"{name.id} has {len(sizes)} sizes, and `...` stands for {count} axes here"
+        raise stop("D112", text, item.span)
+    return [to_dim(size, item.span) for size in sizes]
 
 
 def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> Stop:
@@ -112,7 +164,7 @@ def annotate(
     axes = shape_axes(e, shape, scope, evaluate)
     declared = Declared(target, shape.span, shape.items, written(shape, scope))
     if isinstance(value, list):
-        raise stop("U901", "a list as a tensor is not supported yet", span)
+        value = table(e, value, span)
     tensor = e.real(value, span) if not isinstance(value, Tensor) else value
     if tensor.type.rank == 0 and axes:
         node = e.b.add("broadcast", tensor.node, span=span, axes=tuple(axes))
@@ -130,7 +182,7 @@ def _first_difference(e: Context, axes: Sequence[Axis], type: TensorType) -> int
     if len(axes) != type.rank:
         return -1
     for i, (want, have) in enumerate(zip(axes, type.axes, strict=True)):
-        if equal(want.size, have.size, e.b.facts) is not Truth.YES:
+        if demand(want.size, have.size, e.b.facts) is not Truth.YES:
             return i
     return None
 
@@ -191,7 +243,7 @@ def bind_pattern(
         many = len(axes) - (len(items) - 1)
         if many < 0:
             raise fail(f"at least {len(items) - 1} axes", None)
-        _bind_rest(e, items[at], axes[at : at + many], scope, fail)
+        _bind_rest(e, items[at], axes[at : at + many], scope, evaluate, fail)
         pairs = [*zip(items[:at], axes[:at], strict=True), *zip(items[at + 1 :], axes[at + many :], strict=True)]
         middle = axes[at : at + many]
     else:
@@ -205,9 +257,13 @@ def bind_pattern(
     return Tensor(node, tensor.declared or Declared(name, shape.span, shape.items, written(shape, scope)))
 
 
-def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail: _PatternFailure) -> None:
+def _bind_rest(
+    e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, evaluate: Evaluate, fail: _PatternFailure
+) -> None:
+    """`...` is bound to the axes that are left over; `f...` says that each of them is f."""
     if isinstance(item, ast.Spread):
-        raise stop("N214", f"`{item.value.id}...` belongs into a parameter's shape", item.span)
+        for axis in axes:
+            _bind_item(e, item.value, axis, scope, evaluate, fail)
     home = next(s for s in scope.chain() if s.parent is None or s.parent.kind != s.kind or s.kind == "file")
     if scope.rest is None:
         for level in scope.chain():
@@ -216,7 +272,7 @@ def _bind_rest(e: Context, item: ast.Expr, axes: list[Axis], scope: Scope, fail:
                 break
         return
     same = len(scope.rest) == len(axes) and all(
-        equal(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
+        demand(a.size, b.size, e.b.facts) is Truth.YES for a, b in zip(scope.rest, axes, strict=True)
     )
     if not same:
         raise fail.unequal(TensorType(scope.rest))
@@ -232,7 +288,7 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
                 raise fail("the examples, m, here", item)
             scope.names.setdefault("m", simplest(axis.size))
             return axis
-        known = scope.find(item.id) if not _is_definition(scope, item.id) else None
+        known = scope.find(item.id) if not is_definition(scope, item.id) else None
         if known is None:
             if axis.name == "m" and scope.kind == "layer":
                 raise fail(f"{item.id} here, where the value has the examples m", item)
@@ -240,52 +296,54 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
             return replace(axis, name=item.id)
         if not is_number(known):
             raise stop("N214", f"{item.id} is {describe(known)}, not a size", item.span)
-        if equal(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
+        if demand(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
             raise fail(f"{item.id} = {known} here", item)
         return replace(axis, name=item.id)
     size = _solve(e, item, axis, scope, evaluate, fail)
-    if equal(size, axis.size, e.b.facts) is not Truth.YES:
+    if demand(size, axis.size, e.b.facts) is not Truth.YES:
         raise fail(
             f"{written(item, scope)} = {size} here" if not isinstance(item, ast.Number) else f"{size} here", item
         )
     return replace(axis, name=None, one=axis.one or _is_one(item))
 
 
-def _is_definition(scope: Scope, name: str) -> bool:
+def is_definition(scope: Scope, name: str) -> bool:
     """A name of the library or the file (a function called `n`) does not stand in the way of a pattern's new name."""
     return all(name not in level.names for level in scope.chain() if level.kind != "file")
 
 
 def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Dim:
     """The size of an item, after solving for the one name in it that is new (`heads * d`)."""
-    unknown = sorted({n for n in _names(item) if scope.find(n) is None})
+    unknown = sorted({n for n in names_in(item) if scope.find(n) is None})
     if not unknown:
-        return _size(e, item, scope, evaluate)
+        return size_of(e, item, scope, evaluate)
     if len(unknown) > 1:
         raise stop("D112", f"{written(item, scope)} has {len(unknown)} unknowns: {', '.join(unknown)}", item.span)
     symbol = Symbol(unknown[0], "rigid", uid=-1)
     inner = scope.child()
     inner.names[unknown[0]] = Dim.symbol(symbol)
-    pattern = to_dim(evaluate(item, inner), item.span)
-    solved = solve(pattern, symbol, axis.size, e.b.facts)
-    if solved is None:
-        raise fail(f"a size of the form {written(item, scope)}, and {axis.size} is not", item)
+    pattern = to_dim(_evaluated(item, inner, evaluate), item.span)
+    solved = solve_exactly(pattern, symbol, axis.size, e.b.facts)
+    fits = solved is not None and demand_integer(solved, e.b.facts) is Truth.YES
+    if solved is None or not fits or demand_size(solved, e.b.facts) is not Truth.YES:
+        would = f", and {axis.size} is not" if solved is None else f" = {axis.size}, and {unknown[0]} would be {solved}"
+        raise fail(f"a size of the form {written(item, scope)}{would}", item)
     scope.names[unknown[0]] = simplest(solved)
     return pattern.substitute({symbol: solved})
 
 
-def _names(expr: Any) -> set[str]:
+def names_in(expr: Any) -> set[str]:
     match expr:
         case ast.Name(id=name):
             return {name}
         case ast.Binary(left=a, right=b):
-            return _names(a) | _names(b)
+            return names_in(a) | names_in(b)
         case ast.Unary(operand=a):
-            return _names(a)
+            return names_in(a)
         case ast.Call(arguments=arguments):
-            return set().union(*(_names(a.value) for a in arguments))
+            return set().union(*(names_in(a.value) for a in arguments))
         case ast.Index(base=base, indices=indices):
-            return _names(base).union(*map(_names, indices))
+            return names_in(base).union(*map(names_in, indices))
         case _:
             return set()
 
@@ -334,7 +392,7 @@ class _PatternFailure:
             label=str(self.tensor.type),
             related=related,
             rule=f"{self.name} : {pattern}",
-            help=_flatten_help(self.tensor.type, self.shape),
+            help=_flatten_help(self.tensor.type, self.shape) or _layout_help(self.tensor.type, self.shape),
         )
         notes = tuple(Related(r.message, r.span) for r in error.diagnostic.related)
         return Stop(replace(error.diagnostic, related=notes))
@@ -349,6 +407,14 @@ def _flatten_help(type: TensorType, shape: ast.Shape) -> str | None:
     for axis in type.axes[1:]:
         total = total * axis.size
     return f"put `-> Flatten()` before it: {type} becomes ({total}, m)"
+
+
+def _layout_help(type: TensorType, shape: ast.Shape) -> str | None:
+    """Columns `(n, m)`, or the channels first, before a layer of feature maps."""
+    first = shape.items[0] if shape.items else None
+    if not isinstance(first, ast.Name) or first.id != "m" or type.rank < 2 or type.axes[0].name == "m":
+        return None
+    return "feature maps have the examples first and the channels last: (m, n_H, n_W, n_C)"
 
 
 def is_batch(size: Dim) -> bool:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.compiler.dims import DimTooLarge, TensorType, Truth, equal
-from dlc.compiler.elaborate.arithmetic import to_int
+from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
+from dlc.compiler.elaborate.arithmetic import to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
+from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
+from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
 from dlc.compiler.elaborate.text import fill, written
@@ -43,21 +45,31 @@ class Body:
 
     def run(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
         """Executes statements; a failed one poisons the names that it would have defined, and the next goes on."""
+        outer = self.e.at
         for statement in statements:
+            self.e.at = statement.span
             try:
                 self.execute(statement, scope)
+                if self.e.rigid is not None:
+                    self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and isinstance(statement, ast.Declaration) and statement.kind == "input":
-                    raise  # without its input, every further line of a layer would fail
+                if scope.kind == "layer" and _everything_rests_on(statement):
+                    raise
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.findings.add(failure.diagnostic)
+                    self.e.report(failure)
+                for frame in self.e.scans:
+                    frame.failed = True
                 self.poison(statement, scope)
+            finally:
+                self.e.at = outer
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
+        if self.e.scans:
+            stands_in_step(statement, scope)
         match statement:
             case ast.Declaration():
                 self.declaration(statement, scope)
@@ -80,7 +92,7 @@ class Body:
             case ast.Require():
                 self.require(statement, scope)
             case ast.Scan():
-                raise stop("U901", "`scan` is not supported yet", statement.span)
+                scan(self, statement, scope)
             case ast.ExpressionStatement():
                 self.evaluate(statement.value, scope)
                 raise stop("N213", "this value is lost: give it a name", statement.span)
@@ -118,7 +130,7 @@ class Body:
                 family.members[indices] = value
                 family.places[indices] = target.span
             case ast.TimeIndex():
-                raise stop("U901", "time indices are not supported yet", target.span)
+                define_step(self, target, value, scope)
             case _:
                 raise stop("N214", "a name belongs on the left side", target.span)
         self.record(target, value, scope)
@@ -129,7 +141,7 @@ class Body:
         name = target.base.id
         home = scope
         while home.parent is not None and home.kind == home.parent.kind and home.instance is home.parent.instance:
-            if name in home.names:
+            if name in home.names or home.scan is not None:
                 break
             home = home.parent
         value = home.names.get(name)
@@ -148,7 +160,7 @@ class Body:
         name = written(target, scope)
         if isinstance(value, Instance):
             place_instance(value, name, scope, named=True)
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
             self.e.names.setdefault(scope.qualified(name), value.node)
 
     def poison(self, statement: ast.Statement, scope: Scope) -> None:
@@ -166,6 +178,13 @@ class Body:
                 pass
             case ast.If() | ast.When() | ast.For():
                 for name in inner_names(statement):
+                    family = scope.find(name)
+                    if isinstance(family, Family):
+                        family.broken = True
+                    else:
+                        scope.names.setdefault(name, Poison())
+            case ast.Scan():
+                for name in scanned_names(statement):
                     scope.names.setdefault(name, Poison())
         for target in targets:
             match target:
@@ -176,6 +195,8 @@ class Body:
                         self.family(target, scope).members.setdefault(self.indices(target, scope), Poison())
                     except (Stop, Poisoned):
                         continue
+                case ast.TimeIndex():
+                    poison_step(target, scope)
 
     # --- declarations ------------------------------------------------------------------------------------------
 
@@ -220,7 +241,7 @@ class Body:
                     statement.span,
                     scope.layer,
                     law,
-                    tuple(self.e.b.made[first:]),
+                    self.e.made_since(first),
                 )
             )
         self.define(target, value, scope)
@@ -271,6 +292,13 @@ class Body:
 
     def update(self, statement: ast.StateUpdate, scope: Scope) -> None:
         """`mu := …`, only while training; it counts for the lines below it."""
+        if self.e.scans:
+            raise stop(
+                "N216",
+                "a state changes once in a training step, and this is a step of a scan",
+                statement.span,
+                help="collect what it needs, a<t> = …, and change the state after the scan",
+            )
         old = self.evaluate(statement.target, scope)
         name = scope.qualified(written(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
@@ -284,7 +312,8 @@ class Body:
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
         if self.e.mode == "training":
-            self.e.updates[name] = new.node
+            ones = self.e.states[name].ones
+            self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:
@@ -343,6 +372,11 @@ class Body:
                 statement.condition.span,
                 help="choose elementwise: `x if c else y`",
             )
+        if isinstance(condition, Condition):
+            if self.e.rigid is None:
+                raise undecided(condition, statement.condition.span)
+            both_branches(self, statement, condition, scope)
+            return
         if not isinstance(condition, bool):
             raise stop("N214", f"a condition is true or false, not {describe(condition)}", statement.condition.span)
         taken, other = (statement.body, statement.otherwise)[:: 1 if condition else -1]
@@ -370,12 +404,32 @@ class Body:
         if isinstance(condition, Tensor):
             message = "a requirement is decided before anything runs, and this condition is a tensor"
             raise stop("N208", message, statement.condition.span)
+        if isinstance(condition, Condition):
+            self.require_later(statement, condition)
+            return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        text = f": {statement.message.value}" if statement.message is not None else ""
-        raise stop(
-            "D113", f"a requirement fails{text}", statement.condition.span, rule=written(statement.condition, scope)
-        )
+        raise _unmet(statement, written(statement.condition, scope))
+
+    def require_later(self, statement: ast.Require, condition: Condition) -> None:
+        """A requirement on sizes that are not known yet: the obligation of a use, or of the data, and a fact below."""
+        facts = condition.assumed(self.e.b.facts)
+        if facts.contradictory:
+            raise _unmet(statement, f"{condition}, and what is required above excludes it")
+        text = statement.message.value if statement.message is not None else None
+        if not self.e.ledger.promise(condition, statement.condition.span, text):
+            raise undecided(condition, statement.condition.span)
+        self.e.b.facts = facts
+
+
+def _unmet(statement: ast.Require, rule: str) -> Stop:
+    text = f": {statement.message.value}" if statement.message is not None else ""
+    return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
+
+
+def _everything_rests_on(statement: ast.Statement) -> bool:
+    """Without its input, or what it requires, every further line of a layer would fail too."""
+    return isinstance(statement, ast.Require) or (isinstance(statement, ast.Declaration) and statement.kind == "input")
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:
@@ -384,7 +438,7 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     if value.type.rank == 0 and axes:
         return Tensor(e.b.add("broadcast", value.node, span=span, axes=axes), old.declared)
     same = value.type.rank == len(axes) and all(
-        equal(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
+        demand(a, b.size, e.b.facts) is Truth.YES for a, b in zip(value.type.sizes, axes, strict=True)
     )
     if not same:
         raise stop(

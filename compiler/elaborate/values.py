@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import Axis, Dim, TensorType
+from dlc.compiler.dims import Axis, Condition, Dim, TensorType
 from dlc.compiler.ir import Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -79,14 +79,26 @@ class Over:
     span: Span | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name that stands for itself: a way of padding, `valid` or `same`."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @dataclass(slots=True)
 class Family:
-    """`W[l]`: one value for each value of its compile-time indices."""
+    """`W[l]`: one value for each value of its compile-time indices. `broken`: a statement that defines members failed,
+    so that a missing one is no mistake of its own."""
 
     name: str
     span: Span
     members: dict[tuple[int, ...], Any] = field(default_factory=dict)
     places: dict[tuple[int, ...], Span] = field(default_factory=dict)
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +121,20 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A `layer` (or `optimizer`) definition, not yet an instance."""
+    """A `layer` (or `optimizer`) definition, not yet an instance. `others` are the same layer for inputs with m in
+    another place."""
 
     definition: ast.Definition
     scope: Scope
+    others: tuple[ast.Definition, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
 class Instance:
     """`Dense(64, relu)`: a layer with its arguments and, once it is placed, its name and parameters.
 
-    `name` is None until the instance is placed; `parameters` holds what its first application declared.
+    `path` is None until the instance is placed; `parameters` holds what its first application declared. `within` is
+    the instance in whose text it is placed.
     """
 
     layer: Layer
@@ -130,6 +145,15 @@ class Instance:
     named: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     uses: list[Span] = field(default_factory=list)
+    within: Instance | None = None
+
+    @property
+    def applied_again(self) -> Instance | None:
+        """The instance whose second application this one's text belongs to, itself or one around it: the parameters
+        exist already."""
+        if len(self.uses) > 1:
+            return self
+        return self.within.applied_again if self.within is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +168,8 @@ def describe(value: Any) -> str:
             return f"a tensor of shape {value.type}"
         case bool():
             return "a truth value"
+        case Condition():
+            return f"whether {value}, which is known only when data arrives"
         case Dim() if value.constant is None:
             return f"{value}, which is known only when data arrives"
         case int() | Fraction() | float() | Dim():
@@ -167,6 +193,8 @@ def describe(value: Any) -> str:
             return f"the layer {value.definition.name.id}, which needs its arguments first"
         case Instance():
             return f"an instance of {value.layer.definition.name.id}"
+        case Word(name=name):
+            return f"the word `{name}`"
         case Over():
             return "a choice of axes"
         case _:

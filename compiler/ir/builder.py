@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial, wraps
 
 from dlc.compiler.dims import Dim, Facts, TensorType
-from dlc.compiler.ir.node import Graph, Node
+from dlc.compiler.ir.node import Body, Graph, Node
 from dlc.grammar.span import Span
 
 
 @dataclass(slots=True)
 class Builder:
-    """Builds one program. `facts` are what type rules may take for granted; `span` is the default place of new nodes;
-    `made` are the nodes in the order of their making."""
+    """Builds one program. `facts` are what type rules may take for granted: all that was proved before, unless the
+    elaborator says otherwise. `span` is the default place of new nodes; `made` are the nodes in the order of their
+    making."""
 
-    facts: Facts = Facts.empty
+    facts: Facts = Facts.settled
     span: Span | None = None
     made: list[Node] = field(default_factory=list)
     _known: dict[tuple[object, ...], Node] = field(default_factory=dict)
@@ -81,6 +83,29 @@ def rebuild(
             replaced if replaced is not None else builder.typed(node.op, inputs, node.attrs, node.type, node.span)
         )
     return Graph.of(_map(graph.roots, new), _map(graph.names, new))
+
+
+def through_bodies(one: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
+    """A pass that goes through the bodies of a graph's loops too, innermost first; nodes that share a body go on
+    sharing one."""
+
+    @wraps(one)
+    def everywhere(graph: Graph) -> Graph:
+        found = dict.fromkeys(body for node in graph.nodes for body in bodies(node))
+        new = {body: body.with_graph(everywhere(body.graph)) for body in found}
+        return one(rebuild(graph, partial(_with_bodies, new)) if new else graph)
+
+    return everywhere
+
+
+def bodies(node: Node) -> tuple[Body, ...]:
+    """The graphs that a node carries."""
+    return tuple(value for _, value in node.attrs if isinstance(value, Body))
+
+
+def _with_bodies(new: Mapping[Body, Body], b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+    attrs = tuple((name, new[value] if isinstance(value, Body) else value) for name, value in node.attrs)
+    return b.typed(node.op, inputs, attrs, node.type, node.span)
 
 
 def _map(named: Mapping[str, Node], new: Mapping[Node, Node]) -> dict[str, Node]:

@@ -2,14 +2,15 @@
 
 A `Node` is one value of the program: an op, the values it reads, its attributes, and its tensor type. Nodes are made
 only by a `Builder` (`builder.py`), which gives equal values the same node, so common subexpressions never exist twice.
-A `Graph` is the nodes that some named roots need, inputs before users.
+A `Graph` is the nodes that some named roots need, inputs before users. A `Body` is a graph inside an attribute: what a
+loop runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from dlc.compiler.dims import TensorType
 from dlc.grammar.span import Span
@@ -83,6 +84,21 @@ class Graph:
         lines = [f"{node!r}" + (f"   # {named[node]}" if node in named else "") for node in self.nodes]
         lines += [f"return {name} = %{node.number}" for name, node in self.roots.items()]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Body:
+    """A graph that a node carries as an attribute, equal only to itself: nodes that share one are results of one
+    computation. Its leaves called `held` are given by the node that runs it."""
+
+    graph: Graph
+
+    def with_graph(self, graph: Graph) -> Self:
+        """The same with another graph; itself where it is the same graph."""
+        return self if graph is self.graph else replace(self, graph=graph)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.graph.nodes)} nodes)"
 
 
 def topological(roots: Iterable[Node]) -> tuple[Node, ...]:

@@ -1,13 +1,15 @@
 """The verifier: what every graph is, before and after every pass.
 
 Inputs stand before their users, every op is registered and in a graph's vocabulary, every type is what the op's rule
-says (sizes and kind; names of axes and marks of written 1s are the checker's own), and the roots are alive.
+says (sizes and kind; names of axes and marks of written 1s are the checker's own), and the roots are alive. The same
+holds of the bodies of loops, which have from outside only what their loop gives them.
 """
 
 from __future__ import annotations
 
-from dlc.compiler.dims import Axis, Facts, TensorType, same_sizes
-from dlc.compiler.ir.node import Graph, Node
+from dlc.compiler.dims import Axis, Facts, TensorType, demand, same_sizes
+from dlc.compiler.ir.builder import bodies
+from dlc.compiler.ir.node import Body, Graph, Node
 
 
 class BrokenGraph(Exception):
@@ -24,22 +26,42 @@ class BrokenGraph(Exception):
         super().__init__("\n".join(lines))
 
 
-def verify(graph: Graph, facts: Facts = Facts.empty, when: str = "") -> None:
-    """Raises `BrokenGraph` for the first thing that is wrong."""
+GIVEN = ("held", "draw_uniform", "draw_normal")
+"""The leaves of a loop's body that have their values from outside."""
+
+
+def verify(graph: Graph, facts: Facts = Facts.settled, when: str = "", *, inside: bool = False) -> None:
+    """Raises `BrokenGraph` for the first thing that is wrong. `inside`: the graph is a loop's body."""
     seen: set[Node] = set()
+    verified: set[Body] = set()
     for node in graph.nodes:
         if node in seen:
             raise BrokenGraph("a node stands twice", graph, node, when)
         if not seen.issuperset(node.inputs):
             raise BrokenGraph("a node stands before its input", graph, node, when)
         seen.add(node)
-        problem = _type_problem(node, facts)
+        for body in bodies(node):
+            if body not in verified:
+                verify(body.graph, facts, f"in {node!r} {when}", inside=True)
+                verified.add(body)
+        problem = _place_problem(node, inside) or _type_problem(node, facts)
         if problem is not None:
             raise BrokenGraph(problem, graph, node, when)
     for role, named in (("root", graph.roots), ("name", graph.names)):
         for name, node in named.items():
             if node not in seen:
                 raise BrokenGraph(f"the {role} {name} is not in the graph", graph, node, when)
+
+
+def _place_problem(node: Node, inside: bool) -> str | None:
+    from dlc.compiler.ops import OPS
+    from dlc.compiler.ops.leaf import Bound
+
+    if inside and isinstance(OPS.get(node.op), Bound) and node.op not in GIVEN:
+        return f"the body of a loop reads {node.op} {node.attr('name')} past its loop"
+    if not inside and node.op == "held":
+        return "only the body of a loop holds what a loop gives"
+    return None
 
 
 def _type_problem(node: Node, facts: Facts) -> str | None:
@@ -59,7 +81,7 @@ def _type_problem(node: Node, facts: Facts) -> str | None:
         ruled = op.type(facts, *(_broadcasting(value.type) for value in node.inputs), **node.keywords)
     except (ShapeError, TypeError) as error:
         return f"the type rule of {node.op} refuses: {error}"
-    if same_sizes(ruled, node.type, facts) is not None or ruled.kind != node.type.kind:
+    if same_sizes(ruled, node.type, facts, demand) is not None or ruled.kind != node.type.kind:
         return f"the type rule of {node.op} says {ruled} {ruled.kind}"
     return None
 

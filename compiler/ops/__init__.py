@@ -3,7 +3,7 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, elementwise, leaf, movement, reduction, stable
+from dlc.compiler.ops import contraction, convolution, elementwise, leaf, loop, movement, reduction, stable, window
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -45,13 +45,16 @@ __all__ = [
     "Stable",
     "Window",
     "contraction",
+    "convolution",
     "elements",
     "elementwise",
     "is_number",
     "leaf",
+    "loop",
     "movement",
     "op",
     "reduction",
     "stable",
     "unbroadcast",
+    "window",
 ]

@@ -19,7 +19,7 @@ how it decomposes. `differentiable = False` is said, never implied.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -60,13 +60,20 @@ class ShapeError(Exception):
 class Sample:
     """Valid operands for an op's tests: shapes of the operands (sizes drawn small), attributes, and the interval the
     values are drawn from (kept away from kinks and poles, so that finite differences mean something). `kinds` of the
-    operands are real where it is empty; an `index` operand is drawn from the whole numbers of the interval."""
+    operands are real where it is empty; an `index` operand is drawn from the whole numbers of the interval. `body`
+    makes a loop's attribute `step`."""
 
     shapes: tuple[tuple[int, ...], ...]
     attrs: tuple[tuple[str, Hashable], ...] = ()
     low: float = -2.0
     high: float = 2.0
     kinds: tuple[str, ...] = ()
+    body: Callable[[], Hashable] | None = None
+
+    @property
+    def attributes(self) -> dict[str, Hashable]:
+        """All attributes; a body is made anew each time."""
+        return dict(self.attrs) | ({} if self.body is None else {"step": self.body()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,9 @@ class Bad:
     shapes: tuple[tuple[int, ...], ...]
     code: str
     attrs: tuple[tuple[str, Hashable], ...] = ()
+    body: Callable[[], Hashable] | None = None
+
+    attributes = Sample.attributes
 
 
 class Emitter(Protocol):
@@ -98,6 +108,8 @@ class Op:
     name: ClassVar[str]
     differentiable: ClassVar[bool] = True
     commutative: ClassVar[bool] = False
+    filler: ClassVar[float] = 0.0
+    """What stands in a place that does not count (past an example's end), so that a fold does not see it."""
     samples: ClassVar[Sequence[Sample]] = ()
     bad: ClassVar[Sequence[Bad]] = ()
 
@@ -114,6 +126,18 @@ class Op:
         """What autodiff asks: `vjp`, with each cotangent in its operand's own shape."""
         parts = zip(self.vjp(b, node, ct), node.inputs, strict=True)
         return [None if part is None else unbroadcast(b, part, operand.type) for part, operand in parts]
+
+    def together(self, node: Node) -> Hashable:
+        """What the computation is called whose result the node is: nodes with one name are pulled back at once."""
+        return node
+
+    def pullback_all(
+        self, b: Builder, results: Sequence[tuple[Node, Node]], wanted: Collection[Node]
+    ) -> list[Node | None]:
+        """The cotangents of the operands that are `wanted`, from the pairs of a node and its cotangent of all results
+        of one computation."""
+        ((node, ct),) = results
+        return self.pullback(b, node, ct)
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         """For each operand the axes along which an element of the result depends on elements at other places: what a
@@ -233,7 +257,10 @@ class MatrixProduct(Contraction):
 
 
 class Window(Op):
-    """Folds a window of each place of some axes, as the window slides over them."""
+    """Folds a window of each place of `axes`, as the window slides over them."""
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [node.attr("axes") for _ in node.inputs]
 
 
 class Movement(Op):
@@ -241,7 +268,26 @@ class Movement(Op):
 
 
 class Loop(Op):
-    """Runs a program of its own once for each step of an axis."""
+    """Runs a program of its own, a `Body` among the attributes, once for each step of an axis.
+
+    Nodes are single values, so a loop with several results is several nodes: same operands, same attributes but
+    `take`, which says what the node takes of the run. They are computed, and pulled back, together.
+    """
+
+    def together(self, node: Node) -> Hashable:
+        return (node.op, node.inputs, tuple(item for item in node.attrs if item[0] != "take"))
+
+    def run(self, *arrays: Any, **attrs: Any) -> Any:
+        """The meaning of all results at once. A `Body` arrives as a function that runs it: from the values of its
+        `held` leaves and the number of the step, from 1, to those of its roots."""
+        raise NotImplementedError
+
+    def taken(self, results: Any, take: str) -> Any:
+        """What one node takes of a run."""
+        raise NotImplementedError
+
+    def reference(self, *arrays: Any, take: str = "", **attrs: Any) -> Any:
+        return self.taken(self.run(*arrays, **attrs), take)
 
 
 class Stable(Op):
@@ -271,7 +317,9 @@ def op(name: str) -> Callable[[type[Op]], type[Op]]:
             raise ValueError(f"op {name!r} is registered twice")
         cls.name = name
         needed = ["decompose"] if issubclass(cls, Composite) else ["type", "reference"]
-        if cls.differentiable and not getattr(cls, "gradients", ()):
+        if issubclass(cls, Loop):
+            needed = ["type", "run", "taken", *(["pullback_all"] if cls.differentiable else [])]
+        elif cls.differentiable and not getattr(cls, "gradients", ()):
             needed.append("vjp")
         if issubclass(cls, Elementwise):
             needed.append("emit")

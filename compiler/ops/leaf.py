@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.compiler.dims import Dim, Facts, TensorType, scalar
+from dlc.compiler.dims import Axis, Dim, Facts, TensorType, scalar
 from dlc.compiler.ops.base import Leaf, Sample, op
 from dlc.compiler.ops.numeric import np
 
@@ -44,6 +44,16 @@ class Scalar(Bound):
     """`name`: a number that the training loop knows: `t`, `step`, `epoch`."""
 
 
+@op("length")
+class Length(Bound):
+    """`name`: each example's own value of that run-time dimension, `(m)`, in a batch padded to the longest."""
+
+
+@op("held")
+class Held(Bound):
+    """`name`: in the body of a loop, a value that the loop gives it: `sequence.<i>`, `carry.<i>`, `constant.<i>`."""
+
+
 @op("draw_uniform")
 class DrawUniform(Bound):
     """`name`: uniform in [0, 1), drawn anew at each step; equal names are the same draw."""
@@ -65,6 +75,22 @@ class Constant(Leaf):
 
     def reference(self, *, value: float) -> Any:
         return np.float64(value)
+
+
+@op("table")
+class Table(Leaf):
+    """`values`: numbers that the text lists, as a tensor with `axes`; the last axis runs fastest."""
+
+    samples = (
+        Sample((), (("axes", (Axis(Dim.of(2)), Axis(Dim.of(3)))), ("values", (1.0, 0.0, -1.0, 2.0, 0.5, -2.0)))),
+        Sample((), (("axes", (Axis(Dim.of(1)),)), ("values", (3.0,)))),
+    )
+
+    def type(self, facts: Facts, *, axes: tuple[Axis, ...], values: tuple[float, ...]) -> TensorType:
+        return TensorType(axes)
+
+    def reference(self, *, axes: tuple[int, ...], values: tuple[float, ...]) -> Any:
+        return np.reshape(values, axes)
 
 
 @op("size")

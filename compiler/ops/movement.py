@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import ONE, Axis, Dim, Facts, TensorType, Truth, equal
+from dlc.compiler.dims import ONE, Axis, Dim, Facts, Symbol, TensorType, Truth, demand
 from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, op
 from dlc.compiler.ops.numeric import np
 
@@ -92,7 +92,7 @@ class Reshape(Movement):
     def type(self, facts: Facts, x: TensorType, *, axes: tuple[Axis, ...]) -> TensorType:
         before, after = (math.prod((axis.size for axis in side), start=ONE) for side in (x.axes, axes))
         result = TensorType(axes, x.kind, x.classes)
-        if equal(before, after, facts) is not Truth.YES:
+        if demand(before, after, facts) is not Truth.YES:
             raise ShapeError(
                 "D106",
                 f"{{0}} has {before} elements and cannot be arranged as {result}, which has {after}",
@@ -101,11 +101,47 @@ class Reshape(Movement):
             )
         return result
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        """What is merged with others or taken apart. The slowest axis of a group does not count where it is the slowest
+        before and after: (m, R, k) as (m*R, k) leaves what belongs to an example side by side."""
+        before, after = node.inputs[0].type.sizes, node.type.sizes
+        moved: list[int] = []
+        for own, new in _groups(before, after):
+            if len(own) > 1 or len(new) > 1:
+                stays = _when_it_runs(before[own[0]]) == _when_it_runs(after[new[0]])
+                moved += own[1:] if stays else own
+        return [tuple(moved)]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("reshape", ct, axes=node.inputs[0].type.axes)]
 
     def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.reshape(x, axes)
+
+
+def _groups(before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Iterator[tuple[list[int], list[int]]]:
+    """Which axes become which, in the smallest groups; axes of size 1 are in none."""
+    ends: dict[Dim, int] = {}
+    kept = [i for i, size in enumerate(after) if size != ONE]
+    product = ONE
+    for count, axis in enumerate(kept, 1):
+        product = product * after[axis]
+        ends[product] = count
+    own: list[int] = []
+    product, done = ONE, 0
+    for axis, size in enumerate(before):
+        if size == ONE:
+            continue
+        own.append(axis)
+        product = product * size
+        if ends.get(product, done) > done:
+            yield own, kept[done : ends[product]]
+            own, done = [], ends[product]
+
+
+def _when_it_runs(size: Dim) -> frozenset[Symbol]:
+    """The dimensions in a size that are known only at run time."""
+    return frozenset(symbol for symbol in size.symbols if symbol.kind != "rigid")
 
 
 @op("broadcast")
@@ -123,7 +159,7 @@ class Broadcast(Movement):
         result = TensorType(axes, x.kind, x.classes)
         grows = x.rank == 0 or x.rank == len(axes)
         for have, want in zip(x.axes, axes, strict=False):
-            grows = grows and (have.size.constant == 1 or equal(have.size, want.size, facts) is Truth.YES)
+            grows = grows and (have.size.constant == 1 or demand(have.size, want.size, facts) is Truth.YES)
         if not grows:
             raise ShapeError(
                 "D106",
@@ -149,7 +185,7 @@ class Drop(Movement):
 
     def type(self, facts: Facts, x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
         for axis in axes:
-            if equal(x.axes[axis].size, ONE, facts) is not Truth.YES:
+            if demand(x.axes[axis].size, ONE, facts) is not Truth.YES:
                 raise ShapeError(
                     "D106",
                     f"axis {axis + 1} of {{0}} has size {x.axes[axis].size}, so it cannot be dropped: {x}",
@@ -193,6 +229,9 @@ class Position(Movement):
     def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
         return TensorType(tuple(a if i == axis else Axis(ONE, a.name, one=True) for i, a in enumerate(x.axes)))
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
+
     def reference(self, x: Any, *, axis: int) -> Any:
         shape = [-1 if i == axis else 1 for i in range(np.ndim(x))]
         return np.arange(1.0, x.shape[axis] + 1.0).reshape(shape)
@@ -221,6 +260,9 @@ class Concat(Movement):
         axes = tuple(joined if i == axis else a for i, a in enumerate(first.axes))
         return TensorType(axes, first.kind, first.classes)
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)] * len(node.inputs)
+
     def _fits(self, facts: Facts, first: TensorType, other: TensorType, axis: int, number: int) -> None:
         if first.rank != other.rank:
             raise ShapeError(
@@ -230,7 +272,7 @@ class Concat(Movement):
                 rule="concat joins tensors of the same rank",
             )
         for i, (a, b) in enumerate(zip(first.axes, other.axes, strict=True)):
-            if i != axis and equal(a.size, b.size, facts) is not Truth.YES:
+            if i != axis and demand(a.size, b.size, facts) is not Truth.YES:
                 raise ShapeError(
                     "D102",
                     f"{{0}} and {{{number}}} differ in axis {i + 1}: {a.size} against {b.size}, {first} and {other}",
@@ -263,6 +305,9 @@ class Slice(Movement):
         part = replace(x.axes[axis], size=size)
         return replace(x, axes=tuple(part if i == axis else a for i, a in enumerate(x.axes)), one_hot=False)
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         """The part, and zeros on both sides."""
         axis, axes = node.attr("axis"), node.inputs[0].type.axes
@@ -291,11 +336,42 @@ class Reverse(Movement):
     def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
         return x
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("reverse", ct, axis=node.attr("axis"))]
 
     def reference(self, x: Any, *, axis: int) -> Any:
         return np.flip(x, axis)
+
+
+@op("reverse_each")
+class ReverseEach(Movement):
+    """Each example's own first steps along `axis` turned round; y, of shape (m), says how many those are. What stands
+    behind them stays. The examples lie along the axis `examples`."""
+
+    samples = (
+        Sample(((2, 3, 4), (3,)), (("axis", 2), ("examples", 1)), low=1, high=5, kinds=("real", "index")),
+        Sample(((3, 5), (3,)), (("axis", 1), ("examples", 0)), low=1, high=5, kinds=("real", "index")),
+    )
+
+    def type(self, facts: Facts, x: TensorType, y: TensorType, *, axis: int, examples: int) -> TensorType:
+        return x
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),), ()]
+
+    def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
+        """The permutation is its own inverse."""
+        return [b.add("reverse_each", ct, node.inputs[1], **node.keywords), None]
+
+    def reference(self, x: Any, y: Any, *, axis: int, examples: int) -> Any:
+        result = np.array(x)
+        to, origin = (np.moveaxis(array, (examples, axis), (0, 1)) for array in (result, x))
+        for example, steps in enumerate(np.asarray(y, int)):
+            to[example, :steps] = origin[example, :steps][::-1]
+        return result
 
 
 @op("shift")
@@ -306,6 +382,9 @@ class Shift(Movement):
 
     def type(self, facts: Facts, x: TensorType, *, axis: int) -> TensorType:
         return replace(x, one_hot=False)
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.attr("axis"),)]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         axis = node.attr("axis")
@@ -350,6 +429,9 @@ class Gather(Movement):
     def type(self, facts: Facts, table: TensorType, x: TensorType) -> TensorType:
         return TensorType((*table.axes[:-1], *x.axes))
 
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        return [(node.inputs[0].type.rank - 1,), ()]
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         table, x = node.inputs
         return [b.add("scatter_add", ct, x, axis=table.type.axes[-1]), None]
@@ -369,6 +451,11 @@ class ScatterAdd(Movement):
 
     def type(self, facts: Facts, y: TensorType, x: TensorType, *, axis: Axis) -> TensorType:
         return TensorType((*y.axes[: y.rank - x.rank], axis))
+
+    def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
+        """All places of one class index are added up."""
+        y, x = (value.type.rank for value in node.inputs)
+        return [tuple(range(y - x, y)), tuple(range(x))]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("gather", ct, node.inputs[1]), None]

@@ -61,6 +61,8 @@ class Sum(Fold):
 class Product(Fold):
     """The product over `axes`."""
 
+    filler = 1.0
+
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         """Each element's cotangent has the product of all others; where one factor is 0, that is not r / x."""
         values = {"x": node.inputs[0], "r": node, "ct": ct, "k": node.attr("axes")}
@@ -93,6 +95,8 @@ class ExtremeFold(Fold):
 class ReduceMax(ExtremeFold):
     """The largest over `axes`."""
 
+    filler = -math.inf
+
     def identity(self, e: Emitter) -> str:
         return e.number(-math.inf)
 
@@ -106,6 +110,8 @@ class ReduceMax(ExtremeFold):
 @op("reduce_min")
 class ReduceMin(ExtremeFold):
     """The smallest over `axes`."""
+
+    filler = math.inf
 
     def identity(self, e: Emitter) -> str:
         return e.number(math.inf)

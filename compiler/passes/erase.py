@@ -11,9 +11,10 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from dlc.compiler.dims import Axis, TensorType
-from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ir import Builder, Graph, Node, rebuild, through_bodies
 
 
+@through_bodies
 def erase(graph: Graph) -> Graph:
     """The program without names of axes and marks of written 1s."""
     return rebuild(graph, _plain)

@@ -7,11 +7,12 @@ matrix product that is elementwise or one sum, and small whole powers as product
 
 from __future__ import annotations
 
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Graph, Node, through_bodies
 from dlc.compiler.ops import OPS, MatrixProduct, Stable
 from dlc.compiler.passes.rewrite import Rewriter, Rule, on, rewrite, rule
 
 
+@through_bodies
 def expand(graph: Graph) -> Graph:
     """The graph with `EXPAND` applied."""
     return rewrite(graph, EXPAND)

@@ -7,9 +7,10 @@ are equal for every z (both are false for NaN: max(0, NaN) is NaN or 0). Does no
 
 from __future__ import annotations
 
-from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ir import Builder, Graph, Node, rebuild, through_bodies
 
 
+@through_bodies
 def share_masks(graph: Graph) -> Graph:
     """The graph with the rectifiers' masks taken from their results."""
     rectified: dict[Node, Node] = {}

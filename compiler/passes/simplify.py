@@ -12,11 +12,12 @@ import math
 from collections.abc import Callable
 
 from dlc.compiler.dims import ONE, same_sizes
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Graph, Node, through_bodies
 from dlc.compiler.ops import OPS, Elementwise, Movement, ShapeError
 from dlc.compiler.passes.rewrite import Rewriter, Rule, Values, on, rewrite, rule, through_broadcast
 
 
+@through_bodies
 def simplify(graph: Graph) -> Graph:
     """The graph with `SIMPLIFY` applied to a fixed point."""
     return rewrite(graph, SIMPLIFY)

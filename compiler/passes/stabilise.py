@@ -8,11 +8,12 @@ Does not evaluate the stable ops: `expand` does, after differentiation.
 
 from __future__ import annotations
 
-from dlc.compiler.ir import Graph, Node
+from dlc.compiler.ir import Graph, Node, through_bodies
 from dlc.compiler.passes.rewrite import Rewriter, Rule, on, rewrite, rule
 from dlc.compiler.passes.simplify import SIMPLIFY
 
 
+@through_bodies
 def stabilise(graph: Graph) -> Graph:
     """The graph with `STABILISE` and `SIMPLIFY` applied to a fixed point."""
     return rewrite(graph, (*STABILISE, *SIMPLIFY))
@@ -38,6 +39,9 @@ SOFTMAX: tuple[Rule, ...] = (
     rule("log(softmax(z, axes=k))", "log_softmax(z, axes=k)"),
     rule("log(sum(exp(z), axes=k))", "logsumexp(z, axes=k)"),
     rule("z - logsumexp(z, axes=k)", "log_softmax(z, axes=k)"),
+    # The same where some places do not count (padding): -1e999 is minus infinity.
+    rule("log(sum(select(v, exp(z), 0), axes=k))", "logsumexp(select(v, z, -1e999), axes=k)"),
+    rule("exp(z) / sum(select(v, exp(z), 0), axes=k)", "exp(z - logsumexp(select(v, z, -1e999), axes=k))"),
 )
 
 BINARY_CROSS_ENTROPY: tuple[Rule, ...] = (

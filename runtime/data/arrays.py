@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.program import InputDeclaration
+from dlc.compiler.program import InputDeclaration, Requirement
+from dlc.runtime.data.dimensions import Lengths, blank_padding, check_lengths, check_requirements, read_lengths
 from dlc.runtime.data.labels import class_numbers, encode
-from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared, fits, shape_text
 from dlc.runtime.data.problems import MISSING_HELP, Problems
 
@@ -29,6 +30,7 @@ def check_arrays(
     lengths: Mapping[str, Sequence[int]] | None = None,
     dtype: str = "float32",
     required: Collection[str] | None = None,
+    requirements: Collection[Requirement] = (),
 ) -> dict[str, Array]:
     """The given arrays as physical ones: examples first, C-contiguous.
 
@@ -38,12 +40,13 @@ def check_arrays(
     an `optional` name is NaN, or -1 where the result holds class numbers. An input without `m` keeps its shape.
 
     `required` names what must be there: by default all inputs, and the targets where `need_targets`; what else is given
-    is checked and returned too. Raises DiagnosticError with all mistakes: V506 (shape), V507 (type), V502 (NaN,
-    infinity), V503 (labels), V508 (missing or unknown names), U901 (`lengths`).
+    is checked and returned too. `lengths` come back as `lengths of T`, and what stands in the padding is not read: it
+    becomes 0. Raises DiagnosticError with all mistakes: V506 (shape), V507 (type), V502 (NaN, infinity), V503 (labels),
+    V508 (missing or unknown names), V509 (run-time dimensions), V510 (lengths), V511 (`requirements` of the model on
+    its run-time dimensions).
     """
-    if lengths:
-        raise DiagnosticError(Diagnostic("U901", "lengths: padded sequences are not yet supported", None))
     found = _names(inputs, given, need_targets, required)
+    own = read_lengths(lengths, inputs)
     arrays: dict[str, Array] = {}
     counts: dict[str, int] = {}
     for name, declaration in inputs.items():
@@ -51,7 +54,7 @@ def check_arrays(
             continue
         layout = Layout.of(declaration)
         try:
-            arrays[name] = _checked(layout, _numeric(layout, given[name]), dtype)
+            arrays[name] = _checked(layout, _numeric(layout, given[name]), dtype, own)
         except DiagnosticError as error:
             found += error.diagnostics
             continue
@@ -61,7 +64,10 @@ def check_arrays(
         found += _sizes(inputs, counts, given)
     if found:
         raise DiagnosticError(*found)
-    return arrays
+    check_lengths(own, arrays, inputs, next(iter(counts.values()), 0))
+    result = {**arrays, **{LENGTHS + name: values for name, values in own.items()}}
+    check_requirements(requirements, result, inputs)
+    return result
 
 
 def _names(
@@ -104,7 +110,7 @@ def _unfit(code: str, layout: Layout, message: str, help: str | None = None) -> 
     return DiagnosticError(Diagnostic(code, message, None, related=declared(layout), help=help))
 
 
-def _checked(layout: Layout, array: Array, dtype: str) -> Array:
+def _checked(layout: Layout, array: Array, dtype: str, lengths: Lengths) -> Array:
     """One physical array. Raises V506, V502, V503."""
     labels = layout.class_axis is not None or layout.declaration.index
     forms = (False, True) if layout.class_axis is not None else (False,)
@@ -118,6 +124,7 @@ def _checked(layout: Layout, array: Array, dtype: str) -> Array:
     if array.size == 0:
         raise _unfit("V506", layout, f"{layout.name} has shape {shape_text(array.shape)}: there are no examples")
     physical = array if layout.batch is None else np.moveaxis(array, layout.batch_axis(dense), 0)
+    physical = blank_padding(physical, dense, layout, lengths)
     if labels and not dense:
         return _class_numbers(layout, physical)
     with np.errstate(over="ignore"):

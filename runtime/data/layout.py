@@ -7,11 +7,15 @@ numbers, without the class axis, and *dense* columns, with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dlc.compiler.dims import Dim
+from dlc.compiler.dims import Dim, Symbol
 from dlc.compiler.program import InputDeclaration, M
+
+LENGTHS = "lengths of "
+"""Among the physical arrays of a batch, `lengths of T` holds each example's own T."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Layout:
     @property
     def name(self) -> str:
         return self.declaration.name
+
+    @property
+    def dimensions(self) -> frozenset[Symbol]:
+        """The run-time dimensions of its shape, other than m."""
+        return frozenset(symbol for symbol in self.declaration.type.symbols if symbol.kind == "runtime")
 
     @property
     def text(self) -> str:
@@ -86,3 +95,8 @@ class Layout:
         """Where `m` stands in data with or without the class axis."""
         axes = tuple(range(len(self.sizes))) if dense else self.label_axes
         return axes.index(self.batch) if self.batch is not None else 0
+
+
+def has_examples(name: str, declarations: Mapping[str, InputDeclaration]) -> bool:
+    """Whether a physical array has one row for each example; lengths do."""
+    return name.startswith(LENGTHS) or Layout.of(declarations[name]).batch is not None

@@ -79,6 +79,35 @@ model Net:
     assert list(checked.parameters) == ["f.W", "f.b"]
 
 
+COMPOSITE = """
+layer Inner(n):
+    input A : (n_in, m)
+    output A -> Dense(n, relu) -> Dense(n) as last
+
+layer Encoder(n):
+    input A : (n_in, m)
+    output A -> Inner(n) -> Dense(2)
+
+model Net:
+    input a, b : (3, m)
+    input c : (SIZE, m)
+    f = Encoder(4)
+    output Z = f(a) + f(b) + f(c)
+"""
+
+
+def test_a_shared_layer_shares_the_layers_in_its_text() -> None:
+    checked = proved(COMPOSITE.replace("SIZE", "3"))
+    layers = ["f.inner[1].dense[1]", "f.inner[1].last", "f.dense[1]"]
+    assert list(checked.parameters) == [f"{layer}.{name}" for layer in layers for name in "Wb"]
+
+
+def test_a_shared_layer_has_one_size_of_input() -> None:
+    (found,) = run(COMPOSITE.replace("SIZE", "5")).diagnostics
+    assert found.code == "D108"
+    assert found.message.startswith("f is shared, and its uses need different parameters: f.inner[1].dense[1].W")
+
+
 def test_tied_weights() -> None:
     checked = proved("""
 model Net:

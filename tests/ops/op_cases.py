@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dlc.compiler.dims import Dim, TensorType, tensor
-from dlc.compiler.ir import Builder, Graph, Node
+from dlc.compiler.ir import Body, Builder, Graph, Node
 from dlc.compiler.ops import OPS, Sample
+from dlc.runtime.reference import Running
 
 SAMPLES = [(name, i) for name, op in sorted(OPS.items()) for i in range(len(op.samples))]
 """Every sample of every op."""
@@ -41,7 +42,7 @@ def as_graph(name: str, sample: Sample) -> tuple[Builder, Graph, list[Node]]:
     """The op on inputs `x0`, `x1`, …; its root is `value`."""
     b = Builder()
     inputs = [b.typed("input", (), (("name", f"x{i}"),), type) for i, type in enumerate(operand_types(sample))]
-    value = b.add(name, *inputs, **dict(sample.attrs))
+    value = b.add(name, *inputs, **sample.attributes)
     return b, Graph.of({"value": value}), inputs
 
 
@@ -50,8 +51,10 @@ def bound(arrays: Sequence[np.ndarray]) -> dict[tuple[str, str], Any]:
 
 
 def numbers(value: Any) -> Any:
-    """An attribute as `reference` gets it: sizes for dimensions and axes."""
+    """An attribute as `reference` gets it: sizes for dimensions and axes, functions for bodies."""
     if isinstance(value, tuple):
         return tuple(map(numbers, value))
+    if isinstance(value, Body):
+        return Running(value, {}, None)
     size = getattr(value, "size", value)
     return int(size.constant) if isinstance(size, Dim) else value

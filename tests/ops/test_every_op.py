@@ -76,7 +76,7 @@ def test_value_is_the_meaning_and_has_the_declared_shape(name: str, number: int)
     arrays = draw_operands(sample, np.random.default_rng(number))
     _, graph, _ = as_graph(name, sample)
     verify(graph)
-    attrs = {key: numbers(value) for key, value in sample.attrs}
+    attrs = {key: numbers(value) for key, value in sample.attributes.items()}
     meaning = OPS[name].reference(*arrays, **attrs)
     value = evaluate(graph, bound(arrays), {})["value"]
     np.testing.assert_allclose(value, np.asarray(meaning, float), rtol=1e-14)
@@ -125,6 +125,7 @@ def _central_differences(graph: Graph, arrays: list[np.ndarray], which: int, wei
 
 def test_an_op_with_real_operands_is_differentiable_or_says_that_it_is_not() -> None:
     silent = {"sign", "floor", "ceil", "known", "position", "lt", "le", "gt", "ge", "eq", "ne", "argmax"}
+    silent |= {"window_max_gradient", "window_min_gradient", "window_prod_gradient"}
     for name, op in OPS.items():
         real = any("real" in (s.kinds or ("real",) * len(s.shapes)) for s in op.samples if s.shapes)
         if real and not isinstance(op, (Leaf, Composite)):
@@ -175,7 +176,7 @@ def test_stable_evaluation_is_the_meaning(name: str, number: int) -> None:
 def test_refusal_has_its_code_and_names_the_operands(name: str, number: int) -> None:
     bad = OPS[name].bad[number]
     with pytest.raises(ShapeError) as refusal:
-        OPS[name].type(Facts.empty, *(tensor(*shape) for shape in bad.shapes), **dict(bad.attrs))
+        OPS[name].type(Facts.empty, *(tensor(*shape) for shape in bad.shapes), **bad.attributes)
     assert refusal.value.code == bad.code
     operands = [f"operand {i}" for i in range(len(bad.shapes))]
     assert "operand" in refusal.value.message.format(*operands)

@@ -130,6 +130,40 @@ CODES = (
         form="command",
     ),
     entry(
+        "V509",
+        "arrays disagree on a run-time dimension",
+        """
+        A `dim T` is as large as the arrays say, and all of them say the same: the steps of an input and those of its
+        target are one axis. `dim T <= 128` bounds it.
+        """,
+        "model.loss(x=x[:, :, :12], y=y[:, :, :10])    # dim T; input x : (4, m, T); target y : (2, m, T)",
+        "model.loss(x=x[:, :, :10], y=y[:, :, :10])    # dim T; input x : (4, m, T); target y : (2, m, T)",
+        form="command",
+    ),
+    entry(
+        "V510",
+        "lengths do not fit the examples",
+        """
+        `lengths` give each example's own number of steps in a padded batch: one whole number for each example, from 1
+        to the size of the padded axis, by the name of the dimension. What is left out counts as full length.
+        """,
+        'model.forward(x=x, lengths={"T": [3, 9]})    # x has shape (4, 2, 5)',
+        'model.forward(x=x, lengths={"T": [3, 5]})    # x has shape (4, 2, 5)',
+        form="command",
+    ),
+    entry(
+        "V511",
+        "a run-time dimension does not have a size that the model needs",
+        """
+        Some sizes are known only when data arrives, and a line of the model may need more of them: after four strides
+        of 2 an image comes back to its own size only where its sides are divisible by 16. `dlc show` says what a model
+        accepts. Crop or pad the data, or pad in the model.
+        """,
+        "model.forward(X=images)    # (8, 250, 250, 3), and the model needs n_H % 16 == 0",
+        "model.forward(X=images[:, :240, :240])",
+        form="command",
+    ),
+    entry(
         "R601",
         "a run folder cannot be read",
         """

@@ -513,4 +513,140 @@ CODES = (
             output Y_hat
         """,
     ),
+    entry(
+        "D119",
+        "each example has its own length here",
+        """
+        A run-time dimension that stands beside m in an input is each example's own length, and batches are padded to
+        the longest. What folds such an axis leaves the padding out, so it must know whose steps they are: the tensor
+        has m. For the same reason such a dimension is no one number beside tensors: `lengths(x, over = T)` is a tensor.
+        """,
+        """
+        model Net:
+            dim T
+            input X : (4, m, T)
+            target Y : (1, m, 1)
+            Y_hat = sum(X, over = T) / T -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            dim T
+            input X : (4, m, T)
+            target Y : (1, m, 1)
+            Y_hat = sum(X, over = T) / lengths(X, over = T) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D121",
+        "the filters of a convolution do not fit its input",
+        """
+        Each filter sees all channels of its window: A : (m, n_H, n_W, n_C_prev) is convolved with
+        W : (f, f, n_C_prev, n_C), one axis for each spatial axis of A, then the input and the output channels. With
+        groups, each group sees its share of the channels: W : (f, f, n_C_prev / groups, n_C), and groups divides both.
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 6, 6, 4)
+            param W : (3, 3, 1, 4) ~ he
+            Y_hat = convolve(X, W)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 6, 6, 4)
+            param W : (3, 3, 3, 4) ~ he
+            Y_hat = convolve(X, W)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D122",
+        "a window cannot slide so",
+        """
+        A window slides by a stride of at least 1, over an axis with `pad` places added on each side. With as much
+        padding as the window is wide, a window would see nothing but padding, so pad is less than the window. `pad` is
+        a number, `valid` (none) or `same` (as much as makes the result ceil(n / stride) long). A tuple has one number
+        for each axis that the window slides along.
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 4, 4, 4)
+            Y_hat = X -> Conv(3, 4, pad = same) -> MaxPool(2, stride = 0)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (m, 8, 8, 3)
+            target Y : (m, 4, 4, 4)
+            Y_hat = X -> Conv(3, 4, pad = same) -> MaxPool(2, stride = 2)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D123",
+        "a pattern does not fit",
+        """
+        `rearrange` and `einsum` read the axes of their tensors by a pattern: names in scope are values, others are bound
+        by the pattern, with one unknown in a product. In `rearrange` the same names stand left and right of the arrow:
+        `heads * d` is taken apart into two axes, or they are put together. In `einsum` equal names are one axis, and a
+        name that the result lacks is summed. No name stands on one side alone, because no axis comes from nowhere or is
+        lost; a 1 adds or removes an axis.
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (2, m)
+            parts = rearrange(X, (heads * d, m) -> (heads, m))
+            Y_hat = sum(parts, over = first) * Dense(2)(X)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (2, m)
+            heads = 2
+            parts = rearrange(X, (heads * d, m) -> (heads, d, m))
+            Y_hat = drop(sum(parts, over = heads), over = first) -> Dense(2)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
+    entry(
+        "D124",
+        "the parts do not make up the whole",
+        """
+        `split` undoes `concat`: it takes an axis apart into pieces of the given sizes, one after the other, and nothing
+        is left over. A piece that is not needed gets a name all the same.
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (1, m)
+            a, b = split(X, (3, 4), over = first)
+            Y_hat = concat(a, b, over = first) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (8, m)
+            target Y : (1, m)
+            a, b = split(X, (3, 5), over = first)
+            Y_hat = concat(b, a, over = first) -> Dense(1)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
 )

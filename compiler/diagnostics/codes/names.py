@@ -385,4 +385,53 @@ CODES = (
         """,
         severity="note",
     ),
+    entry(
+        "N216",
+        "a scan or a time index where it has no meaning",
+        """
+        `scan t in 1..T:` is a loop over the steps of a sequence. In it `x<t>` is a step of a sequence and `a<t> = …`
+        says a result of the step, which is collected: after the scan, `a` is the whole sequence. Outside of it a time
+        index is a number or the dimension: `a<0>`, `a<3>`, `a<T>`.
+        """,
+        """
+        model Net:
+            dim T
+            input x : (4, m, T)
+            last = x<t>
+            output last
+        """,
+        """
+        model Net:
+            dim T
+            input x : (4, m, T)
+            last = x<T>
+            output last
+        """,
+    ),
+    entry(
+        "N217",
+        "a step that is not there",
+        """
+        A step of a scan reads `a<t>` below the line that defines it, and `a<t-1>`, what the step before left. At the
+        first step that is `a<0>`, so an equation before the scan says what `a<0>` is. Outside of a scan, `a<3>` must be
+        a step that every sequence has.
+        """,
+        """
+        model Net:
+            dim T
+            input x : (4, m, T)
+            scan t in 1..T:
+                s<t> = s<t-1> + x<t>
+            output s
+        """,
+        """
+        model Net:
+            dim T
+            input x : (4, m, T)
+            s<0> : (4, m) = 0
+            scan t in 1..T:
+                s<t> = s<t-1> + x<t>
+            output s
+        """,
+    ),
 )

@@ -282,14 +282,11 @@ CODES = (
         """,
         """
         model Net:
-            dim T <= 10
-            input x : (4, m, T)
+            input x : (4, m)
             target Y : (1, m)
-            a<0> : (4, m) = 0
-            param W : (4, 4) ~ he
-            scan t in 1..T:
-                a<t> = tanh(W @ a<t-1> + x<t>)
-            Y_hat = a<T> -> Dense(1)
+            H = x -> Dense(4, tanh) as backbone
+            Y_hat = H -> Dense(1)
+            load backbone from "backbone.safetensors"
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,
@@ -297,7 +294,8 @@ CODES = (
         model Net:
             input x : (4, m)
             target Y : (1, m)
-            Y_hat = x -> Dense(4, tanh) -> Dense(1)
+            H = x -> Dense(4, tanh) as backbone
+            Y_hat = H -> Dense(1)
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,

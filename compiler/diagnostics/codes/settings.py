@@ -256,4 +256,30 @@ CODES = (
         """,
         form="files",
     ),
+    entry(
+        "T410",
+        "a value that a search may try does not fit",
+        """
+        The domain of a hyper, after `in`, holds the values that `dlc search` may try. A model is proved at its defaults
+        and at the edges of all domains, so that no search fails after an hour on a value that could never have fitted.
+        """,
+        """
+        model Net:
+            hyper parts = 2 in {2, 3, 4}
+            input X : (8, m)
+            target Y : (8 / parts, m)
+            Y_hat = X -> Dense(8 / parts)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            hyper parts = 2 in {2, 4, 8}
+            input X : (8, m)
+            target Y : (8 / parts, m)
+            Y_hat = X -> Dense(8 / parts)
+            loss squared_error(Y_hat, Y)
+            output Y_hat
+        """,
+    ),
 )

@@ -6,11 +6,23 @@ that tensor, so it may stand in a chain: `x -> reverse(over = T)`.
 
 from dlc.compiler.elaborate.primitives import convolution, data, draws, moves, numbers, reductions, sequences
 from dlc.compiler.elaborate.primitives.moves import index_range
-from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Site
+from dlc.compiler.elaborate.primitives.registry import (
+    CONSTANTS,
+    PRIMITIVES,
+    REQUIRED,
+    Further,
+    Pattern,
+    Signature,
+    Site,
+)
 
 __all__ = [
+    "CONSTANTS",
     "PRIMITIVES",
     "REQUIRED",
+    "Further",
+    "Pattern",
+    "Signature",
     "Site",
     "convolution",
     "data",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.dims import Dim, TensorType
@@ -24,8 +23,11 @@ def _standard(e: Context, site: Site, kind: str) -> Tensor:
         )
     e.draws += 1
     name = e.draw_name if e.draws == 1 else f"{e.draw_name}#{e.draws}"
-    shape = TensorType(tuple(replace(axis, name=axis.name) for axis in e.draw_shape.axes))
-    return Tensor(e.b.typed(kind, (), (("name", name),), shape, site.span))
+    steps = tuple(frame.axis for frame in reversed(e.scans))
+    node = e.b.typed(kind, (), (("name", name),), TensorType((*e.draw_shape.axes, *steps)), site.span)
+    for frame in e.scans:  # drawn anew at each step: a sequence of draws
+        node = frame.slice(e, node, node.type.rank - 1)
+    return Tensor(node)
 
 
 def _affine(e: Context, site: Site, shift: Tensor, scale: Tensor, draw: Tensor) -> Tensor:
@@ -72,5 +74,5 @@ def _randn(e: Context, site: Site) -> Any:
     return _standard(e, site, "draw_normal")
 
 
-for _name in "orthogonal":
+for _name in ("orthogonal",):
     PRIMITIVES[_name] = Signature((), not_yet, variadic=True)

@@ -11,6 +11,7 @@ from dlc.compiler.elaborate.arithmetic import is_number, round_number, simplest
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.primitives.reductions import reduced
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site, primitive
+from dlc.compiler.elaborate.report import stop
 
 
 def _erf(x: float) -> float:
@@ -80,10 +81,16 @@ def _extreme(name: str, reduce: str) -> None:
             if isinstance(x, list) and x and all(is_number(item) for item in x) and site.given["over"] is None:
                 return (max if name == "max" else min)(x)
             return reduced(e, site, reduce)
+        unused = next((key for key in ("over", "window", "stride", "pad") if site.given[key] is not None), None)
+        if unused is not None:
+            message = f"`{name}` of two values compares them place by place: `{unused}` has no meaning"
+            raise stop("N203", message, site.place(unused))
         if is_number(x) and is_number(y):
             from dlc.compiler.dims import dim_max, dim_min
 
             if isinstance(x, Dim) or isinstance(y, Dim):
+                if isinstance(x, float) or isinstance(y, float):
+                    return site.apply(e, name, "x", "y")
                 return simplest((dim_max if name == "max" else dim_min)(Dim.of(x), Dim.of(y)))
             return (max if name == "max" else min)(x, y)
         return site.apply(e, name, "x", "y")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
+from dlc.compiler.elaborate.padding import hidden, mean, sees_padding
+from dlc.compiler.elaborate.primitives.convolution import slides, windowed
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site
 from dlc.compiler.elaborate.report import stop
-from dlc.compiler.elaborate.values import Over
+from dlc.compiler.elaborate.values import Over, Tensor
+from dlc.compiler.ops import ShapeError
 
 
 def _reduction(name: str, op: str) -> None:
@@ -25,8 +29,8 @@ for _name in ("sum", "mean", "prod", "argmax"):
 
 
 def reduced(e: Context, site: Site, op: str) -> Any:
-    if site.given.get("window") is not None:
-        raise stop("U901", f"`{site.name}` with a window is not supported yet", site.span)
+    if slides(site):
+        return windowed(e, site, op.removeprefix("reduce_"))
     x = site.tensor(e, "x")
     over = site.given["over"] or Over("features" if op == "argmax" else "all")
     axes = axes_of(e, over, x.type, site.span)
@@ -34,4 +38,20 @@ def reduced(e: Context, site: Site, op: str) -> Any:
         return x
     if op == "argmax" and len(axes) != 1:
         raise stop("D110", "argmax counts along one axis", site.place("over"))
-    return e.op(op, [x], [site.exprs["x"]], site.span, site.scope, axes=axes)
+    expr = site.exprs.get("x")
+    if sees_padding(e.padded, x.type, axes) and op in ("mean", "argmax"):
+        return _of_each_example(e, op, x, axes, site)
+    return e.op(op, [x], [expr] if expr is not None else [], site.span, site.scope, axes=axes)
+
+
+def _of_each_example(e: Context, op: str, x: Tensor, axes: tuple[int, ...], site: Site) -> Tensor:
+    """Folds that count places: a mean divides by how many count, an argmax finds one that counts."""
+    e.b.span, outer = e.findings.place(site.span), e.b.span
+    try:
+        if op == "mean":
+            return Tensor(mean(e.b, e.padded, x.node, axes))
+        return Tensor(e.b.add("argmax", hidden(e.b, e.padded, x.node, -math.inf), axes=axes))
+    except ShapeError as error:
+        raise e.refused(error, [x], [site.exprs["x"]] if "x" in site.exprs else [], site.span, site.scope) from None
+    finally:
+        e.b.span = outer

@@ -10,16 +10,33 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate
-from dlc.compiler.elaborate.values import Tensor
+from dlc.compiler.elaborate.values import Tensor, Word
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 REQUIRED = object()
 
 
+@dataclass(frozen=True, slots=True)
+class Further:
+    """One of any number of arguments: its expression, and its value when it is asked for."""
+
+    expr: ast.Expr
+    value: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A shape that is not evaluated where it stands: its names may be bound by it."""
+
+    expr: ast.Expr
+    scope: Scope
+
+
 @dataclass(slots=True)
 class Site:
-    """One call: its arguments by name with their expressions, its place and scope."""
+    """One call: its arguments by name with their expressions, its place and scope. `more` are the arguments of a call
+    that takes any number of them."""
 
     name: str
     given: dict[str, Any]
@@ -27,6 +44,7 @@ class Site:
     span: Span
     scope: Scope
     evaluate: Evaluate
+    more: tuple[Further, ...] = ()
 
     def tensor(self, e: Context, name: str) -> Tensor:
         """The argument as a real tensor."""
@@ -46,19 +64,30 @@ Handler = Callable[[Context, Site], Any]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`parameters` in order with their defaults; `variadic` collects further positional arguments under `more`."""
+    """`parameters` in order with their defaults. Those in `patterns` arrive as a `Pattern`; with `variadic`,
+    arguments without a name are collected in `Site.more`, and the parameters are given by name."""
 
     parameters: tuple[tuple[str, Any], ...]
     handler: Handler
     variadic: bool = False
+    patterns: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.parameters]
 
 
 PRIMITIVES: dict[str, Signature] = {}
+VALID, SAME = Word("valid"), Word("same")
+CONSTANTS = {word.name: word for word in (VALID, SAME)}
+"""Names that are values wherever a file gives them no other meaning."""
 
 
-def primitive(name: str, *, variadic: bool = False, **parameters: Any) -> Callable[[Handler], Handler]:
+def primitive(
+    name: str, *, variadic: bool = False, patterns: tuple[str, ...] = (), **parameters: Any
+) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
-        PRIMITIVES[name] = Signature(tuple(parameters.items()), handler, variadic)
+        PRIMITIVES[name] = Signature(tuple(parameters.items()), handler, variadic, patterns)
         return handler
 
     return register

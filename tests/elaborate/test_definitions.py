@@ -1,0 +1,258 @@
+"""Definitions are proved for all sizes: what is wrong for every size is told in the layer, what depends on the sizes
+at the use, and nothing that is right for some use is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.driver import check
+from dlc.compiler.elaborate.definitions import prove_definitions
+from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.library import Loader, file_scope
+from dlc.compiler.elaborate.report import Findings
+
+MODEL = "\nmodel Net:\n    input X : (3, m)\n    output Z = X -> Dense(1)\n"
+
+
+def told(text: str) -> list[Diagnostic]:
+    return [d for d in check(Path("net.dl"), text=text).diagnostics if d.severity == "error"]
+
+
+def layer(body: str, header: str = "layer L(n):") -> str:
+    return header + "\n" + "".join(f"    {line}\n" for line in body.splitlines())
+
+
+# --- wrong for every size: at the line, though no model uses the layer -------------------------------------------
+
+WRONG = {
+    "a product": ("input A : (n_in, m)\nparam W : (n, n_in + 1) ~ he\noutput W @ A", 4, "D101", "(n, n_in + 1) @"),
+    "a sum": ("input A : (k, m)\nparam b : (k + n, 1) ~ zeros\noutput A + b", 4, "D102", "k against k + n"),
+    "twice": ("input A : (k, m)\nparam b : (2 * k, 1) ~ zeros\noutput A + b", 4, "D102", "2*k"),
+    "an annotation": ("input A : (k, m)\nZ : (k + 1, m) = A\noutput Z", 3, "D106", "k + 1 against k"),
+    "an output's shape": ("input A : (k, m)\noutput A : (2 * k, m)", 3, "D106", "2*k against k"),
+    "ranks": ("input A : (k, m)\nparam b : (k) ~ zeros\noutput A + b", 4, "D103", "2 axes"),
+    "a size below one": ("input A : (k, m)\nparam W : (k - k, k) ~ he\noutput W @ A", 3, "D111", "at least 1"),
+    "odd and even": (
+        "input A : (2 * k, m)\nparam b : (2 * n + 1, 1) ~ zeros\noutput A + b",
+        4,
+        "D102",
+        "2*k against 2*n + 1",
+    ),
+    "a scalar multiplied": ("input A : (k, m)\noutput A @ 2", 3, "D101", "scalar"),
+    "a transpose of three axes": ("input A : (k, m, T)\noutput A.T", 3, "D114", "3 axes"),
+    "two obligations that exclude each other": (
+        "input A : (k, m)\nparam b : (n, 1) ~ zeros\nparam c : (n + 1, 1) ~ zeros\nU = A + b\nV = A + c\noutput U",
+        6,
+        "D102",
+        "k against n + 1",
+    ),
+    "against a requirement": (
+        "input A : (k, m)\nrequire k == n\nparam b : (n + 1, 1) ~ zeros\noutput A + b",
+        5,
+        "D102",
+        "k against n + 1",
+    ),
+    "a requirement that never holds": ("input A : (k, m)\nrequire k < 1\noutput A", 3, "D113", "fails"),
+    "requirements that exclude each other": (
+        "input A : (k, m)\nrequire k > n\nrequire n > k + 2\noutput A",
+        4,
+        "D113",
+        "fails",
+    ),
+    "inside one branch, under its fact": (
+        "input A : (k, m)\nif k == n:\n    param b : (n + 1, 1) ~ zeros\n    output A + b\nelse:\n    output A",
+        5,
+        "D102",
+        "k against n + 1",
+    ),
+    "inside the other branch": (
+        "input A : (k, m)\nparam b : (n, 1) ~ zeros\nif k != n:\n    output A + b\nelse:\n    output A",
+        5,
+        "D102",
+        "k against n",
+    ),
+    "for any further axes": (
+        "input A : (k, m, ...)\nparam b : (k + 1, 1, ...) ~ zeros\noutput A + b",
+        4,
+        "D102",
+        "k + 1",
+    ),
+    "only in one of two programs": (
+        "input A : (k, m)\nwhen training:\n    output A\notherwise:\n    B : (k + 1, m) = A\n    output B",
+        6,
+        "D106",
+        "k + 1",
+    ),
+    "a parameter with examples": (
+        "input A : (k, m)\nparam b : (k, m) ~ zeros\noutput A + b",
+        3,
+        "D117",
+        "each example",
+    ),
+    "a product that never divides": (
+        "input A : (2 * k + 1, m)\nparam b : ((2 * k + 1) / 2, 1) ~ zeros\noutput A",
+        3,
+        "D107",
+        "not a whole number",
+    ),
+    "over no axis": ("input A : (k, m)\noutput sum(A, over = T)", 3, "D110", "called T"),
+    "a use in it": (
+        "input A : (k, m)\nH = A -> Two()\nparam b : (k, 1) ~ zeros\noutput H + b",
+        5,
+        "D102",
+        "2*k against k",
+    ),
+}
+TWO = "layer Two():\n    input A : (k, m)\n    param W : (2 * k, k) ~ he\n    output W @ A\n"
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_for_every_size_is_told_in_the_definition(name: str) -> None:
+    body, line, code, words = WRONG[name]
+    (error,) = told(layer(body) + TWO + MODEL)
+    assert error.span is not None
+    assert (error.code, error.span.line) == (code, line)
+    assert words in f"{error.message} {error.label}"
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_and_told_once_where_the_layer_is_used(name: str) -> None:
+    body, line, code, _ = WRONG[name]
+    use = MODEL.replace("Dense(1)", "L(3)") + "    output P = X -> L(4)\n"
+    (error,) = told(layer(body) + TWO + use)
+    assert error.span is not None
+    assert (error.code, error.span.line) == (code, line)
+
+
+def test_a_function_with_shapes_is_proved_too() -> None:
+    (error,) = told("function f(a : (n, m), b : (n + 1, m)) = a + b\n" + MODEL)
+    assert (error.code, error.label) == ("D102", "(n, m) against (n + 1, m)")
+
+
+def test_the_message_says_that_no_size_helps() -> None:
+    (error,) = told(layer(WRONG["a sum"][0]) + MODEL)
+    assert error.rule is not None
+    assert error.rule.endswith("unequal for every k, n")
+
+
+def test_two_demands_that_exclude_each_other_are_both_shown() -> None:
+    (error,) = told(layer(WRONG["two obligations that exclude each other"][0]) + MODEL)
+    assert [(r.message, r.span.line) for r in error.related][-1] == ("this needs k == n", 5)
+
+
+# --- right for some use: nothing is said, and the use decides -----------------------------------------------------
+
+RIGHT = {
+    "sizes that may agree": "input A : (k, m)\nparam b : (n, 1) ~ zeros\noutput A + b",
+    "a square": "input A : (k, m)\nparam W : (n, n) ~ he\noutput W @ A",
+    "a residual": "input A : (k, m)\nH = A -> Dense(n) -> Dense(n)\noutput H + A",
+    "heads": "input A : (n_A, m)\nd = n_A / n\nparam W : (n * d, n_A) ~ he\nQ : (n_A, m) = W @ A\noutput Q",
+    "a branch on the sizes": (
+        "input A : (k, m)\nif k == n:\n    S = A\nelse:\n    S = A -> Dense(n)\nparam b : (n, 1) ~ zeros\noutput S + b"
+    ),
+    "branches of different shapes": "input A : (k, m)\nif k > 2:\n    output A\nelse:\n    output sum(A, over = first)",
+    "a branch that makes parameters": (
+        "input A : (k, m)\nif n > 1:\n    param W : (n, k) ~ he\nelse:\n    param W : (n, k) ~ zeros\noutput W @ A"
+    ),
+    "a choice": "input A : (k, m)\nwidth = k if k > 8 else 8\nparam W : (width, k) ~ he\noutput W @ A",
+    "and, or, not": "input A : (k, m)\nif k > 1 and not (n == 2 or k == n):\n    output A\nelse:\n    output 2 * A",
+    "chained requirements": (
+        'input A : (k, m)\nrequire k % n == 0\nrequire k // n > 1, "two at least"\n'
+        "d : (k, m) = A\nparam b : (n * (k / n), 1) ~ zeros\noutput d + b"
+    ),
+    "a loop over an argument": "input A : (k, m)\nB[0] = A\nfor l in 1..n:\n    B[l] = B[l-1] * 2\noutput B[n]",
+    "a power of a size": "input A : (k, m)\nparam W : (k^n, k) ~ he\noutput W @ A",
+    "drop of an axis that may be 1": "input A : (k, m)\noutput drop(A, over = k)",
+    "both may broadcast": "input A : (k, 1)\nparam b : (1, n) ~ zeros\noutput A + b",
+    "m may be one image": "input A : (k, m)\nparam b : (k, 1) ~ zeros\noutput drop(A + b, over = m)",
+    "a size of the data": "input A : (k, m)\noutput A / k + 0.7 / m",
+    "max of a size": "input A : (k, m)\noutput A * max(k, 0.5)",
+    "a comparison with a fraction": "input A : (k, m)\nif k > 2.5:\n    output A\nelse:\n    output -A",
+    "a size as a number": "input A : (k, m)\noutput A - k",
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_may_be_right_is_not_refused(name: str) -> None:
+    assert not told(layer(RIGHT[name]) + MODEL)
+
+
+HEADERS = {
+    "a list": (
+        "layer L(n):",
+        "input A : (k, m)\nB[0] = A\nfor i in 1..len(n):\n    B[i] = B[i-1] -> Dense(n[i-1])\noutput B[len(n)]",
+    ),
+    "a layer": ("layer L(f):", "input A : (k, m)\nH = f(A)\noutput H + A"),
+    "a function": ("layer L(g):", "input A : (k, m)\noutput A -> g"),
+    "a width below one": (
+        "layer L(width):",
+        "input A : (k, m)\nparam b : (floor(width * k), 1) ~ zeros\nparam c : (32, 1) ~ zeros\noutput b + c",
+    ),
+    "a default that is a size": (
+        "layer L(n = 1):",
+        "input A : (k, m)\nparam b : (n + 1, 1) ~ zeros\nparam c : (5, 1) ~ zeros\noutput A + (b + c)",
+    ),
+    "a default from a name above": (
+        "layer L(f = 2, s = f):",
+        "input A : (k, m)\nparam b : (s, 1) ~ zeros\nparam c : (7, 1) ~ zeros\noutput b + c",
+    ),
+    "words and floats": ("layer L(p = 0.5, over = first):", "input A : (k, m)\noutput p * softmax(A, over = over)"),
+    "an input without a shape": ("layer L():", "input A\nparam b : (3, 1) ~ zeros\noutput A + b"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_arguments_that_are_not_known_here_are_left_to_the_uses(name: str) -> None:
+    header, body = HEADERS[name]
+    assert not told(layer(body, header) + MODEL)
+
+
+# --- what depends on the sizes is the use's -----------------------------------------------------------------------
+
+
+def test_a_use_that_breaks_an_obligation_is_at_fault() -> None:
+    text = layer(RIGHT["a square"]) + MODEL.replace("Dense(1)", "L(4)")
+    (error,) = told(text)
+    assert error.span is not None
+    assert (error.code, error.span.line, error.label) == ("D101", 8, None)
+    assert [(r.message, r.span.line) for r in error.related] == [
+        ("W : (n, n) = (4, 4)", 3),
+        ("X : (3, m)", 7),
+        ("(4, 4) @ (3, m)", 4),
+    ]
+
+
+def test_a_use_inside_a_layer_goes_out_to_the_model() -> None:
+    outer = "layer Outer(n):\n    input A : (k, m)\n    output A -> L(n)\n"
+    (error,) = told(layer(RIGHT["a square"]) + outer + MODEL.replace("Dense(1)", "Outer(4)"))
+    assert error.span is not None
+    assert error.span.line == 11
+    assert [r.span.line for r in error.related][-2:] == [4, 7]
+
+
+def test_a_requirement_is_the_callers_with_its_words() -> None:
+    body = 'input A : (k, m)\nrequire k % n == 0, "n must divide the features"\noutput A'
+    assert not told(layer(body) + MODEL.replace("Dense(1)", "L(3)"))
+    (error,) = told(layer(body) + MODEL.replace("Dense(1)", "L(2)"))
+    assert error.span is not None
+    assert (error.code, error.span.line) == ("D113", 8)
+    assert "n must divide the features" in error.message
+    assert [(r.message, r.span.line) for r in error.related] == [("needed here, in L", 3)]
+
+
+# --- every definition that ships ------------------------------------------------------------------------------------
+
+SPECS = sorted(Path(__file__).parents[2].glob("specs/**/*.dl"))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_every_definition_of_the_specs_is_proved(path: Path) -> None:
+    """The library too, as if its files were somebody's own."""
+    loader, findings = Loader(path.parent), Findings()
+    source = loader.load(path, path.name)
+    assert source is not None
+    prove_definitions(source, file_scope(source, lambda file, scope: None), findings, evaluate)
+    assert not findings.found
