@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import ZERO, Condition, Dim, Facts, Relation, Symbol, TensorType
+from dlc.compiler.dims import ZERO, Condition, Dim, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -121,10 +121,11 @@ class Line:
 
     @property
     def flops(self) -> Dim:
-        """The floating-point operations that compute it for one batch."""
+        """The floating-point operations for one batch; the results of one computation share its work."""
         from dlc.compiler.ops import OPS
 
-        return sum((OPS[node.op].work(node) for node in self.nodes), start=ZERO)
+        once = {OPS[node.op].together(node): node for node in self.nodes}
+        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ class CheckedModel:
     @property
     def facts(self) -> Facts:
         """What its programs may take for granted: data that breaks a requirement is refused before they run."""
-        return reduce(Facts.assume, (requirement.relation for requirement in self.requirements), Facts.empty)
+        conditions = (requirement.condition for requirement in self.requirements)
+        return reduce(lambda facts, condition: condition.assumed(facts), conditions, Facts.empty)
 
     @property
     def parameter_count(self) -> int:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
 from functools import lru_cache, wraps

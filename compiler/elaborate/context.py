@@ -10,13 +10,13 @@ from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.obligations import Ledger, Required
-from dlc.compiler.elaborate.padding import Padded, blind, is_padded
+from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, Movement, ShapeError
+from dlc.compiler.ops import OPS, Contraction, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -50,13 +50,13 @@ class Context:
 
     `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `lines` is
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
-    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met and
-    `random` that a draw was: where neither was, programs are the same (`modes.py`). `ambient` holds what an
-    initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense`
-    names the one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans`
-    the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger`
-    takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all
-    sizes; `at` is the statement being executed.
+    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met,
+    `random` that a draw was, `changed` are states behind a `:=`: by them programs differ (`modes.py`). `ambient`
+    holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being
+    given it; `dense` names the one-hot inputs that come as real arrays. `padded` are the dimensions that are each
+    example's own, `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a
+    loop counts already. `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a
+    definition that is checked for all sizes; `at` is the statement being executed.
     """
 
     mode: str
@@ -93,6 +93,7 @@ class Context:
     rounds: int = 0
     steps: int = 0
     divided: bool = False
+    changed: set[Node] = field(default_factory=set)
     random: bool = False
 
     @property
@@ -123,13 +124,36 @@ class Context:
         except ShapeError as error:
             raise self.refused(error, operands, exprs, span, scope) from None
 
+    def seen(self, value: Node, axes: tuple[int, ...]) -> Node | None:
+        """Which places a fold of a value over some axes may see: those of examples that have not ended, in a step of a
+        scan either. None where it may see everything. Raises `ShapeError` where that cannot be told."""
+        if not axes:
+            return None
+        places = seen(self.b, self.padded, value.type, axes)
+        for frame in self.scans if folds_examples(value.type, axes) else ():
+            if is_padded(self.padded, frame.axis.size) and frame.depends(value):
+                going_on = frame.within(self, value.type)
+                places = going_on if places is None else both(self.b, places, going_on)
+        return places
+
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding, in a step of a scan either. What is only moved is not seen."""
-        if isinstance(OPS[node.op], Movement):
+        """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler. What is
+        only moved is not seen."""
+        op = OPS[node.op]
+        if isinstance(op, Movement):
             return node
-        for frame in self.scans:
-            node = frame.blind(self, node)
-        return blind(self.b, self.padded, node)
+        places: list[Node | None] = []
+        unknown: ShapeError | None = None
+        for number, (value, axes) in enumerate(zip(node.inputs, op.crosses(node), strict=True)):
+            try:
+                places.append(self.seen(value, axes))
+            except ShapeError as error:
+                places.append(None)
+                unknown = error.about(number)
+        if unknown is not None and not (isinstance(op, Contraction) and any(places)):
+            raise unknown  # a product with 0 is 0, so of two factors one has to know where an example ends
+        inputs = [hidden(self.b, value, seen, op.filler) for value, seen in zip(node.inputs, places, strict=True)]
+        return node if tuple(inputs) == node.inputs else self.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
     def refused(
         self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope

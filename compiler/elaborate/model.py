@@ -16,7 +16,7 @@ from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
 from dlc.compiler.elaborate.modes import MODES, SAME
 from dlc.compiler.elaborate.obligations import requirements
-from dlc.compiler.elaborate.padding import hidden, padded_symbols
+from dlc.compiler.elaborate.padding import hidden, padded_symbols, valid
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -361,7 +361,7 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
 def _known_lengths(e: Context, value: Tensor, expr: ast.Expr, scope: Scope) -> Tensor:
     """The value with zeros in its padding; a refusal where a padded axis stands without the examples."""
     try:
-        return Tensor(hidden(e.b, e.padded, value.node, 0.0), value.declared)
+        return Tensor(hidden(e.b, value.node, valid(e.b, e.padded, value.type), 0.0), value.declared)
     except ShapeError as error:
         raise e.refused(error, [value], [expr], expr.span, scope) from None
 

@@ -35,13 +35,14 @@ def _as(training: Context, mode: str) -> Context:
 
 
 def _reads_an_update(training: Context) -> bool:
-    """Whether anything may have read a state behind its `:=`: some node, name or result is or uses the new value."""
-    new = set(training.updates.values())
+    """Whether anything but the update itself may have read a state behind its `:=`: some node uses the new value, or a
+    name or result is it."""
+    new = training.changed
     if not new:
         return False
     found = [*training.metrics.values(), *training.outputs.values(), *training.losses]
     return (
-        any(not new.isdisjoint(node.inputs) for node in training.b.made)
+        any(not new.isdisjoint(node.inputs) for node in training.b.made if node not in new)
         or not new.isdisjoint(training.names.values())
         or not new.isdisjoint(node for node, _ in found)
     )

@@ -15,18 +15,19 @@ from dlc.compiler.dims import ONE, Axis, Dim, TensorType, Truth, demand, demand_
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.padding import is_padded, last_step, lengths_along, numbers_along, sees_step
+from dlc.compiler.elaborate.padding import chosen, is_padded, last_step, lengths_along, numbers_along
 from dlc.compiler.elaborate.primitives.sequences import time_axis
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Family, Poison, Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node, topological
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import ShapeError
 from dlc.compiler.ops.base import ordinal
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.program import M
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
@@ -105,18 +106,6 @@ class Frame:
                 if value not in self._inside:
                     self._inside[value] = any(self._inside[each] for each in value.inputs)
         return self._inside[node]
-
-    def blind(self, e: Context, node: Node) -> Node:
-        """A fold over the examples where it cannot see those that have ended before this step."""
-        if not is_padded(e.padded, self.axis.size):
-            return node
-        op = OPS[node.op]
-        inputs = []
-        for value, axes in zip(node.inputs, op.crosses(node), strict=True):
-            if sees_step(value.type, axes) and self.depends(value):
-                value = e.b.add("select", self.within(e, value.type), value, e.b.constant(op.filler))
-            inputs.append(value)
-        return node if tuple(inputs) == node.inputs else e.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
 
 # --- the statement ---------------------------------------------------------------------------------------------
@@ -308,9 +297,16 @@ def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) ->
         raise stop("D110", f"{key} has {sizes}", expr.span, label=str(whole.type))
     if offset:
         whole = _begun(e, expr, key, whole, axis, scope)
-    if frame.depends(whole.node):
-        return Tensor(_step_within(e, frame, whole.node, axis), whole.declared)
-    return Tensor(frame.slice(e, whole.node, axis), whole.declared)
+    node = _step_within(e, frame, whole.node, axis) if frame.depends(whole.node) else frame.slice(e, whole.node, axis)
+    return Tensor(node, _slice_of(whole.declared, written(expr, scope), axis))
+
+
+def _slice_of(declared: Declared | None, name: str, axis: int) -> Declared | None:
+    """How the shape of a step follows from the sequence's own declaration."""
+    if declared is None or axis >= len(declared.items):
+        return declared
+    items = declared.items[:axis] + declared.items[axis + 1 :]
+    return Declared(name, declared.span, items, f"({', '.join(map(unparse, items))})")
 
 
 def _step_of(time: ast.Expr, scope: Scope) -> tuple[Frame | None, int]:
@@ -428,8 +424,7 @@ def _step_within(e: Context, frame: Frame, node: Node, axis: int) -> Node:
     """This step of a value that the step itself computes: chosen by its number."""
     numbers = numbers_along(e.b, node.type.rank, axis, node.type.axes[axis].size)
     hit = e.b.add("eq", numbers, frame.step(e))
-    chosen = e.b.add("select", hit, node if node.type.kind == "real" else e.b.add("real", node), e.b.constant(0.0))
-    return e.b.add("drop", e.b.add("sum", chosen, axes=(axis,)), axes=(axis,))
+    return chosen(e.b, node, hit, axis)
 
 
 def _steps_axis(e: Context, expr: ast.TimeIndex, whole: Tensor, steps: Axis, scope: Scope) -> int:
@@ -483,7 +478,7 @@ def _fixed_step(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -
         axis = time_axis(e, whole.type, expr.span, "give the axis of the steps the name T")
     _there(e, text, at, whole, axis, expr.span)
     try:
-        return Tensor(_taken(e, whole.node, axis, at), whole.declared)
+        return Tensor(_taken(e, whole.node, axis, at), _slice_of(whole.declared, text, axis))
     except ShapeError as error:
         raise e.refused(error, [whole], [expr.base], expr.span, scope) from None
 

@@ -314,6 +314,7 @@ class Body:
         if self.e.mode == "training":
             ones = self.e.states[name].ones
             self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
+            self.e.changed |= {new.node, self.e.updates[name]}
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:
