@@ -29,6 +29,8 @@ VERBS = {
     "explain": "The long text on an error code.",
     "doctor": "Versions, processor, threads and the cache folder.",
 }
+SHORT = ("check", "show", "derive", "ops", "explain", "doctor")
+"""Verbs that end before the collector of cycles would pay."""
 LATER = {
     "new": "A small working project.",
     "search": "Hyper-parameter search.",
@@ -55,7 +57,8 @@ class Verbs(click.Group):
         if name not in VERBS:
             return None
         command = import_module(f"dlc.runtime.cli.{name}").command
-        gc.enable()
+        if name not in SHORT:
+            gc.enable()
         assert isinstance(command, click.Command)
         return command
 
@@ -88,8 +91,9 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of the console script; with `arguments`, the same inside another program.
 
-    A process of our own spends a third of a short verb on the collector of cycles. It rests while modules are imported
-    (nothing is garbage then), and at the exit everything is frozen, so that the interpreter does not take it apart.
+    A process of our own would spend much of a short verb on the collector of cycles. It rests while modules are
+    imported, and to the end of a short verb; at the exit everything is frozen, so that the interpreter does not take it
+    apart.
     """
     if arguments is None:
         gc.disable()
