@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,13 +35,15 @@ from dlc.grammar import ast
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found. `checked` is the model asked for (or the only one), None where an error was found;
-    `models` are the names of all models in the file; `sources` the texts that diagnostics point into."""
+    """What a check found. `checked` is the model asked for (or the only one), None where an error was found; `proved`
+    are all that were checked, none where an error was found; `models` are the names of all models in the file;
+    `sources` the texts that diagnostics point into."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    proved: tuple[CheckedModel, ...] = ()
 
 
 def check(
@@ -60,7 +63,7 @@ def check(
     `corners` the values that a search may try are left unproved.
     """
     path = Path(path)
-    with deep_recursion():
+    with deep_recursion(), without_collector():
         return _check(path, model, hypers or {}, root, text, dense, corners)
 
 
@@ -107,8 +110,8 @@ def _check(
     used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
-    alone = checked[0] if len(checked) == 1 and not findings.failed else None
-    return CheckResult(findings.found, names, alone, loader.sources)
+    proved = () if findings.failed else tuple(checked)
+    return CheckResult(findings.found, names, proved[0] if len(proved) == 1 else None, loader.sources, proved)
 
 
 def programs(
@@ -153,6 +156,18 @@ def deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(limit)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """A check makes much and drops little: the collector of cycles would walk through all of it over and over."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _prove_corners(
