@@ -28,19 +28,21 @@ from dlc.compiler.elaborate.training import Programs, training_programs
 from dlc.compiler.elaborate.values import Poison, Tensor
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import CheckedModel
+from dlc.compiler.program import CheckedModel, Partial
 from dlc.grammar import ast
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What a check found. `checked` is the model asked for (or the only one), None where an error was found;
-    `models` are the names of all models in the file; `sources` the texts that diagnostics point into."""
+    `models` are the names of all models in the file; `sources` the texts that diagnostics point into; `partial` what
+    is known of the models with errors."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    partial: tuple[Partial, ...] = ()
 
 
 def check(
@@ -108,7 +110,7 @@ def _check(
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
     alone = checked[0] if len(checked) == 1 and not findings.failed else None
-    return CheckResult(findings.found, names, alone, loader.sources)
+    return CheckResult(findings.found, names, alone, loader.sources, tuple(findings.partial))
 
 
 def programs(

@@ -25,7 +25,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Partial
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -60,6 +60,9 @@ def elaborate_model(
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
         programs[mode], scopes[mode] = e, scope
         if findings.failed:
+            lines = programs["training"].lines
+            known = frozenset(programs["training"].parameters)
+            findings.partial.append(Partial(definition.name.id, tuple(lines), known))
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
     _unknown_hypers(definition, hypers, training, findings)
