@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import Condition, Dim, Symbol, TensorType
+from dlc.compiler.dims import Condition, Dim, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -170,6 +171,12 @@ class CheckedModel:
     evaluate: Callable[[ast.Expr], Any] = field(repr=False)
     scope: Any = field(repr=False)
     requirements: tuple[Requirement, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        """What its programs may take for granted: data that breaks a requirement is refused before they run."""
+        conditions = (requirement.condition for requirement in self.requirements)
+        return reduce(lambda facts, condition: condition.assumed(facts), conditions, Facts.empty)
 
     @property
     def parameter_count(self) -> int:

@@ -126,6 +126,10 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
     train, wrong = read_train(checked.train, checked.evaluate, train_texts, checked.metrics)
     data, wrong_data = read_data(checked.data, checked.evaluate, tuple(checked.inputs), data_texts)
     found += [*wrong, *wrong_data, *disagreements(data, train)]
+    if checked.train is not None and not has_loss(checked):
+        message = f"{checked.name} has no loss line: there is nothing to train it for"
+        help = "add one, as in `loss squared_error(Y_hat, Y)`"
+        found.append(Diagnostic("P309", message, checked.train.span, help=help))
     if has_loss(checked):
         optimizer = train.optimizer if "optimizer" in train.places else None
         found += check_training(checked, optimizer, train.regularize)

@@ -285,7 +285,8 @@ def call_function(
     if name in CROSSED and definition.span.file.startswith(LIBRARY):
         first = names[0]
         shown = written(exprs[first], scope) if first in exprs else "this"
-        crossed_loss(e.findings, name, given[first], shown, expr.span)
+        targets = {name for name, declaration in e.inputs.items() if declaration.role == "target"}
+        crossed_loss(e.findings, name, given[first], given.get(names[-1]), targets, shown, expr.span)
     return run_function(e, callee, given, exprs, expr.span, evaluate)
 
 
@@ -293,7 +294,8 @@ def run_function(
     e: Context, callee: Function, given: dict[str, Any], exprs: dict[str, ast.Expr], span: Span, evaluate: Eval
 ) -> Any:
     """Elaborates a function's text with its arguments."""
-    definition = callee.definition
+    first = next((p.name.id for p in callee.definition.parameters if p.shape is not None), None)
+    definition = chosen(callee, given.get(first) if first is not None else None, span)
     if definition.name.span in e.findings.refuted:
         raise Poisoned
     inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")

@@ -14,8 +14,8 @@ from dlc.compiler.elaborate.habits import for_attribute, for_name, for_package
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
-from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.steps import time_index
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
     Family,

@@ -107,9 +107,7 @@ class Arrangement:
         """The tensor matched against its pattern; a size that an operand before it has fixed is shown there too."""
         name = written(expr, self.outer)
         try:
-            bound = bind_pattern(
-                self.e, shape, tensor, name, self.scope, self.evaluate, "D123", expr.span, self.owner
-            )
+            bound = bind_pattern(self.e, shape, tensor, name, self.scope, self.evaluate, "D123", expr.span, self.owner)
         except Stop as mistake:
             wrong = mistake.diagnostic.related[0].span if mistake.diagnostic.related else None
             item = next((item for item in shape.items if item.span == wrong), None)
@@ -174,8 +172,8 @@ class Arrangement:
         for item in as_shape(pattern).items:
             match item:
                 case ast.Rest() | ast.Spread():
-                    for key in self._further(item):
-                        result.append(Assembled((key,), self.parts[key][0].axis.name, item))
+                    keys = self._further(item)
+                    result += [Assembled((key,), self.parts[key][0].axis.name, item) for key in keys]
                 case ast.NamedAxis(name=name, size=size):
                     result.append(Assembled(self._named(name, size, item, seen), name.id, item))
                 case _:

@@ -16,9 +16,10 @@ from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
-from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
+from dlc.compiler.elaborate.scan import scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
+from dlc.compiler.elaborate.steps import define_step, poison_step
 from dlc.compiler.elaborate.text import fill, written
 from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line

@@ -20,7 +20,9 @@ def table(e: Context, value: list[Any], span: Span) -> Tensor:
     """The tensor of a list of numbers, or of lists of one length."""
     shape = _shape(value, span)
     values = tuple(_numbers(value, shape, (), span))
-    return Tensor(e.b.add("table", span=e.findings.place(span), axes=tuple(Axis(Dim.of(n)) for n in shape), values=values))
+    return Tensor(
+        e.b.add("table", span=e.findings.place(span), axes=tuple(Axis(Dim.of(n)) for n in shape), values=values)
+    )
 
 
 def _shape(value: Any, span: Span) -> tuple[int, ...]:

@@ -3,7 +3,18 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, convolution, elementwise, leaf, loop, movement, reduction, stable, window
+from dlc.compiler.ops import (
+    contraction,
+    convolution,
+    elementwise,
+    generate,
+    leaf,
+    loop,
+    movement,
+    reduction,
+    stable,
+    window,
+)
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -21,6 +32,7 @@ from dlc.compiler.ops.base import (
     ShapeError,
     Stable,
     Window,
+    axes_in_place,
     elements,
     is_number,
     op,
@@ -44,10 +56,12 @@ __all__ = [
     "ShapeError",
     "Stable",
     "Window",
+    "axes_in_place",
     "contraction",
     "convolution",
     "elements",
     "elementwise",
+    "generate",
     "is_number",
     "leaf",
     "loop",
