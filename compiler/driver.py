@@ -29,7 +29,7 @@ from dlc.compiler.elaborate.training import Programs, training_programs
 from dlc.compiler.elaborate.values import Poison, Tensor
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import CheckedModel
+from dlc.compiler.program import CheckedModel, Partial
 from dlc.grammar import ast
 
 
@@ -37,13 +37,14 @@ from dlc.grammar import ast
 class CheckResult:
     """What a check found. `checked` is the model asked for (or the only one), None where an error was found; `proved`
     are all that were checked, none where an error was found; `models` are the names of all models in the file;
-    `sources` the texts that diagnostics point into."""
+    `sources` the texts that diagnostics point into; `partial` what is known of the models with errors."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
     proved: tuple[CheckedModel, ...] = ()
+    partial: tuple[Partial, ...] = ()
 
 
 def check(
@@ -111,7 +112,8 @@ def _check(
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
     proved = () if findings.failed else tuple(checked)
-    return CheckResult(findings.found, names, proved[0] if len(proved) == 1 else None, loader.sources, proved)
+    alone = proved[0] if len(proved) == 1 else None
+    return CheckResult(findings.found, names, alone, loader.sources, proved, tuple(findings.partial))
 
 
 def programs(

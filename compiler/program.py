@@ -129,6 +129,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """What is known of a model with an error: the lines that have a type, and which of them are parameters."""
+
+    name: str
+    lines: tuple[Line, ...]
+    parameters: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class HyperDeclaration:
     """A `hyper` or a model argument: its value in this program, its default and its search domain (as text)."""
 

@@ -27,7 +27,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Partial
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -67,6 +67,9 @@ def elaborate_model(
             continue
         programs[mode], scopes[mode] = walk(mode, findings)
         if findings.failed:
+            lines = programs["training"].lines
+            known = frozenset(programs["training"].parameters)
+            findings.partial.append(Partial(definition.name.id, tuple(lines), known))
             advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
