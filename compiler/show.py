@@ -15,9 +15,9 @@ from dlc.compiler.program import CheckedModel, Line, M, Partial
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `size` (values), `flops` and `memory` (bytes, float32) are for one example; `rule` is the law as the file
-    states it. The row of a layer counts its own parameters; each of them has a row too, which stands `inside`. `chain`:
-    the value is that of the layer before it."""
+    """One row. `size` (values), `flops` and `memory` (bytes, float32) are for one example; `rule` is the law as the
+    file states it. The row of a layer counts its own parameters; each of them has a row too, which stands `inside`.
+    `chain`: the value is that of the layer before it."""
 
     name: str
     rule: str
@@ -33,8 +33,8 @@ class Row:
 def shape_table(checked: CheckedModel | Partial) -> list[Row]:
     """The rows in the order of the text: inputs, parameters, applied layers and named values.
 
-    What stands inside a layer is told by the layer's own row, and work is told where it is done first: a chain of layers
-    does nothing of its own. Of a model with an error, the rows that are proved.
+    What stands inside a layer is told by the layer's own row, and work is told where it is done first: a chain of
+    layers does nothing of its own. Of a model with an error, the rows that are proved.
     """
     layers = {line.name for line in checked.lines if line.instance}
     counts = {line.name: _count(line.type) for line in checked.lines if line.name in checked.parameters}
@@ -47,12 +47,10 @@ def shape_table(checked: CheckedModel | Partial) -> list[Row]:
         elif not inside:
             own = [node for node in line.nodes if node not in done]
             done.update(line.nodes)
-            parameters = sum(
-                counts.pop(name) for name in [*counts] if line.instance and name.startswith(line.name + ".")
-            )
-            size = _elements(line.type)
-            chain = bool(line.nodes) and not own and not line.instance
-            rows.append(Row(line.name, line.rule, str(line.type), size, parameters, _work(own), 4 * size, chain=chain))
+            owned = [name for name in counts if line.instance and name.startswith(line.name + ".")]
+            parameters, size = sum(map(counts.pop, owned)), _elements(line.type)
+            flops, chain = _for_one(work(own)), bool(line.nodes) and not own and not line.instance
+            rows.append(Row(line.name, line.rule, str(line.type), size, parameters, flops, 4 * size, chain=chain))
     return rows
 
 
@@ -93,11 +91,14 @@ def _inside(line: Line, instances: set[str]) -> bool:
     return any(line.name != path and line.name.startswith(path + ".") for path in instances)
 
 
-def _work(nodes: Iterable[Node]) -> int:
-    """The floating-point operations for one example; the results of one computation share its work."""
+def work(nodes: Iterable[Node]) -> Dim:
+    """The floating-point operations of values for one batch; the results of one computation share its work."""
     once = {OPS[node.op].together(node): node for node in nodes}
-    work = sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
-    return int(work.evaluate(dict.fromkeys(work.symbols, 1)))
+    return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
+
+
+def _for_one(count: Dim) -> int:
+    return int(count.evaluate(dict.fromkeys(count.symbols, 1)))
 
 
 def _count(type: TensorType) -> int:
@@ -108,7 +109,7 @@ def _elements(type: TensorType) -> int:
     count = Dim.of(1)
     for size in type.sizes:
         count = count * size
-    return int(count.evaluate(dict.fromkeys(count.symbols, 1))) if M in count.symbols else 0
+    return _for_one(count) if M in count.symbols else 0
 
 
-__all__ = ["Row", "accepted", "shape_table"]
+__all__ = ["Row", "accepted", "shape_table", "work"]
