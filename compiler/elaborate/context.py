@@ -52,10 +52,10 @@ class Context:
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
     known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
     (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
-    one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
-    whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
-    is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
-    `at` is the statement being executed.
+    one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own (`own_lengths` are
+    their names, before they are declared), `scans` the scans whose steps are being elaborated, outermost first;
+    `counted` is work that a loop counts already. `ledger` takes what is demanded of sizes that are not known, `rigid`
+    makes the inputs of a definition that is checked for all sizes; `at` is the statement being executed.
     """
 
     mode: str
@@ -82,6 +82,7 @@ class Context:
     draws: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
     padded: Padded = frozenset()
+    own_lengths: frozenset[str] = frozenset()
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
     counted: set[Node] = field(default_factory=set)

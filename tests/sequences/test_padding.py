@@ -219,6 +219,25 @@ def test_class_numbers_are_carried(tmp_path: Path) -> None:
     np.testing.assert_array_equal(last, np.eye(6)[:, word])
 
 
+def test_a_logarithm_of_the_data_has_gradients(tmp_path: Path) -> None:
+    text = """
+model Net:
+    dim T
+    input  x : (2, m, T)
+    target y : (3, m, T)
+    y_hat = log(x) -> Dense(3)
+    loss squared_error(y_hat, y)
+    output y_hat
+"""
+    model = compiled(text, tmp_path)
+    given = synthetic(model, 4, {"T": 6})
+    given["x"] = np.exp(given["x"])
+    wanted = model.loss_and_grads(**given, lengths=LENGTHS)[1]
+    given["x"][:, np.arange(6)[None, :] >= np.array(LENGTHS["T"])[:, None]] = 0
+    for name, gradient in model.loss_and_grads(**given, lengths=LENGTHS)[1].items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-12)
+
+
 def test_softmax_over_padded_steps_does_not_overflow(tmp_path: Path) -> None:
     text = """
 model Net:
