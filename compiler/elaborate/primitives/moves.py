@@ -57,7 +57,8 @@ def _len(e: Context, site: Site) -> Any:
     value = site.given["x"]
     if isinstance(value, (list, str)):
         return len(value)
-    raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"))
+    help = "sizes have names: those in the declaration, as n_x in X : (n_x, m)" if isinstance(value, Tensor) else None
+    raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"), help=help)
 
 
 @primitive("rearrange", patterns=("pattern",), x=REQUIRED, pattern=REQUIRED)
