@@ -170,8 +170,8 @@ def test_ten_bad_elements_and_a_count():
     assert (len(found), found[10][1]) == (11, "and 5 more values like these")
 
 
-def test_lengths_are_not_yet_supported():
-    expected = [("U901", "lengths: padded sequences are not yet supported", None)]
+def test_lengths_belong_to_a_run_time_dimension():
+    expected = [("V510", "no input has its own T for each example", "lengths are given for: nothing here")]
     assert refused({"X": GOOD}, lengths={"T": [1, 2]}) == expected
 
 
