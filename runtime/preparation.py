@@ -93,15 +93,10 @@ def prepare(request: Request, *, headers: bool = True) -> Prepared:
 def prepare_all(request: Request, *, headers: bool = True) -> Iterator[Prepared]:
     """Checks every model of a file, or the one that is asked for."""
     result = _check(request, request.model)
-    if result.checked is not None:
-        yield _with_settings(request, result, result.checked, headers)
-    elif len(result.models) < 2 or any(d.severity == "error" for d in result.diagnostics):
+    if not result.proved:
         yield Prepared(request, list(result.diagnostics), result.models, {**result.sources, **request.sources})
-    else:
-        for name in result.models:
-            own = _check(request, name)
-            if own.checked is not None:
-                yield _with_settings(request, own, own.checked, headers)
+    for checked in result.proved:
+        yield _with_settings(request, result, checked, headers)
 
 
 def _check(request: Request, model: str | None, *, corners: bool = True) -> CheckResult:
