@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlc.compiler.diagnostics import Diagnostic
-from dlc.compiler.driver import check
+from dlc.compiler.driver import check, constants
 from dlc.compiler.elaborate.definitions import prove_definitions
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import Loader, file_scope
@@ -254,5 +254,6 @@ def test_every_definition_of_the_specs_is_proved(path: Path) -> None:
     loader, findings = Loader(path.parent), Findings()
     source = loader.load(path, path.name)
     assert source is not None
-    prove_definitions(source, file_scope(source, lambda file, scope: None), findings, evaluate)
+    scope = file_scope(source, lambda file, names: constants(file, names, findings))
+    prove_definitions(source, scope, findings, evaluate)
     assert not findings.found
