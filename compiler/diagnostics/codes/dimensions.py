@@ -607,6 +607,7 @@ CODES = (
         model Net:
             input X : (8, m)
             target Y : (2, m)
+            heads = 2
             parts = rearrange(X, (heads * d, m) -> (heads, m))
             Y_hat = sum(parts, over = first) * Dense(2)(X)
             loss squared_error(Y_hat, Y)
