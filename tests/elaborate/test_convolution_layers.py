@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.compiler.show import work
 from dlc.compiler.driver import CheckResult, check
 from dlc.compiler.equations import Printer
 from dlc.compiler.program import CheckedModel
+from dlc.compiler.show import work
 from dlc.runtime.gradcheck import gradcheck
 
 

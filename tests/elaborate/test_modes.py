@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from dlc.compiler.show import work
 from dlc.compiler.driver import check
 from dlc.compiler.elaborate import model
 from dlc.compiler.elaborate.modes import MODES
 from dlc.compiler.ir import Graph, rebuild
 from dlc.compiler.program import CheckedModel
+from dlc.compiler.show import work
 
 SPECS = sorted(Path(__file__).parents[2].glob("specs/[!s]*/*.dl"))
 
