@@ -3,7 +3,18 @@
 `OPS` maps a name to its op; importing this package registers all of them.
 """
 
-from dlc.compiler.ops import contraction, convolution, elementwise, leaf, loop, movement, reduction, stable, window
+from dlc.compiler.ops import (
+    contraction,
+    convolution,
+    counting,
+    elementwise,
+    leaf,
+    loop,
+    movement,
+    reduction,
+    stable,
+    window,
+)
 from dlc.compiler.ops.base import (
     OPS,
     Bad,
@@ -46,6 +57,7 @@ __all__ = [
     "Window",
     "contraction",
     "convolution",
+    "counting",
     "elements",
     "elementwise",
     "is_number",
