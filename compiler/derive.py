@@ -28,7 +28,7 @@ class DerivedLine:
 def derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, latex: bool = False) -> list[DerivedLine]:
     """The lines of the backward pass, from the last layer to the first. A value is written out where it is used once
     and named where it is used again; parameters come right after the cotangent that they are made of."""
-    full = run(gradient_graph(checked, regularize, keep_names=True), AFTER_GRADIENTS)
+    full = run(gradient_graph(checked, regularize, keep_names=True), AFTER_GRADIENTS, facts=checked.facts)
     prefix = "regularized." if regularize else "gradient."
     parameters = {root.removeprefix(prefix): node for root, node in full.roots.items() if root.startswith(prefix)}
     graph = Graph.of({cotangent_name(name): node for name, node in parameters.items()}, full.names)

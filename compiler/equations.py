@@ -33,6 +33,7 @@ _INFIX = {
 MOST_PARTS = 150
 """A longer expression ends in `…`: a value that is read twice is written out twice, so texts grow exponentially."""
 _REDUCTIONS = {"sum": "sum", "prod": "prod", "reduce_max": "max", "reduce_min": "min"}
+_WINDOWS = {"window_sum": "sum", "window_prod": "prod", "window_max": "max", "window_min": "min"}
 _SILENT = {"rename", "real", "broadcast", "drop", "expand"}
 
 
@@ -84,7 +85,8 @@ class Printer:
             return self._infix(node)
         if node.op in _REDUCTIONS:
             return self.reduction(_REDUCTIONS[node.op], node), ATOM
-        return self.call(node.op, [self.text(value) for value in x]), ATOM
+        name = _WINDOWS.get(node.op, node.op)
+        return self.call(name, [*(self.text(value) for value in x), *_sliding(node)]), ATOM
 
     def _silent(self, node: Node) -> tuple[str, int]:
         value = node.inputs[0]
@@ -201,6 +203,26 @@ def _axis_text(node: Node, axis: int) -> str:
         return described.name
     ends: dict[int, str] = {node.inputs[0].type.rank - 1: "last", 0: "first"}
     return "m" if str(described.size) == "m" else ends.get(axis, str(described.size))
+
+
+def _sliding(node: Node) -> list[str]:
+    """How a window slides, as arguments of the call; what is the default is left out."""
+    strides = node.attr("stride")
+    if strides is None:
+        return []
+    pads = [pad if isinstance(pad, str) else str(pad[0]) for pad in node.attr("pads")]
+    options = (("stride", [str(stride) for stride in strides], "1"), ("pad", pads, "0"))
+    shown = [f"{name} = {_short(values)}" for name, values, default in options if set(values) != {default}]
+    if node.attr("window") is None:
+        return shown
+    over = ", ".join(_axis_text(node, axis) for axis in node.attr("axes"))
+    window = _short([str(size) for size in node.attr("window")])
+    return [f"over = ({over})" if "," in over else f"over = {over}", f"window = {window}", *shown]
+
+
+def _short(values: list[str]) -> str:
+    """One value where all are equal."""
+    return values[0] if len(set(values)) == 1 else f"({', '.join(values)})"
 
 
 def _is_zero(node: Node) -> bool:

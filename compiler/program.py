@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import Dim, Relation, Symbol, TensorType
+from dlc.compiler.dims import Condition, Dim, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -94,6 +95,16 @@ class StateDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """What the data must keep, because a line of the model needs it: a condition on run-time dimensions, in its
+    plainest form. `message` is what a `require` says, where it is one."""
+
+    condition: Condition
+    span: Span | None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
     (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
@@ -121,22 +132,14 @@ class HyperDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
-    """A condition on run-time dimensions that the proof rests on: it is checked when data arrives, of each example's
-    own lengths too. `place` is the statement that needs it."""
-
-    relation: Relation
-    place: Span | None
-
-
-@dataclass(frozen=True, slots=True)
 class CheckedModel:
     """A proved model with all sizes known.
 
     Graph roots: every program has `loss.<k>`, one a loss line, of type `(m)` or `()`; `training` has `update.<state>`
     for each `:=` too; `evaluation` has `output.<name>` and `metric.<name>`. `compiler/elaborate/training.py` makes from
     them what runs. `names` are the named values of the deterministic program. `scope` holds the model's names, and
-    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong).
+    `evaluate` computes a compile-time expression in it (DiagnosticError where it is wrong). `requirements` are checked
+    when data arrives.
     """
 
     name: str
@@ -159,6 +162,12 @@ class CheckedModel:
     evaluate: Callable[[ast.Expr], Any] = field(repr=False)
     scope: Any = field(repr=False)
     requirements: tuple[Requirement, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        """What its programs may take for granted: data that breaks a requirement is refused before they run."""
+        conditions = (requirement.condition for requirement in self.requirements)
+        return reduce(lambda facts, condition: condition.assumed(facts), conditions, Facts.empty)
 
     @property
     def parameter_count(self) -> int:

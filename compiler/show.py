@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.dims import ZERO, Condition, Dim, Symbol, TensorType
+from dlc.compiler.dims.poly import Term
 from dlc.compiler.program import CheckedModel, Line, M
 
 
@@ -35,6 +36,39 @@ def shape_table(checked: CheckedModel) -> list[Row]:
     return rows
 
 
+def accepted(checked: CheckedModel) -> str:
+    """`this network accepts n_H x n_W exactly when both are divisible by 32`: what it needs of the data."""
+    groups: dict[str, list[str]] = {}
+    symbols = sorted({s for r in checked.requirements for s in r.condition.symbols}, key=lambda s: s.name)
+    for requirement in checked.requirements:
+        (what, name) = _property(requirement.condition)
+        groups.setdefault(what, []).append(name)
+    sizes = " x ".join(symbol.name for symbol in symbols)
+    parts = []
+    for what, names in groups.items():
+        if not what:
+            parts += names
+        elif len(groups) == 1 and len(names) == len(symbols) > 1:
+            parts.append(f"{'both' if len(names) == 2 else 'all'} are {what}")
+        else:
+            parts.append(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {what}")
+    return f"this network accepts {sizes} exactly when {' and '.join(parts)}"
+
+
+def _property(condition: Condition) -> tuple[str, str]:
+    """What a condition says of one dimension, and of which; ("", its text) where it says something else."""
+    relations = list(condition.relations)
+    if len(relations) == 1:
+        (relation,) = relations
+        (atom,) = relation.left.atoms() if len(relation.left.atoms()) == 1 else (None,)
+        if relation.op == ">=" and isinstance(atom, Symbol) and relation.left == Dim.symbol(atom):
+            return f"at least {relation.right}", atom.name
+        remainder = isinstance(atom, Term) and atom.op == "%" and relation.left == Dim.atom(atom)
+        if relation.op == "==" and isinstance(atom, Term) and remainder and relation.right == ZERO:
+            return f"divisible by {atom.q}", str(atom.p)
+    return "", str(condition)
+
+
 def _inside(line: Line, instances: set[str]) -> bool:
     return any(line.name != path and line.name.startswith(path + ".") for path in instances)
 
@@ -59,4 +93,4 @@ def _elements(type: TensorType) -> int:
     return int(count.evaluate(dict.fromkeys(count.symbols, 1))) if M in count.symbols else 0
 
 
-__all__ = ["Row", "shape_table"]
+__all__ = ["Row", "accepted", "shape_table"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dlc.compiler.dims import Symbol
 from dlc.compiler.driver import Programs, programs
-from dlc.compiler.ir import Graph
+from dlc.compiler.ir import Graph, bodies
 from dlc.compiler.program import CheckedModel, InputDeclaration, M
 from dlc.compiler.settings import TrainSettings
 from dlc.runtime.data.dataset import to_declared
@@ -114,7 +114,7 @@ def bind_inputs(
         layout = Layout.of(declarations[name])
         bindings["input", name] = inputs[name] if layout.batch is None else to_declared(inputs[name], layout)
     count = example_count(inputs, declarations)
-    sizes = {} if count is None else {M: count}
+    sizes = {M: count or 1}
     for symbol, (size, _) in dimension_sizes(inputs, declarations).items():
         sizes[symbol] = size
         bindings["length", symbol.name] = inputs.get(LENGTHS + symbol.name, np.full(count or 1, size))
@@ -194,10 +194,12 @@ class ReferenceEngine:
 
 
 def _batch_axes(graph: Graph) -> dict[str, int]:
-    """Where each draw of a program has its examples."""
-    return {
+    """Where each draw of a program has its examples, in the bodies of its loops too."""
+    nodes = graph.nodes
+    inner = [_batch_axes(body.graph) for body in dict.fromkeys(body for node in nodes for body in bodies(node))]
+    return {name: axis for axes in inner for name, axis in axes.items()} | {
         str(node.attr("name")): axis
-        for node in graph.nodes
+        for node in nodes
         if node.op in ("draw_uniform", "draw_normal")
         for axis, size in enumerate(node.type.sizes)
         if M in size.symbols

@@ -19,15 +19,16 @@ drawn from the declared inputs. Three details make the number mean something:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Symbol
-from dlc.compiler.program import InputDeclaration
+from dlc.compiler.program import InputDeclaration, Requirement
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.engine import Arrays, Engine
 
@@ -43,6 +44,7 @@ NOISE = 1e-8
 """Below this part of the denominator an entry's error is rounding and no kink."""
 EXAMPLES = 5
 STEPS = 4
+LARGEST = 1000
 ENTRIES = 100
 POINTS = 20
 """At how many points an entry is drawn again before it counts as it is."""
@@ -75,6 +77,7 @@ def gradcheck(
     seed: int = 1,
     entries: int = ENTRIES,
     examples: int = EXAMPLES,
+    requirements: Sequence[Requirement] = (),
 ) -> Iterator[Checked]:
     """Checks each learned parameter, one after the other. The engine must compute in float64; its parameters are as
     they were in the end."""
@@ -82,7 +85,7 @@ def gradcheck(
     random = np.random.default_rng(seed)
     try:
         for name in learned:
-            yield _check(engine, inputs, name, kept, random, entries, examples)
+            yield _check(engine, inputs, name, kept, random, entries, examples, requirements)
     finally:
         for name, array in kept.items():
             engine.parameters[name][...] = array
@@ -96,6 +99,7 @@ def _check(
     random: np.random.Generator,
     entries: int,
     examples: int,
+    requirements: Sequence[Requirement],
 ) -> Checked:
     shape = first[name].shape
     count = first[name].size
@@ -105,7 +109,7 @@ def _check(
     exact: list[float] = []
     scale = 1.0
     for point in range(POINTS):
-        data = synthetic(inputs, random, examples)
+        data = synthetic(inputs, random, examples, requirements)
         _move(engine, first, random)
         cost, grads = engine.gradients(data, True)
         if not np.isfinite(cost) and point < POINTS - 1:
@@ -155,15 +159,22 @@ def _move(engine: Engine, first: Arrays, random: np.random.Generator) -> None:
         engine.parameters[name][...] = array + 0.1 * random.standard_normal(array.shape)
 
 
-def synthetic(inputs: dict[str, InputDeclaration], random: np.random.Generator, examples: int) -> dict[str, Array]:
+def synthetic(
+    inputs: dict[str, InputDeclaration],
+    random: np.random.Generator,
+    examples: int,
+    requirements: Sequence[Requirement] = (),
+) -> dict[str, Array]:
     """Physical arrays for every input: class numbers, standard normal inputs, targets in 0..1 (where every loss of the
-    library is defined). A run-time dimension has the size STEPS, and each example a length of its own."""
+    library is defined). A run-time dimension has the size STEPS, or the next that the model accepts, and each
+    example a length of its own."""
+    fits = _fitting(requirements)
     arrays: dict[str, Array] = {}
     own: set[Symbol] = set()
     for name, declaration in inputs.items():
         layout = Layout.of(declaration)
         own |= layout.dimensions if layout.batch is not None else set()
-        sizes = dict.fromkeys(layout.dimensions, STEPS)
+        sizes = dict.fromkeys(layout.dimensions, fits[-1])
         shape = [examples] if layout.batch is not None else []
         shape += [int(declaration.type.sizes[i].evaluate(sizes)) for i in layout.label_axes if i != layout.batch]
         if layout.class_axis is not None or declaration.index:
@@ -173,5 +184,18 @@ def synthetic(inputs: dict[str, InputDeclaration], random: np.random.Generator, 
         else:
             arrays[name] = random.standard_normal(shape)
     for symbol in sorted(own, key=str):
-        arrays[LENGTHS + symbol.name] = random.integers(1, STEPS + 1, examples)
+        arrays[LENGTHS + symbol.name] = random.choice(fits, examples)
     return arrays
+
+
+def _fitting(requirements: Sequence[Requirement]) -> list[int]:
+    """The sizes up to STEPS, or to the first that fits, that all dimensions together may have."""
+    symbols = {symbol for requirement in requirements for symbol in requirement.condition.symbols}
+    found: list[int] = []
+    for size in range(1, LARGEST):
+        if all(requirement.condition.holds(dict.fromkeys(symbols, size)) for requirement in requirements):
+            found.append(size)
+        if size >= STEPS and found:
+            return found
+    message = "no small sizes fit all that the model needs of its run-time dimensions: give arrays of your own"
+    raise DiagnosticError(Diagnostic("V511", message, requirements[0].span))

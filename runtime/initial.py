@@ -5,6 +5,7 @@ So a seed gives the same bits on every machine, for any number of threads and in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,17 +19,19 @@ from dlc.runtime.reference import evaluate
 
 Array = NDArray[Any]
 Source = Callable[[str, str, tuple[int, ...]], Array]
+_STEPS = re.compile(r"(<\d+>)+$")
 
 
 def draws(seed: int, step: int, dtype: str = "float64", batch_axes: Mapping[str, int] | None = None) -> Source:
     """The source of a program's draws at one step, the bits that generated code draws.
 
-    An element's number counts in physical order, examples first: `batch_axes` says where a draw has its examples.
+    An element's number counts in physical order, examples first: `batch_axes` says where a draw has its examples. A
+    draw in a loop has the number of the step behind its name, `D<3>`.
     """
     axes = batch_axes or {}
 
     def draw(op: str, name: str, shape: tuple[int, ...]) -> Array:
-        axis = axes.get(name, 0)
+        axis = axes.get(_STEPS.sub("", name), 0)
         physical = (shape[axis], *shape[:axis], *shape[axis + 1 :]) if shape else ()
         indices = np.arange(int(np.prod(physical, dtype=np.int64)), dtype=np.int64).reshape(physical)
         function = normal01_reference if op == "draw_normal" else uniform01_reference

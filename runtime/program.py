@@ -225,6 +225,8 @@ class Model:
                 help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
                 raise DiagnosticError(Diagnostic("T409", message, None, help=help))
             loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit)
+            for part in loaded.splits.values():
+                check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing
         return loaded
 
@@ -290,10 +292,9 @@ class Model:
         lengths: Mapping[str, Sequence[int]] | None,
         required: Collection[str] | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """The caller's arrays as physical ones, held against the declarations and what the model requires of them."""
-        inputs = check_arrays(self.spec.inputs, arrays, need_targets, lengths, self.dtype, required)
-        check_requirements(self.spec.checked.requirements, inputs, self.spec.inputs)
-        return inputs
+        spec = self.spec
+        needs = spec.checked.requirements
+        return check_arrays(spec.inputs, arrays, need_targets, lengths, self.dtype, required, needs)
 
     def _require(self, graph: str) -> None:
         if graph != "forward":

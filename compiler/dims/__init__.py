@@ -4,7 +4,7 @@ Read `poly` (what a dimension is), `terms` (floor, `%`, min, division), `facts` 
 follows), then `types`.
 """
 
-from dlc.compiler.dims.conditions import divisibility, strongest
+from dlc.compiler.dims.conditions import Condition, divisibility, strongest
 from dlc.compiler.dims.facts import Facts, Ledger, Relation
 from dlc.compiler.dims.poly import ONE, ZERO, Dim, DimLike, Number
 from dlc.compiler.dims.solver import (
@@ -14,6 +14,7 @@ from dlc.compiler.dims.solver import (
     demand,
     demand_integer,
     demand_size,
+    demand_that,
     divides,
     equal,
     example,
@@ -32,6 +33,7 @@ __all__ = [
     "ONE",
     "ZERO",
     "Axis",
+    "Condition",
     "Dim",
     "DimLike",
     "DimTooLarge",
@@ -50,6 +52,7 @@ __all__ = [
     "demand",
     "demand_integer",
     "demand_size",
+    "demand_that",
     "dim_max",
     "dim_min",
     "divides",

@@ -1,4 +1,4 @@
-"""Conditions on one unknown in their plainest form: `16*floor(n/16) == n` says `n % 16 == 0`.
+"""Conditions on unknowns, and their plainest form: `16*floor(n/16) == n` says `n % 16 == 0`.
 
 A relation that sees an unknown only through remainders is periodic: the residues for which it holds say what it means.
 Several of them, and lower bounds, are combined to the strongest.
@@ -7,15 +7,48 @@ Several of them, and lower bounds, are combined to the strongest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from dlc.compiler.dims.facts import Relation, expand
+from dlc.compiler.dims.facts import Facts, Relation, expand
 from dlc.compiler.dims.poly import ZERO, Dim, Term
 from dlc.compiler.dims.symbol import DimTooLarge, Symbol
 from dlc.compiler.dims.terms import mod
 
 _LONGEST = 4096
 """A period beyond this is not looked through; neither is a lower bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on sizes that are not known yet: a relation, or several joined by `and` or by `or`."""
+
+    parts: tuple[Relation | Condition, ...]
+    all: bool = True
+
+    def negated(self) -> Condition:
+        return Condition(tuple(part.negated() for part in self.parts), not self.all)
+
+    def assumed(self, facts: Facts) -> Facts:
+        """The facts below it: each part, where all of them hold; of an `or` nothing follows."""
+        for part in self.parts if self.all or len(self.parts) == 1 else ():
+            facts = facts.assume(part) if isinstance(part, Relation) else part.assumed(facts)
+        return facts
+
+    def holds(self, sizes: Mapping[Symbol, int]) -> bool:
+        return (all if self.all else any)(part.holds(sizes) for part in self.parts)
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        return frozenset().union(*(r.left.symbols | r.right.symbols for r in self.relations))
+
+    @property
+    def relations(self) -> Iterator[Relation]:
+        for part in self.parts:
+            yield from (part,) if isinstance(part, Relation) else part.relations
+
+    def __str__(self) -> str:
+        return (" and " if self.all else " or ").join(map(str, self.parts))
 
 
 def divisibility(relation: Relation) -> bool:
@@ -107,4 +140,4 @@ def _least(relation: Relation, symbol: Symbol) -> int | None:
     return None
 
 
-__all__ = ["divisibility", "period", "strongest"]
+__all__ = ["Condition", "divisibility", "period", "strongest"]

@@ -74,7 +74,8 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """A set of relations, immutable; `Facts.empty` knows only the symbols' own bounds.
+    """A set of relations, immutable; `Facts.empty` knows only the symbols' own bounds, and `Facts.settled`, for graphs
+    that were proved before, takes open demands on run-time dimensions for met.
 
     `contradictory` is true where the relations were seen to exclude each other (a branch that is never taken). Where
     there is a `ledger`, it decides about demands that the facts leave open.
@@ -91,6 +92,7 @@ class Facts:
     ledger: Ledger | None = field(default=None, compare=False, repr=False)
 
     empty: ClassVar[Facts]
+    settled: ClassVar[Facts]
 
     def assume(self, relation: Relation) -> Facts:
         """These facts and one more. A relation beyond the algebra's limits is kept, but proves nothing."""
@@ -219,7 +221,19 @@ class Facts:
         return more if high is None else more._also_at_least(-value + high)
 
 
+class _Settled:
+    """The ledger of graphs that were proved before: a demand on run-time dimensions that is open was decided when their
+    text was elaborated. Of other unknowns nothing was ever left open."""
+
+    def settle(self, relation: Relation) -> bool:
+        return any(symbol.kind == "runtime" for symbol in relation.left.symbols | relation.right.symbols)
+
+    def refuse(self, relation: Relation) -> None:
+        pass
+
+
 Facts.empty = Facts()
+Facts.settled = Facts(ledger=_Settled())
 
 
 def _open(dims: Iterable[Dim]) -> tuple[Dim, ...]:

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
-from functools import wraps
+from functools import lru_cache, wraps
 from itertools import islice, product
 from typing import Any, TypeVar, cast
 
@@ -76,9 +77,34 @@ def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
         return _truth(a.constant == b.constant)
     if a == b:
         return Truth.YES
+    return _answer(a, b, _Known(facts))
+
+
+class _Known:
+    """Facts as a key: two are the same where they were learnt in the same order."""
+
+    __slots__ = ("facts", "hash")
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts if facts.ledger is None else replace(facts, ledger=None)
+        self.hash = hash(facts.relations)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and self.facts.relations == other.facts.relations
+
+
+@lru_cache(maxsize=1 << 13)
+def _answer(a: Dim, b: Dim, known: _Known) -> Truth:
+    """The answer to a question about unknowns; a program asks most of them several times."""
+    facts = known.facts
     difference = _numerator(canonical(a - b, facts), facts)
     if difference.constant is not None:
         return _truth(difference.constant == 0)
+    if _both_ways(lambda sizes: a.evaluate(sizes) == b.evaluate(sizes), a.symbols | b.symbols, facts):
+        return Truth.UNKNOWN
     if _never_zero(difference, facts):
         return Truth.NO
     if _at_least_zero(a - b, facts) and _at_least_zero(b - a, facts):
@@ -92,7 +118,14 @@ def less(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     a, b = Dim.of(a), Dim.of(b)
     if a.constant is not None and b.constant is not None:
         return _truth(a.constant < b.constant)
-    difference = b - a
+    return _smaller(a, b, _Known(facts))
+
+
+@lru_cache(maxsize=1 << 13)
+def _smaller(a: Dim, b: Dim, known: _Known) -> Truth:
+    facts, difference = known.facts, b - a
+    if _both_ways(lambda sizes: a.evaluate(sizes) < b.evaluate(sizes), a.symbols | b.symbols, facts):
+        return Truth.UNKNOWN
     if _above_zero(_numerator(canonical(difference, facts), facts), facts):
         return Truth.YES
     return Truth.NO if _at_least_zero(-difference, facts) else Truth.UNKNOWN
@@ -151,35 +184,36 @@ def is_integer(a: DimLike, facts: Facts = Facts.empty) -> Truth:
 
 
 def demand(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
-    """Whether a = b, where the text *needs* it: what is unknown goes to the ledger of the facts, if they have one.
+    """Whether a = b, where the text *needs* it.
 
-    A question (`equal`) chooses what is done; a demand that is not met is a mistake. YES: proved, or taken down as an
-    obligation.
+    A question (`equal`) chooses what is done; a demand that is not met is a mistake. What is unknown goes to the ledger
+    of the facts, if there is one: YES says that it is proved, or taken down as an obligation.
     """
     truth = equal(a, b, facts)
-    return (
-        truth if truth is Truth.YES or facts.ledger is None else _settled(Relation("==", Dim.of(a), Dim.of(b)), facts)
-    )
+    return truth if truth is Truth.YES else _settled(Relation("==", Dim.of(a), Dim.of(b)), truth, facts)
+
+
+def demand_that(relation: Relation, facts: Facts = Facts.empty) -> Truth:
+    """Whether a relation holds, demanded."""
+    truth = decide(relation, facts)
+    return truth if truth is Truth.YES else _settled(relation, truth, facts)
 
 
 def demand_size(a: Dim, facts: Facts = Facts.empty) -> Truth:
     """Whether a is at least 1, demanded."""
-    truth = positive(a, facts)
-    return truth if truth is Truth.YES or facts.ledger is None else _settled(Relation(">=", a, ONE), facts)
+    return demand_that(Relation(">=", a, ONE), facts)
 
 
 def demand_integer(a: Dim, facts: Facts = Facts.empty) -> Truth:
     """Whether a is a whole number, demanded: of n/heads, that n % heads is 0."""
     truth = is_integer(a, facts)
-    if truth is Truth.YES or facts.ledger is None:
-        return truth
-    return _settled(Relation("==", mod(*_fraction(a)), ZERO), facts)
+    return truth if truth is Truth.YES else _settled(Relation("==", mod(*_fraction(a)), ZERO), truth, facts)
 
 
-def _settled(relation: Relation, facts: Facts) -> Truth:
+def _settled(relation: Relation, truth: Truth, facts: Facts) -> Truth:
     """A demand that these facts do not prove; the ledger may know more by now."""
-    assert facts.ledger is not None
-    truth = decide(relation, facts)
+    if facts.ledger is None:
+        return truth
     if truth is Truth.UNKNOWN and facts.ledger.settle(relation):
         return Truth.YES
     facts.ledger.refuse(relation)
@@ -187,6 +221,59 @@ def _settled(relation: Relation, facts: Facts) -> Truth:
 
 
 # --- proofs ----------------------------------------------------------------------------------------------------
+
+_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17, 18, 23, 32, 33, 34, 47, 64, 65, 66, 95, 128)
+"""Sizes at which a question is asked before a proof is looked for."""
+
+
+def _both_ways(holds: Callable[[dict[Symbol, int]], bool], asked: frozenset[Symbol], facts: Facts) -> bool:
+    """Whether admissible sizes were found that say yes, and others that say no: then nothing can be proved."""
+    relations = _about(asked, facts)
+    everything = asked.union(*(r.left.symbols | r.right.symbols for r in relations))
+    values = {s: facts.solved.get(s, Dim.symbol(s)) for s in everything}
+    free = sorted(frozenset().union(*(v.symbols for v in values.values())), key=lambda s: s.key)
+    answers: set[bool] = set()
+    for size in _TRIED:
+        for step in (0, 1) if len(free) > 1 else (0,):
+            sizes = {s: max(s.lower, size + step * i) for i, s in enumerate(free)}
+            chosen = _chosen(values, sizes)
+            try:
+                if chosen is not None and all(r.holds(chosen) for r in relations):
+                    answers.add(holds(chosen))
+            except ZeroDivisionError:
+                continue
+            if len(answers) == 2:
+                return True
+    return False
+
+
+def _about(asked: frozenset[Symbol], facts: Facts) -> list[Relation]:
+    """The facts that say something of these unknowns, or of what these depend on."""
+    left = list(facts.relations)
+    found: list[Relation] = []
+    reached = set(asked)
+    while True:
+        near = [r for r in left if not reached.isdisjoint(r.left.symbols | r.right.symbols)]
+        if not near:
+            return found
+        found += near
+        left = [r for r in left if r not in near]
+        reached.update(*(r.left.symbols | r.right.symbols for r in near))
+
+
+def _chosen(values: dict[Symbol, Dim], sizes: dict[Symbol, int]) -> dict[Symbol, int] | None:
+    """The unknowns for given sizes of those that are free; None where they are not admissible."""
+    chosen: dict[Symbol, int] = {}
+    try:
+        for symbol, value in values.items():
+            number = value.evaluate(sizes)
+            if not isinstance(number, int) or not _admits(symbol, number):
+                return None
+            chosen[symbol] = number
+    except ZeroDivisionError:
+        return None
+    return chosen
+
 
 # How far the search goes. Its answer past these limits is UNKNOWN; the proofs of networks need one or two steps.
 _DEPTH = 3

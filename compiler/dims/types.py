@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dlc.compiler.dims.facts import Facts
@@ -147,12 +147,15 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
     return TensorType(tuple(axes), _kind(a, b))
 
 
-def same_sizes(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Mismatch | None:
-    """None where both types have equal rank and sizes, without any broadcast; else the first disagreement."""
+def same_sizes(
+    a: TensorType, b: TensorType, facts: Facts = Facts.empty, ask: Callable[[Dim, Dim, Facts], Truth] = equal
+) -> Mismatch | None:
+    """None where both types have equal rank and sizes, without any broadcast; else the first disagreement. `demand`
+    asks where they have to."""
     if a.rank != b.rank:
         return Mismatch(None, None, "rank")
     for i, (left, right) in enumerate(zip(a.axes, b.axes, strict=True)):
-        truth = equal(left.size, right.size, facts)
+        truth = ask(left.size, right.size, facts)
         if truth is not Truth.YES:
             return Mismatch(i, i, "size", truth)
     return None

@@ -9,12 +9,12 @@ from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Edit
-from dlc.compiler.dims import Dim, Relation, Truth, ceildiv, decide, demand_integer, floordiv, mod, quotient
+from dlc.compiler.dims import Condition, Dim, Relation, Truth, ceildiv, decide, demand_integer, floordiv, mod, quotient
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Condition, Tensor, describe
+from dlc.compiler.elaborate.values import Tensor, describe
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import Axis, Dim, Facts, Truth, equal
+from dlc.compiler.dims import Axis, Condition, Dim, Facts, Truth, equal
 from dlc.compiler.elaborate.arithmetic import is_number
 from dlc.compiler.elaborate.blocks import defined
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Poisoned
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Condition, Family, Poison, Tensor
+from dlc.compiler.elaborate.values import Family, Poison, Tensor
 from dlc.grammar import ast
 
 if TYPE_CHECKING:

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
-from dlc.compiler.elaborate.padding import Padded, blind, is_padded
+from dlc.compiler.elaborate.habits import for_times
+from dlc.compiler.elaborate.obligations import Ledger, Required
+from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, Movement, ShapeError
+from dlc.compiler.ops import OPS, Contraction, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.definitions import Rigid
-    from dlc.compiler.elaborate.obligations import Ledger
-    from dlc.compiler.elaborate.scan import Frame
+    from dlc.compiler.elaborate.spatial import Freed
+    from dlc.compiler.elaborate.steps import Frame
 
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
@@ -55,7 +57,7 @@ class Context:
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
     whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
     is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
-    `at` is the statement being executed.
+    `at` is the statement being executed. `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     mode: str
@@ -85,12 +87,16 @@ class Context:
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
     counted: set[Node] = field(default_factory=set)
-    ledger: Ledger | None = None
+    ledger: Ledger = field(init=False)
     rigid: Rigid | None = None
     at: Span | None = None
+    freed: Freed | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.keep(Required(self))
 
     def count(self, steps: int, span: Span) -> None:
         """Counts the work of elaboration, so that a runaway program ends with a diagnostic."""
@@ -109,20 +115,50 @@ class Context:
             node = self.b.add(name, *(t.node for t in operands), span=place, **attrs)
             return Tensor(self.blind(node) if self.padded else node)
         except ShapeError as error:
-            raise self.refused(error, operands, exprs, span, scope) from None
+            raise self.refused(error, operands, exprs, span, scope, times=name == "mul") from None
+
+    def seen(self, value: Node, axes: tuple[int, ...]) -> Node | None:
+        """Which places a fold of a value over some axes may see: those of examples that have not ended, in a step of a
+        scan either. None where it may see everything. Raises `ShapeError` where that cannot be told."""
+        if not axes:
+            return None
+        places = seen(self.b, self.padded, value.type, axes)
+        for frame in self.scans if folds_examples(value.type, axes) else ():
+            if is_padded(self.padded, frame.axis.size) and frame.depends(value):
+                going_on = frame.within(self, value.type)
+                places = going_on if places is None else both(self.b, places, going_on)
+        return places
 
     def blind(self, node: Node) -> Node:
-        """The same operation where it cannot see padding, in a step of a scan either. A movement sees nothing."""
-        if isinstance(OPS[node.op], Movement):
+        """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler. What is
+        only moved is not seen."""
+        op = OPS[node.op]
+        if isinstance(op, Movement):
             return node
-        for frame in self.scans:
-            node = frame.blind(self, node)
-        return blind(self.b, self.padded, node)
+        places: list[Node | None] = []
+        unknown: ShapeError | None = None
+        for number, (value, axes) in enumerate(zip(node.inputs, op.crosses(node), strict=True)):
+            try:
+                places.append(self.seen(value, axes))
+            except ShapeError as error:
+                places.append(None)
+                unknown = error.about(number)
+        if unknown is not None and not (isinstance(op, Contraction) and any(places)):
+            raise unknown  # a product with 0 is 0, so of two factors one has to know where an example ends
+        inputs = [hidden(self.b, value, seen, op.filler) for value, seen in zip(node.inputs, places, strict=True)]
+        return node if tuple(inputs) == node.inputs else self.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
     def refused(
-        self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
+        self,
+        error: ShapeError,
+        operands: Sequence[Tensor],
+        exprs: Sequence[ast.Expr],
+        span: Span,
+        scope: Scope,
+        times: bool = False,
     ) -> Stop:
-        """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
+        """The diagnostic of a refused operation (`times`: of a `*`): names for `{0}`, `{1}`, and the operands'
+        declarations."""
         texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
         texts += ["this"] * (len(operands) - len(texts))
         error = self._of_target(error, operands)
@@ -149,6 +185,8 @@ class Context:
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )
+        if times and (meant := for_times(operands, texts)) is not None:
+            diagnostic = replace(diagnostic, rule=problem.diagnostic.rule, help=meant, fix=())
         return Stop(diagnostic)
 
     def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:
@@ -177,15 +215,16 @@ class Context:
 
     def report(self, mistake: Stop) -> None:
         """Adds a mistake to the findings, with what refutes the demand that was not met."""
-        explained = self.ledger.explained(mistake.diagnostic) if self.ledger is not None else mistake.diagnostic
-        self.findings.add(explained)
+        self.findings.add(self.ledger.explained(mistake.diagnostic))
 
     def work(self, first: int) -> Dim:
-        """The floating-point operations of the nodes made since the builder had `first` of them."""
+        """The floating-point operations of the nodes made since the builder had `first` of them; the results of one
+        computation share its work."""
         if self.rigid is not None:
             return ZERO
         made = (node for node in self.b.made[first:] if node not in self.counted)
-        return sum((OPS[node.op].work(node) for node in made), start=ZERO)
+        once = {OPS[node.op].together(node): node for node in made}
+        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""

@@ -30,7 +30,9 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
     for target in statement.targets:
         name = unparse(target)
         if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
-            body.inputs.append((body.e.rigid.tensor(name, statement.shape, scope, body.evaluate, target.span), target))
+            make = body.e.rigid.tensor
+            made = make(name, statement.shape, scope, body.evaluate, target.span, statement.qualifiers)
+            body.inputs.append((made, target))
         if body.taken >= len(body.inputs):
             raise stop(
                 "N204",

@@ -12,7 +12,7 @@ first. What the rigid proof is too strict for (a window that must be a number) i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -75,17 +75,33 @@ class Rigid:
             self.given[name] = self.sizes(name, len(self.given))
         return simplest(Dim.of(self.given[name]))
 
-    def tensor(self, name: str, shape: ast.Shape | None, scope: Scope, evaluate: Evaluate, span: Span) -> Any:
+    def tensor(
+        self,
+        name: str,
+        shape: ast.Shape | None,
+        scope: Scope,
+        evaluate: Evaluate,
+        span: Span,
+        qualifiers: Sequence[ast.Expr] = (),
+    ) -> Any:
         """A tensor of the pattern's own shape; Poison where the pattern says nothing, or reads what is not known."""
         if shape is None:
             return Poison()
         try:
             axes = tuple(self._axes(shape, scope, evaluate))
+            classes = self._classes(qualifiers, scope, evaluate)
         except Poisoned:
             return Poison()
         e = self.e
-        kind = TensorType(axes, "index", Dim.of(5)) if self.classes else TensorType(axes)
+        kind = TensorType(axes) if classes is None else TensorType(axes, "index", classes)
         return Tensor(e.b.typed("input", (), (("name", name),), kind, span))
+
+    def _classes(self, qualifiers: Sequence[ast.Expr], scope: Scope, evaluate: Evaluate) -> Dim | None:
+        for qualifier in qualifiers:
+            if isinstance(qualifier, ast.Call) and len(qualifier.arguments) == 1:
+                argument = qualifier.arguments[0].value
+                return to_dim(evaluate(argument, scope), argument.span)
+        return Dim.of(5) if self.classes else None
 
     def _axes(self, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> Iterator[Axis]:
         names = scope.child()
@@ -162,6 +178,8 @@ def sizes_of(definition: ast.Definition, scope: Scope, inside: tuple[Span, ...] 
         match tree:
             case ast.Shape() | ast.Binary(op="//" | "%" | ".."):
                 found |= {name for part in parts(tree) for name in names_in(part)}
+            case ast.Declaration(kind="input", qualifiers=qualifiers):
+                found |= {name for qualifier in qualifiers for name in names_in(qualifier)}
             case ast.Spread(value=value):
                 found.add(value.id)
             case ast.NamedAxis(size=size):
@@ -327,7 +345,7 @@ class Proof:
             e.keep(Ledger(e))
             self._elaborate(e, rigid)
             for found in findings.found:
-                if found.severity == "error" and found.span is not None:
+                if found.severity == "error" and found.code != "U901" and found.span is not None:
                     mistakes.setdefault(found.span, (found, findings.facts.get(found.span, Facts.empty)))
             done = rigid.done if done is None else done | rigid.done
         return _Walk(mistakes, done or set(), rigid.given)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType, scalar
-from dlc.compiler.elaborate.padding import Padded, mean, padded_symbols
+from dlc.compiler.elaborate.padding import Padded, mean, padded_symbols, seen
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Builder, Graph, Node, topological
 from dlc.compiler.ops import OPS
@@ -36,7 +36,7 @@ class Evaluation:
 def evaluation_programs(checked: CheckedModel) -> Evaluation:
     """The passes and formulas of a model's loss and metrics. Raises `DiagnosticError` for a metric that cannot be
     computed batch by batch."""
-    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE))
+    graph = run(_wanted(checked), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts)
     split = _Split()
     formulas = {name: Graph.of({"value": split.formula(node)}) for name, node in graph.roots.items()}
     levels = tuple(Graph.of(level, graph.names) for level in split.levels)
@@ -65,7 +65,7 @@ def _average(b: Builder, padded: Padded, node: Node) -> Node:
     axes = tuple(range(node.type.rank))
     folded = tuple(i for i in axes if node.type.axes[i].size.constant != 1)
     if folded:
-        node = mean(b, padded, node, folded)
+        node = mean(b, node, folded, seen(b, padded, node.type, folded))
     return b.add("drop", node, axes=axes) if axes else node
 
 

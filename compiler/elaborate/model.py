@@ -14,18 +14,19 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
-from dlc.compiler.elaborate.obligations import Required
-from dlc.compiler.elaborate.padding import hidden, padded_symbols
+from dlc.compiler.elaborate.obligations import requirements
+from dlc.compiler.elaborate.padding import hidden, padded_symbols, valid
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, is_batch, shape_axes
+from dlc.compiler.elaborate.spatial import Freed, advise_sizes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Requirement
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -52,15 +53,18 @@ def elaborate_model(
     """
     programs: dict[str, Context] = {}
     scopes: dict[str, Scope] = {}
-    for mode in MODES:
-        e = Context(mode, findings)
+
+    def walk(mode: str, found: Findings, freed: Freed | None = None) -> tuple[Context, Scope]:
+        e = Context(mode, found, dense=dense, freed=freed)
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
-        e.dense = dense
-        e.keep(Required(e))
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
-        programs[mode], scopes[mode] = e, scope
+        return e, scope
+
+    for mode in MODES:
+        programs[mode], scopes[mode] = walk(mode, findings)
         if findings.failed:
+            advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
     _unknown_hypers(definition, hypers, training, findings)
@@ -101,16 +105,10 @@ def elaborate_model(
         sources=sources,
         evaluate=compile_time,
         scope=scope,
-        requirements=tuple({taken.relation: taken for e in programs.values() for taken in _required(e)}.values()),
+        requirements=requirements(programs.values()),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked
-
-
-def _required(e: Context) -> list[Requirement]:
-    """What a program demands of the run-time dimensions."""
-    taken = e.ledger.taken if e.ledger is not None else []
-    return [Requirement(obligation.relation, obligation.place) for obligation in taken]
 
 
 def _with_arguments(
@@ -227,6 +225,8 @@ def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scop
     axes = shape_axes(e, statement.shape, scope, body.evaluate)
     if statement.kind == "target":  # a target's axes never broadcast
         axes = [replace(axis, one=False) for axis in axes]
+    if e.freed is not None:
+        axes = e.freed(axes)
     type = TensorType(tuple(axes))
     one_hot, optional, classes = _qualifiers(body, statement, scope)
     declared = Declared(
@@ -366,7 +366,7 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
 def _known_lengths(e: Context, value: Tensor, expr: ast.Expr, scope: Scope) -> Tensor:
     """The value with zeros in its padding; a refusal where a padded axis stands without the examples."""
     try:
-        return Tensor(hidden(e.b, e.padded, value.node, 0.0), value.declared)
+        return Tensor(hidden(e.b, value.node, valid(e.b, e.padded, value.type), 0.0), value.declared)
     except ShapeError as error:
         raise e.refused(error, [value], [expr], expr.span, scope) from None
 

@@ -10,11 +10,13 @@ A type rule demands that two sizes are equal. Where the sizes are not known, the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dlc.compiler.diagnostics import Diagnostic, Related
-from dlc.compiler.dims import Facts, Relation, Truth, decide, divisibility, example
+from dlc.compiler.dims import Condition, Facts, Relation, Symbol, Truth, decide, divisibility, example, strongest
+from dlc.compiler.program import Requirement
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.context import Context
@@ -53,7 +55,12 @@ class Ledger:
             return False
         if truth is Truth.UNKNOWN:
             self.e.b.facts = more
-            self.taken.append(Obligation(relation, self.e.at))
+            place = self.e.at
+            self.taken.append(Obligation(relation, self.e.findings.place(place) if place is not None else None))
+        return True
+
+    def promise(self, condition: Condition, place: Span, message: str | None) -> bool:
+        """A `require` on sizes that are not known yet: whether somebody can be asked to keep it."""
         return True
 
     def refuse(self, relation: Relation) -> None:
@@ -81,6 +88,11 @@ class Ledger:
             note: str | None = f"here {relation}, and above {against.relation}: no sizes do both"
         else:
             note = refutation(relation, self.e.b.facts)
+        free = relation.left.symbols | relation.right.symbols
+        if len(free) > 1 and relation.op == "==" and all(symbol.kind == "runtime" for symbol in free):
+            diagnostic = replace(
+                diagnostic, help=diagnostic.help or f"if the data keeps it, write `require {relation}`"
+            )
         if diagnostic.rule is None:
             return replace(diagnostic, rule=note)
         return replace(diagnostic, rule=f"{diagnostic.rule}; {note}" if note else diagnostic.rule)
@@ -90,12 +102,54 @@ class Ledger:
 class Required(Ledger):
     """The ledger of a model: conditions that are checked when data arrives."""
 
+    promises: list[Requirement] = field(default_factory=list)
+
     def accepts(self, relation: Relation) -> bool:
         """One run-time dimension alone may be asked to be divisible, or long enough."""
         symbols = relation.left.symbols | relation.right.symbols
         if len(symbols) != 1 or any(symbol.kind != "runtime" for symbol in symbols):
             return False
         return relation.op != "==" or divisibility(relation)
+
+    def promise(self, condition: Condition, place: Span, message: str | None) -> bool:
+        """A `require` on run-time dimensions is an obligation of the data."""
+        if any(symbol.kind != "runtime" for symbol in condition.symbols):
+            return False
+        self.promises.append(Requirement(condition, place, message))
+        return True
+
+    def requirements(self) -> list[Requirement]:
+        """What the data must keep: demands on one dimension are said together, in the plainest form."""
+        single = [o for o in self.taken if o.relation.op != "!="]
+        single += [Obligation(r, p.span) for p in self.promises for r in _simple(p)]
+        result = [p for p in self.promises if not _simple(p)]
+        by_symbol: dict[Symbol, list[Obligation]] = {}
+        for obligation in single:
+            (symbol,) = obligation.relation.left.symbols | obligation.relation.right.symbols
+            by_symbol.setdefault(symbol, []).append(obligation)
+        for obligations in by_symbol.values():
+            for relation in strongest([o.relation for o in obligations]):
+                needs = [o for o in obligations if relation in strongest([o.relation])]
+                result.append(Requirement(Condition((relation,)), (needs or obligations[-1:])[0].place))
+        return list(dict.fromkeys(result))
+
+
+def requirements(programs: Iterable[Context]) -> tuple[Requirement, ...]:
+    """What the data must keep for all programs of a model."""
+    together: dict[Requirement, None] = {}
+    for e in programs:
+        if isinstance(e.ledger, Required):
+            together |= dict.fromkeys(e.ledger.requirements())
+    return tuple(together)
+
+
+def _simple(promise: Requirement) -> tuple[Relation, ...]:
+    """The relations of a `require` without words of its own, each on one dimension."""
+    relations = tuple(promise.condition.relations)
+    plain = promise.message is None and (promise.condition.all or len(relations) == 1)
+    nested = all(isinstance(part, Relation) for part in promise.condition.parts)
+    one = all(len(r.left.symbols | r.right.symbols) == 1 for r in relations)
+    return relations if plain and nested and one else ()
 
 
 def refutation(relation: Relation, facts: Facts) -> str | None:

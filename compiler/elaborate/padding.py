@@ -8,13 +8,14 @@ has one) reads a filler where an example has ended, so that no value there reach
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 
 from dlc.compiler.dims import ONE, Axis, Dim, Symbol, TensorType
 from dlc.compiler.dims.poly import Atom
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, ShapeError
+from dlc.compiler.ops import ShapeError
 from dlc.compiler.program import M
 
 Padded = frozenset[Symbol]
@@ -99,19 +100,33 @@ def examples_of(type: TensorType, size: Dim) -> int:
 # --- which places count ----------------------------------------------------------------------------------------
 
 
-def valid(b: Builder, padded: Padded, type: TensorType) -> Node | None:
-    """Which places of a tensor are within each example: truth values of its rank, with its own sizes on `m` and on the
-    padded axes and 1 on all others. None where nothing is padded. Raises `ShapeError` where there is no `m`."""
+def valid(b: Builder, padded: Padded, type: TensorType, axes: Iterable[int] | None = None) -> Node | None:
+    """Which places of a tensor are within each example, along some of its padded axes (by default along all): truth
+    values of its rank, with its own sizes on `m` and on those axes and 1 on all others. None where nothing is padded.
+    Raises `ShapeError` where there is no `m`."""
     result: Node | None = None
-    for axis in padded_axes(padded, type):
+    for axis in padded_axes(padded, type) if axes is None else axes:
         size = type.axes[axis].size
         if M in size.symbols:
             message = f"{{0}} is {type}: padding inside an axis of examples, {size}, is not supported yet"
             raise ShapeError("U901", message, [(0, axis)])
         lengths = _beside(b, lengths_along(b, padded, type, size), axis, size)
         within = b.add("le", numbers_along(b, type.rank, axis, size), lengths)
-        result = within if result is None else _both(b, result, within)
+        result = within if result is None else both(b, result, within)
     return result
+
+
+def seen(b: Builder, padded: Padded, type: TensorType, axes: tuple[int, ...]) -> Node | None:
+    """Which places a fold over `axes` may see: none past an example's end, along the axes that it folds; where it folds
+    the examples, along all. None where it may see everything."""
+    there = padded_axes(padded, type)
+    folded = there if folds_examples(type, axes) else tuple(axis for axis in axes if axis in there)
+    return valid(b, padded, type, folded) if folded else None
+
+
+def folds_examples(type: TensorType, axes: Iterable[int]) -> bool:
+    """Whether one of the axes has the examples."""
+    return any(M in type.axes[axis].size.symbols for axis in axes)
 
 
 def _beside(b: Builder, lengths: Node, axis: int, size: Dim) -> Node:
@@ -128,79 +143,33 @@ def numbers_along(b: Builder, rank: int, axis: int, size: Dim) -> Node:
     return b.add("position", b.add("broadcast", b.constant(0.0), axes=axes), axis=axis)
 
 
-def _both(b: Builder, x: Node, y: Node) -> Node:
+def both(b: Builder, x: Node, y: Node) -> Node:
     """Both conditions; each has axes on which the other is 1."""
     axes = tuple(p if p.size != ONE else q for p, q in zip(x.type.axes, y.type.axes, strict=True))
     return b.add("and", b.add("broadcast", x, axes=axes), y)
 
 
-def hidden(b: Builder, padded: Padded, x: Node, filler: float) -> Node:
-    """The tensor with `filler` in the places past each example's end."""
-    within = valid(b, padded, x.type)
-    return x if within is None else b.add("select", within, _real(b, x), b.constant(filler))
-
-
-def _real(b: Builder, x: Node) -> Node:
-    return x if x.type.kind == "real" else b.add("real", x)
+def hidden(b: Builder, x: Node, places: Node | None, filler: float) -> Node:
+    """The tensor with `filler` in all other places."""
+    if places is None:
+        return x
+    return b.add("select", places, x if x.type.kind == "real" else b.add("real", x), b.constant(filler))
 
 
 # --- operations ------------------------------------------------------------------------------------------------
 
 
-def blind(b: Builder, padded: Padded, node: Node) -> Node:
-    """The same operation where it cannot see padding: what it folds is hidden behind the op's own filler."""
-    op = OPS[node.op]
-    inputs = [
-        hidden(b, padded, value, op.filler) if sees_padding(padded, value.type, axes) else value
-        for value, axes in zip(node.inputs, op.crosses(node), strict=True)
-    ]
-    return node if tuple(inputs) == node.inputs else b.add(node.op, *inputs, span=node.span, **node.keywords)
-
-
-def sees_padding(padded: Padded, type: TensorType, axes: Iterable[int]) -> bool:
-    """Whether folding `axes` would read padding: of a padded axis, or of examples that have ended."""
-    there = padded_axes(padded, type)
-    return bool(there) and any(axis in there or M in type.axes[axis].size.symbols for axis in axes)
-
-
-def sees_step(type: TensorType, axes: Iterable[int]) -> bool:
-    """Whether folding `axes` inside a step of a scan would read examples that may have ended."""
-    return any(M in type.axes[axis].size.symbols for axis in axes)
-
-
-def count(b: Builder, padded: Padded, type: TensorType, axes: tuple[int, ...]) -> Node:
-    """How many places that count a fold over `axes` reads, of the type's rank or a scalar."""
-    if not sees_padding(padded, type, axes):
-        return b.size(_product(type, axes))
-    there = padded_axes(padded, type)
-    own = tuple(axis for axis in axes if axis in there)
-    if any(M in type.axes[axis].size.symbols for axis in axes):
-        within = valid(b, padded, type)
-        assert within is not None
-        counted = tuple(axis for axis in axes if within.type.axes[axis].size != ONE)
-        total = b.add("sum", b.add("real", within), axes=counted)
-        rest = _product(type, tuple(axis for axis in axes if axis not in counted))
-    else:
-        total = b.constant(1.0)
-        for axis in own:
-            total = b.add("mul", total, lengths_along(b, padded, type, type.axes[axis].size))
-        rest = _product(type, tuple(axis for axis in axes if axis not in own))
-    return total if rest == ONE else b.add("mul", total, b.size(rest))
-
-
-def mean(b: Builder, padded: Padded, x: Node, axes: tuple[int, ...]) -> Node:
+def mean(b: Builder, x: Node, axes: tuple[int, ...], places: Node | None) -> Node:
     """The mean over the places that count."""
-    if not sees_padding(padded, x.type, axes):
+    if places is None:
         return b.add("mean", x, axes=axes)
-    total = b.add("sum", hidden(b, padded, x, 0.0), axes=axes)
-    return b.add("div", total, count(b, padded, x.type, axes))
-
-
-def _product(type: TensorType, axes: tuple[int, ...]) -> Dim:
-    result = ONE
-    for axis in axes:
-        result = result * type.axes[axis].size
-    return result
+    counted = tuple(axis for axis in axes if places.type.axes[axis].size != ONE)
+    count = b.add("sum", b.add("real", places), axes=counted)
+    if folds_examples(x.type, axes):  # all of them may have ended
+        count = b.add("max", count, b.constant(1.0))
+    rest = math.prod((x.type.axes[axis].size for axis in axes if axis not in counted), start=ONE)
+    count = count if rest == ONE else b.add("mul", count, b.size(rest))
+    return b.add("div", b.add("sum", hidden(b, x, places, 0.0), axes=axes), count)
 
 
 def last_step(b: Builder, padded: Padded, x: Node, axis: int, at: Dim) -> Node:
@@ -208,5 +177,10 @@ def last_step(b: Builder, padded: Padded, x: Node, axis: int, at: Dim) -> Node:
     size = x.type.axes[axis].size
     lengths = _beside(b, lengths_along(b, padded, x.type, at), axis, size)
     hit = b.add("eq", numbers_along(b, x.type.rank, axis, size), lengths)
-    chosen = b.add("select", hit, _real(b, x), b.constant(0.0))
-    return b.add("drop", b.add("sum", chosen, axes=(axis,)), axes=(axis,))
+    return chosen(b, x, hit, axis)
+
+
+def chosen(b: Builder, x: Node, hit: Node, axis: int) -> Node:
+    """The one step that is hit, without the axis; a class index stays one."""
+    step = b.add("drop", b.add("sum", hidden(b, x, hit, 0.0), axes=(axis,)), axes=(axis,))
+    return b.add("index", step, classes=x.type.classes) if x.type.kind == "index" else step

@@ -48,12 +48,16 @@ def training_programs(
     graphs: dict[str, Graph] = {}
     outputs = {root: node for root, node in checked.evaluation.roots.items() if root.startswith("output.")}
     graphs["forward"] = run(
-        Graph.of(outputs, checked.evaluation.names), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE)
+        Graph.of(outputs, checked.evaluation.names),
+        (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE),
+        facts=checked.facts,
     )
     slots: dict[str, StateDeclaration] = {}
     if any(root.startswith("loss.") for root in checked.training.roots):
-        graphs["backward"] = run(gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE))
-        graphs["loss"] = run(_only(graphs["backward"], ("loss", "cost")), ())
+        graphs["backward"] = run(
+            gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts
+        )
+        graphs["loss"] = run(_only(graphs["backward"], ("loss", "cost")), (), facts=checked.facts)
         rule = read_optimizer(checked, optimizer)
         graphs["train"], slots = _train(checked, rule, regularize, clip)
         graphs["update"] = _update(checked, rule, clip)
@@ -104,8 +108,8 @@ def cotangent_name(name: str) -> str:
 
 
 def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[ast.Expr]) -> _Gradients:
-    graph = run(program, BEFORE_GRADIENTS)
-    b = Builder()
+    graph = run(program, BEFORE_GRADIENTS, facts=checked.facts)
+    b = Builder(checked.facts)
     leaves = _adopt(b, graph)
     learned = {n: leaves.get(n) or _leaf(b, p) for n, p in checked.parameters.items() if not p.frozen}
     losses = [node for root, node in graph.roots.items() if root.startswith("loss.")]
@@ -198,7 +202,7 @@ def _train(
     roots = {"loss": got.loss, "cost": got.cost}
     roots |= {root: node for root, node in got.graph.roots.items() if root.startswith("update.")}
     roots |= updates
-    return run(Graph.of(roots, got.names), (*AFTER_GRADIENTS, *BEFORE_CODE)), slots
+    return run(Graph.of(roots, got.names), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts), slots
 
 
 def _update(checked: CheckedModel, rule: Optimizer, clip: Clip | None) -> Graph:

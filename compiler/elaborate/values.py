@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import Axis, Dim, Facts, Relation, Symbol, TensorType
+from dlc.compiler.dims import Axis, Condition, Dim, TensorType
 from dlc.compiler.ir import Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -67,34 +67,6 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on sizes that are not known yet: a relation, or several joined by `and` or by `or`."""
-
-    parts: tuple[Relation | Condition, ...]
-    all: bool = True
-
-    def negated(self) -> Condition:
-        return Condition(tuple(part.negated() for part in self.parts), not self.all)
-
-    def assumed(self, facts: Facts) -> Facts:
-        """The facts below it: each part, where all of them hold; of an `or` nothing follows."""
-        for part in self.parts if self.all or len(self.parts) == 1 else ():
-            facts = facts.assume(part) if isinstance(part, Relation) else part.assumed(facts)
-        return facts
-
-    def holds(self, sizes: Mapping[Symbol, int]) -> bool:
-        return (all if self.all else any)(part.holds(sizes) for part in self.parts)
-
-    @property
-    def relations(self) -> Iterator[Relation]:
-        for part in self.parts:
-            yield from (part,) if isinstance(part, Relation) else part.relations
-
-    def __str__(self) -> str:
-        return (" and " if self.all else " or ").join(map(str, self.parts))
-
-
-@dataclass(frozen=True, slots=True)
 class Over:
     """Which axes an `over =` means, before it is known of which tensor: `first`, `last`, `all`, `features`, a name
     (with the size of that name, if it has one), the further axes of a definition, or several of these."""
@@ -131,11 +103,13 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A `function`, `schedule`, `initializer` or `regularizer` of the language, perhaps with some arguments given."""
+    """A `function`, `schedule`, `initializer` or `regularizer` of the language, perhaps with some arguments given.
+    `others` are the same function for arguments with m in another place."""
 
     definition: ast.Definition
     scope: Scope
     given: tuple[tuple[str, Any], ...] = ()
+    others: tuple[ast.Definition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

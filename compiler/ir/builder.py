@@ -13,10 +13,11 @@ from dlc.grammar.span import Span
 
 @dataclass(slots=True)
 class Builder:
-    """Builds one program. `facts` are what type rules may take for granted; `span` is the default place of new nodes;
-    `made` are the nodes in the order of their making."""
+    """Builds one program. `facts` are what type rules may take for granted: all that was proved before, unless the
+    elaborator says otherwise. `span` is the default place of new nodes; `made` are the nodes in the order of their
+    making."""
 
-    facts: Facts = Facts.empty
+    facts: Facts = Facts.settled
     span: Span | None = None
     made: list[Node] = field(default_factory=list)
     _known: dict[tuple[object, ...], Node] = field(default_factory=dict)

@@ -7,7 +7,7 @@ holds of the bodies of loops, which have from outside only what their loop gives
 
 from __future__ import annotations
 
-from dlc.compiler.dims import Axis, Facts, TensorType, same_sizes
+from dlc.compiler.dims import Axis, Facts, TensorType, demand, same_sizes
 from dlc.compiler.ir.builder import bodies
 from dlc.compiler.ir.node import Body, Graph, Node
 
@@ -30,7 +30,7 @@ GIVEN = ("held", "draw_uniform", "draw_normal")
 """The leaves of a loop's body that have their values from outside."""
 
 
-def verify(graph: Graph, facts: Facts = Facts.empty, when: str = "", *, inside: bool = False) -> None:
+def verify(graph: Graph, facts: Facts = Facts.settled, when: str = "", *, inside: bool = False) -> None:
     """Raises `BrokenGraph` for the first thing that is wrong. `inside`: the graph is a loop's body."""
     seen: set[Node] = set()
     verified: set[Body] = set()
@@ -81,7 +81,7 @@ def _type_problem(node: Node, facts: Facts) -> str | None:
         ruled = op.type(facts, *(_broadcasting(value.type) for value in node.inputs), **node.keywords)
     except (ShapeError, TypeError) as error:
         return f"the type rule of {node.op} refuses: {error}"
-    if same_sizes(ruled, node.type, facts) is not None or ruled.kind != node.type.kind:
+    if same_sizes(ruled, node.type, facts, demand) is not None or ruled.kind != node.type.kind:
         return f"the type rule of {node.op} says {ruled} {ruled.kind}"
     return None
 

@@ -19,7 +19,7 @@ how it decomposes. `differentiable = False` is said, never implied.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -145,6 +145,11 @@ class Op:
         reduction folds, what a product sums, what a window slides over. None: each place for itself."""
         return [() for _ in node.inputs]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        """For each operand its axes that go on in the result: `(j, offset)` for axis i says that place p of the
+        result's axis j reads no place of i beyond p + offset. An axis that is missing may be read everywhere."""
+        return [{} for _ in node.inputs]
+
     def work(self, node: Node) -> Dim:
         """The floating-point operations of computing the value."""
         return ZERO
@@ -207,6 +212,9 @@ class Elementwise(Op):
         """The scalar text, from the texts of the operands."""
         raise NotImplementedError
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(value) for value in node.inputs]
+
     def work(self, node: Node) -> Dim:
         return elements(node.type)
 
@@ -222,6 +230,9 @@ class Reduction(Op):
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         return [node.attr("axes")]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0], but=node.attr("axes"))]
 
     def work(self, node: Node) -> Dim:
         return elements(node.inputs[0].type)
@@ -255,6 +266,10 @@ class MatrixProduct(Contraction):
 
     def summed(self, node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
         return (node.inputs[0].type.rank - 1,), (0,)
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        rows, right = node.inputs[0].type.rank - 1, node.inputs[1].type.rank
+        return [{i: (i, 0) for i in range(rows)}, {i: (rows + i - 1, 0) for i in range(1, right)}]
 
 
 class Window(Op):
@@ -349,6 +364,11 @@ def _overridden(cls: type[Op], part: str) -> bool:
 def is_number(node: Node, value: float) -> bool:
     """Whether a node is the constant `value`, as a scalar."""
     return node.op == "constant" and node.attr("value") == value
+
+
+def axes_in_place(value: Node, but: Collection[int] = ()) -> Mapping[int, tuple[int, int]]:
+    """What `follows` says of axes that stay where they are."""
+    return {i: (i, 0) for i in range(value.type.rank) if i not in but}
 
 
 def elements(type: TensorType) -> Dim:

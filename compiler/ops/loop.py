@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from dlc.compiler.dims import ZERO, Axis, Dim, Facts, TensorType, Truth, equal, same_sizes, tensor
+from dlc.compiler.dims import ZERO, Axis, Dim, Facts, TensorType, Truth, demand, same_sizes, tensor
 from dlc.compiler.ir import Body, Builder, Graph, Node, rebuild, topological
 from dlc.compiler.ir.formula import formula
 from dlc.compiler.ops.base import OPS, Bad, Loop, Sample, ShapeError, op, ordinal
@@ -157,20 +157,17 @@ class Scan(Loop):
         return _pullback(b, results, wanted)
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
-        """The scanned axes, and whatever the step crosses: without following an inner axis to the operands, all axes
-        that may be the same, by the run-time dimensions in their sizes."""
+        """The scanned axes, and what the step crosses."""
         step: Step = node.attr("step")
-        crossed: dict[str, set[int]] = {name: set() for name in step.operands(node.inputs)}
-        for inner in step.behind([step.root(node.attr("take"))]):
-            for value, axes in zip(inner.inputs, OPS[inner.op].crosses(inner), strict=True):
-                leaves = [leaf for leaf in step.behind([value]) if leaf.op == "held"] if axes else []
-                for leaf in leaves:
-                    alike = (_alike(value.type.axes[axis].size, leaf.type) for axis in axes)
-                    crossed[leaf.attr("name")].update(*alike)
-        for i, scanned in enumerate(node.attr("axes")):
-            name = f"sequence.{i}"
-            crossed[name] = {scanned, *(axis + (axis >= scanned) for axis in crossed[name])}
-        return [tuple(sorted(axes)) for axes in crossed.values()]
+        crossed = crossed_inside(step.behind([step.root(node.attr("take"))]), step.behind)
+        result: list[tuple[int, ...]] = []
+        for i, name in enumerate(step.operands(node.inputs)):
+            axes = crossed.get(name, set())
+            if i < step.sequences:
+                scanned = node.attr("axes")[i]
+                axes = {scanned, *(axis + (axis >= scanned) for axis in axes)}
+            result.append(tuple(sorted(axes)))
+        return result
 
     def work(self, node: Node) -> Dim:
         """That of all steps; the results of one scan share it."""
@@ -183,7 +180,7 @@ def _check_operands(facts: Facts, types: Sequence[TensorType], step: Step, axes:
     """Raises `ShapeError` where the operands, the leaves and the carries' new values do not fit."""
     for i, scanned in enumerate(axes):
         size = types[i].axes[scanned].size
-        if equal(size, axis.size, facts) is not Truth.YES:
+        if demand(size, axis.size, facts) is not Truth.YES:
             raise ShapeError(
                 "D102",
                 f"{{{i}}} has {size} steps in the {ordinal(scanned)} axis, and the scan has {axis.size}",
@@ -212,6 +209,20 @@ def _check_operands(facts: Facts, types: Sequence[TensorType], step: Step, axes:
 
 def _without(type: TensorType, axis: int) -> TensorType:
     return replace(type, axes=type.axes[:axis] + type.axes[axis + 1 :])
+
+
+def crossed_inside(nodes: Iterable[Node], behind: Callable[[Iterable[Node]], Iterable[Node]]) -> dict[str, set[int]]:
+    """The axes of each `held` leaf that the nodes of a body may cross, where `behind` gives what a value depends on. An
+    inner axis is not followed to the leaves: all axes that may be the same count, by the run-time dimensions in their
+    sizes."""
+    crossed: dict[str, set[int]] = {}
+    for node in nodes:
+        for value, axes in zip(node.inputs, OPS[node.op].crosses(node), strict=True):
+            for leaf in behind([value]) if axes else ():
+                if leaf.op == "held":
+                    found = crossed.setdefault(leaf.attr("name"), set())
+                    found.update(*(_alike(value.type.axes[axis].size, leaf.type) for axis in axes))
+    return crossed
 
 
 def _alike(size: Dim, type: TensorType) -> Iterator[int]:

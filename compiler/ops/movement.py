@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import ONE, Axis, Dim, Facts, Symbol, TensorType, Truth, demand
-from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, op, ordinal
+from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, axes_in_place, op, ordinal
 from dlc.compiler.ops.numeric import np
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class Rename(Movement):
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [ct]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0])]
 
     def reference(self, x: Any) -> Any:
         return x
@@ -57,6 +60,9 @@ class Transpose(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("transpose", ct)]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [{0: (1, 0), 1: (0, 0)}]
+
     def reference(self, x: Any) -> Any:
         return x.T
 
@@ -73,6 +79,9 @@ class Permute(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         order = node.attr("order")
         return [b.add("permute", ct, order=tuple(order.index(axis) for axis in range(len(order))))]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [{axis: (i, 0) for i, axis in enumerate(node.attr("order"))}]
 
     def reference(self, x: Any, *, order: tuple[int, ...]) -> Any:
         return np.transpose(x, order)
@@ -114,6 +123,13 @@ class Reshape(Movement):
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("reshape", ct, axes=node.inputs[0].type.axes)]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        """An axis goes on where one of its size stands behind as many elements."""
+        before, after = node.inputs[0].type.sizes, node.type.sizes
+        starts = {(math.prod(after[:j], start=ONE), size): j for j, size in enumerate(after) if size != ONE}
+        places = ((i, starts.get((math.prod(before[:i], start=ONE), size))) for i, size in enumerate(before))
+        return [{i: (j, 0) for i, j in places if j is not None}]
 
     def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.reshape(x, axes)
@@ -172,6 +188,9 @@ class Broadcast(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [ct]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0])]
+
     def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.broadcast_to(x, axes)
 
@@ -197,6 +216,11 @@ class Drop(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("expand", ct, axes=node.attr("axes"))]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        gone = node.attr("axes")
+        kept = [axis for axis in range(node.inputs[0].type.rank) if axis not in gone]
+        return [{axis: (i, 0) for i, axis in enumerate(kept)}]
+
     def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.squeeze(x, axis=axes)
 
@@ -215,6 +239,11 @@ class Expand(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("drop", ct, axes=node.attr("axes"))]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        new = node.attr("axes")
+        old = [axis for axis in range(node.type.rank) if axis not in new]
+        return [{i: (axis, 0) for i, axis in enumerate(old)}]
+
     def reference(self, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.expand_dims(x, axes)
 
@@ -231,6 +260,9 @@ class Position(Movement):
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         return [(node.attr("axis"),)]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0])]
 
     def reference(self, x: Any, *, axis: int) -> Any:
         shape = [-1 if i == axis else 1 for i in range(np.ndim(x))]
@@ -290,6 +322,13 @@ class Concat(Movement):
             start = start + size
         return parts
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        axis, start, result = node.attr("axis"), 0, []
+        for value in node.inputs:
+            result.append({**axes_in_place(value), axis: (axis, -start)})
+            start += int(value.type.axes[axis].size.constant or 0)
+        return result
+
     def reference(self, *arrays: Any, axis: int) -> Any:
         return np.concatenate(arrays, axis=axis)
 
@@ -317,6 +356,11 @@ class Slice(Movement):
         after = axes[axis].size - before - node.attr("size")
         parts = [_zeros(b, axes, axis, before), ct, _zeros(b, axes, axis, after)]
         return [b.add("concat", *(part for part in parts if part is not None), axis=axis)]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        axis, start = node.attr("axis"), node.attr("start").constant
+        kept = axes_in_place(node.inputs[0], but=(axis,))
+        return [kept if start is None else {**kept, axis: (axis, int(start))}]
 
     def reference(self, x: Any, *, axis: int, start: int, size: int) -> Any:
         return np.take(x, np.arange(start, start + size), axis=axis)
@@ -354,6 +398,9 @@ class Reverse(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("reverse", ct, axis=node.attr("axis"))]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0], but=(node.attr("axis"),))]
+
     def reference(self, x: Any, *, axis: int) -> Any:
         return np.flip(x, axis)
 
@@ -377,6 +424,9 @@ class ReverseEach(Movement):
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         """The permutation is its own inverse."""
         return [b.add("reverse_each", ct, node.inputs[1], **node.keywords), None]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0], but=(node.attr("axis"),)), {0: (node.attr("examples"), 0)}]
 
     def reference(self, x: Any, y: Any, *, axis: int, examples: int) -> Any:
         result = np.array(x)
@@ -402,6 +452,10 @@ class Shift(Movement):
         axis = node.attr("axis")
         return [b.add("reverse", b.add("shift", b.add("reverse", ct, axis=axis), axis=axis), axis=axis)]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        axis = node.attr("axis")
+        return [{**axes_in_place(node.inputs[0]), axis: (axis, -1)}]
+
     def reference(self, x: Any, *, axis: int) -> Any:
         shifted = np.roll(x, 1, axis)
         shifted[(slice(None),) * axis + (0,)] = 0.0
@@ -423,6 +477,10 @@ class OneHot(Movement):
 
     def type(self, facts: Facts, x: TensorType, *, axis: int, classes: Dim) -> TensorType:
         return TensorType((*x.axes[:axis], Axis(classes), *x.axes[axis:]), "real", classes, one_hot=True)
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        axis = node.attr("axis")
+        return [{i: (i + (i >= axis), 0) for i in range(node.inputs[0].type.rank)}]
 
     def reference(self, x: Any, *, axis: int, classes: int) -> Any:
         shape = [classes if i == axis else 1 for i in range(np.ndim(x) + 1)]
@@ -448,6 +506,10 @@ class Gather(Movement):
         table, x = node.inputs
         return [b.add("scatter_add", ct, x, axis=table.type.axes[-1]), None]
 
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        table, x = (value.type.rank for value in node.inputs)
+        return [axes_in_place(node.inputs[0], but=(table - 1,)), {i: (table - 1 + i, 0) for i in range(x)}]
+
     def reference(self, table: Any, x: Any) -> Any:
         return np.take(table, np.asarray(x, int), axis=-1)
 
@@ -471,6 +533,10 @@ class ScatterAdd(Movement):
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("gather", ct, node.inputs[1]), None]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        y, x = (value.type.rank for value in node.inputs)
+        return [axes_in_place(node.inputs[0], but=range(y - x, y)), {}]
 
     def reference(self, y: Any, x: Any, *, axis: int) -> Any:
         columns = y.reshape(*y.shape[: np.ndim(y) - np.ndim(x)], -1)

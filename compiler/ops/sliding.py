@@ -17,10 +17,12 @@ from dlc.compiler.dims import (
     Axis,
     Dim,
     Facts,
+    Relation,
     TensorType,
     Truth,
     ceildiv,
     demand_size,
+    demand_that,
     dim_max,
     floordiv,
     less,
@@ -53,7 +55,7 @@ def slide(facts: Facts, x: TensorType, at: int, f: Dim, stride: Dim, pad: Pad, f
         size = ceildiv(axis.size, stride)
     else:
         padded = axis.size + pad[0] + pad[1]
-        if demand_size(padded - f + 1, facts) is not Truth.YES:
+        if demand_that(Relation("<=", f, padded), facts) is not Truth.YES:
             raise _too_large(x, at, f, pad, padded, filters)
         size = floordiv(padded - f, stride) + 1
     return Axis(size, axis.name, one=axis.one and f == ONE and size == ONE)
@@ -87,7 +89,8 @@ def _sensible(facts: Facts, at: int, f: Dim, stride: Dim, pad: Pad) -> None:
                 "D122", f"the {what} {where} is {size}", [(0, at)], rule=f"a {what} is a whole number, at least 1"
             )
     for amount in () if isinstance(pad, str) else pad:
-        if any(demand_size(size, facts) is not Truth.YES for size in (amount + 1, f - amount)):
+        sensible = (Relation(">=", amount, ZERO), Relation("<", amount, f))
+        if any(demand_that(relation, facts) is not Truth.YES for relation in sensible):
             raise ShapeError(
                 "D122",
                 f"the padding {where} is {amount}, and the window is {f} wide",

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import Facts, TensorType
 from dlc.compiler.ir.formula import formula
-from dlc.compiler.ops.base import Sample, Stable, op
+from dlc.compiler.ops.base import Sample, Stable, axes_in_place, op
 from dlc.compiler.ops.numeric import np
 from dlc.compiler.ops.reduction import Axes, folded
 
@@ -30,11 +31,15 @@ class OverAxes(Stable):
         Sample(((2, 3, 4),), (("axes", (0, 2)),)),
         Sample(((5,),), (("axes", (0,)),)),
     )
+    filler = -math.inf
     gradient = ""
     stably = ""
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         return [node.attr("axes")]
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        return [axes_in_place(node.inputs[0], but=node.attr("axes"))]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         values = {"x": node.inputs[0], "r": node, "ct": ct, "k": node.attr("axes")}

@@ -28,7 +28,7 @@ AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
 BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks)
 
 
-def run(graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.empty) -> Graph:
+def run(graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.settled) -> Graph:
     """The graph after the passes, each verified before and after; a pass that breaks a graph raises `BrokenGraph`."""
     first = passes[0].__name__ if passes else "no pass"
     verify(graph, facts, f"before {first}")

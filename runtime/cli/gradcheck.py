@@ -26,7 +26,11 @@ def command(common: Common, file: Path, entries: int, target: Target) -> int:
     require_loss(spec.checked)
     model = spec.compile("float64", common.seed, common.threads, target)
     learned = [name for name, parameter in spec.parameters.items() if not parameter.frozen]
-    found = list(check.gradcheck(model.engine, dict(spec.inputs), learned, model.seed, entries))
+    found = list(
+        check.gradcheck(
+            model.engine, dict(spec.inputs), learned, model.seed, entries, requirements=spec.checked.requirements
+        )
+    )
     worst = max((one.error for one in found), default=0.0)
     bad = worst > check.LOOK
     if common.json:

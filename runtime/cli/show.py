@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.show import Row, shape_table
+from dlc.compiler.show import Row, accepted, shape_table
 from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import print_json, spec_of, table
 
@@ -33,6 +33,8 @@ def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
         header = ("name", "rule", "shape", "parameters", "FLOPs", "memory")
         print(table(_fitted([_cells(row) for row in rows]), "<<<>>>", header))
         print(f"\n{checked.parameter_count:,} parameters")
+        if checked.requirements:
+            print(f"\n{accepted(checked)}")
     return 0
 
 

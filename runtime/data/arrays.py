@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.program import InputDeclaration
-from dlc.runtime.data.dimensions import Lengths, blank_padding, check_lengths, read_lengths
+from dlc.compiler.program import InputDeclaration, Requirement
+from dlc.runtime.data.dimensions import Lengths, blank_padding, check_lengths, check_requirements, read_lengths
 from dlc.runtime.data.labels import class_numbers, encode
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared, fits, shape_text
@@ -30,6 +30,7 @@ def check_arrays(
     lengths: Mapping[str, Sequence[int]] | None = None,
     dtype: str = "float32",
     required: Collection[str] | None = None,
+    requirements: Collection[Requirement] = (),
 ) -> dict[str, Array]:
     """The given arrays as physical ones: examples first, C-contiguous.
 
@@ -41,7 +42,8 @@ def check_arrays(
     `required` names what must be there: by default all inputs, and the targets where `need_targets`; what else is given
     is checked and returned too. `lengths` come back as `lengths of T`, and what stands in the padding is not read: it
     becomes 0. Raises DiagnosticError with all mistakes: V506 (shape), V507 (type), V502 (NaN, infinity), V503 (labels),
-    V508 (missing or unknown names), V509 (run-time dimensions), V510 (lengths).
+    V508 (missing or unknown names), V509 (run-time dimensions), V510 (lengths), V511 (`requirements` of the model on
+    its run-time dimensions).
     """
     found = _names(inputs, given, need_targets, required)
     own = read_lengths(lengths, inputs)
@@ -63,7 +65,9 @@ def check_arrays(
     if found:
         raise DiagnosticError(*found)
     check_lengths(own, arrays, inputs, next(iter(counts.values()), 0))
-    return {**arrays, **{LENGTHS + name: values for name, values in own.items()}}
+    result = {**arrays, **{LENGTHS + name: values for name, values in own.items()}}
+    check_requirements(requirements, result, inputs)
+    return result
 
 
 def _names(

@@ -16,6 +16,8 @@ from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared
 
 Array = NDArray[Any]
+_FAR = 5000
+"""How far above a size that does not fit one that does is looked for."""
 Lengths = Mapping[str, NDArray[np.int64]]
 
 
@@ -90,6 +92,54 @@ def _unfit(message: str, layout: Layout, help: str | None = None) -> DiagnosticE
     return DiagnosticError(Diagnostic("V509", message, None, related=declared(layout), help=help))
 
 
+def check_requirements(
+    requirements: Iterable[Requirement], arrays: Mapping[str, Array], declarations: Mapping[str, InputDeclaration]
+) -> None:
+    """What the model needs of its run-time dimensions, for the arrays and for each example's own lengths. Raises V511.
+
+    A requirement on a dimension that no given array has is not asked.
+    """
+    found = dimension_sizes(arrays, declarations)
+    sizes = {symbol: size for symbol, (size, _) in found.items()}
+    for requirement in requirements:
+        asked = requirement.condition.symbols
+        if not asked <= sizes.keys():
+            continue
+        own = {s: arrays[LENGTHS + s.name] for s in asked if LENGTHS + s.name in arrays}
+        if not requirement.condition.holds(sizes):
+            raise _unkept(requirement, {symbol: sizes[symbol] for symbol in asked}, "")
+        for example in range(min(map(len, own.values()), default=0)):
+            lengths = {s: int(own[s][example]) if s in own else sizes[s] for s in asked}
+            if not requirement.condition.holds(lengths):
+                raise _unkept(requirement, lengths, f" in example {example}")
+
+
+def _unkept(requirement: Requirement, sizes: Mapping[Symbol, int], where: str) -> DiagnosticError:
+    given = ", ".join(f"{symbol} = {size}" for symbol, size in sorted(sizes.items(), key=lambda item: item[0].name))
+    text = f"{requirement.message}: " if requirement.message else ""
+    related = (Related(f"this needs {requirement.condition}", requirement.span),) if requirement.span else ()
+    return DiagnosticError(
+        Diagnostic(
+            "V511",
+            f"{text}the model needs {requirement.condition}, and the data has {given}{where}",
+            None,
+            related=related,
+            rule=_nearest(requirement, sizes),
+        )
+    )
+
+
+def _nearest(requirement: Requirement, sizes: Mapping[Symbol, int]) -> str | None:
+    """The sizes next to a single one that fit."""
+    if len(sizes) != 1:
+        return None
+    ((symbol, size),) = sizes.items()
+    fits = [n for n in range(symbol.lower, size + _FAR) if requirement.condition.holds({symbol: n})]
+    below, above = [n for n in fits if n < size][-1:], [n for n in fits if n > size][:1]
+    near = " and ".join(f"{symbol} = {n}" for n in below + above)
+    return f"{near} {'fit' if below and above else 'fits'}" if near else None
+
+
 # --- lengths ---------------------------------------------------------------------------------------------------
 
 
@@ -131,29 +181,6 @@ def check_lengths(
             at = int(wrong[0])
             message = f"the length of example {at} is {values[at]}, and {array} has {name} = {size}"
             raise _bad_lengths(message, f"lengths are whole numbers from 1 to {size}")
-
-
-def check_requirements(
-    requirements: Iterable[Requirement],
-    arrays: Mapping[str, Array],
-    declarations: Mapping[str, InputDeclaration],
-) -> None:
-    """What the model demands of its run-time dimensions, of the arrays and of each example. Raises V509."""
-    sizes = dimension_sizes(arrays, declarations)
-    for requirement in requirements:
-        relation = requirement.relation
-        symbols = sorted(relation.left.symbols | relation.right.symbols, key=str)
-        if not all(symbol in sizes for symbol in symbols):
-            continue
-        whole = [sizes[symbol][0] for symbol in symbols]
-        own = (arrays.get(LENGTHS + symbol.name, np.array([sizes[symbol][0]])).tolist() for symbol in symbols)
-        for example, values in enumerate([whole, *zip(*own, strict=False)]):
-            if not relation.holds(dict(zip(symbols, values, strict=True))):
-                who = f"example {example - 1}" if example else sizes[symbols[0]][1]
-                found = ", ".join(f"{symbol} = {value}" for symbol, value in zip(symbols, values, strict=True))
-                related = [Related("needed here", requirement.place)] if requirement.place is not None else []
-                message = f"the model needs {relation}, and {who} has {found}"
-                raise DiagnosticError(Diagnostic("V509", message, None, related=tuple(related)))
 
 
 def _bad_lengths(message: str, help: str | None = None) -> DiagnosticError:

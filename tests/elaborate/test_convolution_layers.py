@@ -9,6 +9,7 @@ import pytest
 
 import dlc
 from dlc.compiler.driver import CheckResult, check
+from dlc.compiler.equations import Printer
 from dlc.compiler.program import CheckedModel
 from dlc.runtime.gradcheck import gradcheck
 
@@ -229,6 +230,23 @@ def test_padding_may_be_a_hyper() -> None:
     assert str(other.shapes["Z"]) == "(m, 6, 6, 3)"
 
 
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ("MaxPool(3, stride = 2, pad = 1)", "max(X, over = (n_H, n_W), window = 3, stride = 2, pad = 1)"),
+        (
+            "MaxPool((2, 3), pad = (same, valid))",
+            "max(X, over = (n_H, n_W), window = (2, 3), stride = (2, 3), pad = (same, 0))",
+        ),
+        ("Conv(3, 4)", "convolve(X, conv[1].W) + conv[1].b"),
+        ("Conv(3, 4, 2, same)", "convolve(X, conv[1].W, stride = 2, pad = same) + conv[1].b"),
+    ],
+)
+def test_equations_are_written_as_the_language_writes_them(layer: str, text: str) -> None:
+    checked = chain(layer, "(m, n_H = 12, n_W = 9, n_C = 4)")
+    assert Printer({}).text(checked.evaluation.roots["output.Z"]) == text
+
+
 NETWORKS = {
     "a classic network": "Conv(3, 4, g = tanh) -> AvgPool() -> LRN(3, alpha = 0.5) -> Conv(2, 3, stride = 2, g = tanh)",
     "residual blocks": "ConvNorm(3, 4, g = tanh) -> BasicBlock(5, stride = 2) -> Bottleneck(2, 5) -> Bottleneck(2, 3)",
@@ -278,3 +296,42 @@ model Stripes:
     assert model.loss(X=x, Y=labels) < first / 5
     found = model.forward(X=x)["Y_hat"].argmax(axis=-1)
     assert np.mean(found == labels) > 0.95
+
+
+def over_time(layers: str, path: Path) -> dlc.Model:
+    path.write_text(f"""
+model Net:
+    dim T
+    input X : (m, T, 3)
+    output Z = X -> {layers} -> GlobalAvgPool()
+""")
+    model = dlc.load(path).compile(dtype="float64", target="reference", seed=1)
+    for name, value in model.params.items():
+        value[...] = np.random.default_rng(len(name)).normal(size=value.shape)
+    return model
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "Conv(3, 4, pad = same, g = sigmoid) -> Conv(3, 4, pad = same)",
+        "Conv(3, 4, stride = 2, pad = 1, g = sigmoid) -> Conv(2, 4)",
+        "MaxPool(2, stride = 1) -> AvgPool(3, stride = 1, pad = 1) -> LRN()",
+        "BatchNorm() -> ConvTranspose(3, 4, stride = 2) -> MaxPool(2)",
+        "BasicBlock(3) -> SqueezeExcite(2)",
+    ],
+)
+def test_padding_cannot_be_observed(layers: str, tmp_path: Path) -> None:
+    """Sequences of different lengths in one batch give what each gives alone."""
+    model = over_time(layers, tmp_path / "net.dl")
+    x, lengths = np.random.default_rng(0).normal(size=(3, 12, 3)), [12, 7, 9]
+    together = model.forward(X=x, lengths={"T": lengths})["Z"]
+    for i, length in enumerate(lengths):
+        np.testing.assert_allclose(together[i], model.forward(X=x[i : i + 1, :length])["Z"][0], rtol=1e-12)
+
+
+def test_a_sequence_that_is_shorter_than_the_window_is_refused(tmp_path: Path) -> None:
+    model = over_time("Conv(3, 4, stride = 2) -> Conv(2, 4)", tmp_path / "net.dl")
+    assert model.forward(X=np.ones((2, 5, 3)))["Z"].shape == (2, 1, 4)
+    with pytest.raises(dlc.DataError, match="V509"):
+        model.forward(X=np.ones((2, 4, 3)))

@@ -152,6 +152,18 @@ CODES = (
         form="command",
     ),
     entry(
+        "V511",
+        "a run-time dimension does not have a size that the model needs",
+        """
+        Some sizes are known only when data arrives, and a line of the model may need more of them: after four strides
+        of 2 an image comes back to its own size only where its sides are divisible by 16. `dlc show` says what a model
+        accepts. Crop or pad the data, or pad in the model.
+        """,
+        "model.forward(X=images)    # (8, 250, 250, 3), and the model needs n_H % 16 == 0",
+        "model.forward(X=images[:, :240, :240])",
+        form="command",
+    ),
+    entry(
         "R601",
         "a run folder cannot be read",
         """

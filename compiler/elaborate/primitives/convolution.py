@@ -9,7 +9,7 @@ from dlc.compiler.dims import ZERO, Dim
 from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
-from dlc.compiler.elaborate.padding import is_padded, sees_padding, valid
+from dlc.compiler.elaborate.padding import is_padded, padded_axes, seen
 from dlc.compiler.elaborate.primitives.registry import CONSTANTS, REQUIRED, SAME, VALID, Site, primitive
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.shapes import holdable
@@ -70,7 +70,7 @@ def windowed(e: Context, site: Site, kind: str) -> Tensor:
     pads = tuple(_pads(site, count)[i] for i in inward)
     _own_middle(e, site, x, axes, stride, pads)
     attrs: dict[str, Any] = {"axes": axes, "window": window, "stride": stride, "pads": pads}
-    if kind == "mean" and sees_padding(e.padded, x.type, axes):
+    if kind == "mean" and set(axes) & set(padded_axes(e.padded, x.type)):
         return _mean_of_each_example(e, site, x, **attrs)
     return site.apply(e, f"window_{kind}", "x", **attrs)
 
@@ -92,7 +92,7 @@ def _own_middle(
 def _mean_of_each_example(e: Context, site: Site, x: Tensor, *, axes: tuple[int, ...], **attrs: Any) -> Tensor:
     """The mean of each window over the places that count; a window of padding alone has no place, and counts as one."""
     total = site.apply(e, "window_sum", "x", axes=axes, **attrs)
-    within = valid(e.b, e.padded, x.type)
+    within = seen(e.b, e.padded, x.type, axes)
     assert within is not None
     wide = tuple(x.type.axes[i] if i in axes else axis for i, axis in enumerate(within.type.axes))
     places = e.b.add("broadcast", e.b.add("real", within), axes=wide)

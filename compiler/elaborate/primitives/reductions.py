@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
-from dlc.compiler.elaborate.padding import hidden, mean, sees_padding
+from dlc.compiler.elaborate.padding import hidden, mean
 from dlc.compiler.elaborate.primitives.convolution import slides, windowed
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site
 from dlc.compiler.elaborate.report import stop
@@ -38,20 +38,20 @@ def reduced(e: Context, site: Site, op: str) -> Any:
         return x
     if op == "argmax" and len(axes) != 1:
         raise stop("D110", "argmax counts along one axis", site.place("over"))
-    expr = site.exprs.get("x")
-    if sees_padding(e.padded, x.type, axes) and op in ("mean", "argmax"):
+    if op in ("mean", "argmax") and e.padded:
         return _of_each_example(e, op, x, axes, site)
-    return e.op(op, [x], [expr] if expr is not None else [], site.span, site.scope, axes=axes)
+    return e.op(op, [x], [site.exprs["x"]], site.span, site.scope, axes=axes)
 
 
 def _of_each_example(e: Context, op: str, x: Tensor, axes: tuple[int, ...], site: Site) -> Tensor:
     """Folds that count places: a mean divides by how many count, an argmax finds one that counts."""
     e.b.span, outer = e.findings.place(site.span), e.b.span
     try:
+        places = e.seen(x.node, axes)
         if op == "mean":
-            return Tensor(mean(e.b, e.padded, x.node, axes))
-        return Tensor(e.b.add("argmax", hidden(e.b, e.padded, x.node, -math.inf), axes=axes))
+            return Tensor(mean(e.b, x.node, axes, places))
+        return Tensor(e.b.add("argmax", hidden(e.b, x.node, places, -math.inf), axes=axes))
     except ShapeError as error:
-        raise e.refused(error, [x], [site.exprs["x"]] if "x" in site.exprs else [], site.span, site.scope) from None
+        raise e.refused(error, [x], [site.exprs["x"]], site.span, site.scope) from None
     finally:
         e.b.span = outer

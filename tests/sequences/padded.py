@@ -1,0 +1,113 @@
+"""What padding must not change: a padded batch against its examples one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dlc
+from dlc.compiler.dims import Dim
+from dlc.compiler.program import InputDeclaration, M
+from dlc.runtime.data.arrays import check_arrays
+from dlc.runtime.data.layout import LENGTHS, Layout
+from dlc.runtime.program import Model
+
+Array = NDArray[Any]
+EXACT = 1e-12
+M_DIM = Dim.symbol(M)
+
+
+def compiled(text: str, folder: Path, seed: int = 0, **hypers: Any) -> Model:
+    """The model by the reference executor, with parameters away from their first values (biases are not zero)."""
+    path = folder / "net.dl"
+    path.write_text(text)
+    model = dlc.load(path, **hypers).compile(dtype="float64", target="reference")
+    random = np.random.default_rng(seed)
+    for value in model.params.values():
+        value[...] = 0.7 * random.standard_normal(value.shape)
+    return model
+
+
+def synthetic(model: Model, examples: int, sizes: Mapping[str, int], seed: int = 1) -> dict[str, Array]:
+    """Arrays in the declared shapes: class numbers and real numbers."""
+    random = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for name, declaration in model.spec.inputs.items():
+        shape = [_size(dim, examples, sizes) for dim in _sizes(declaration)]
+        labels = declaration.one_hot or declaration.index
+        real = random.uniform(0.1, 0.9, shape) if declaration.role == "target" else random.standard_normal(shape)
+        arrays[name] = random.integers(0, declaration.classes, shape) if labels else real
+    return arrays
+
+
+def _sizes(declaration: InputDeclaration) -> list[Dim]:
+    layout = Layout.of(declaration)
+    axes = layout.label_axes if declaration.one_hot else range(declaration.type.rank)
+    return [declaration.type.sizes[axis] for axis in axes]
+
+
+def _size(dim: Dim, examples: int, sizes: Mapping[str, int]) -> int:
+    return int(dim.evaluate({s: examples if s == M else sizes[s.name] for s in dim.symbols}))
+
+
+def one_example(array: Array, dims: Sequence[Dim], example: int, own: Mapping[str, int]) -> Array:
+    """One example of a padded array, cut to its own lengths; an array without examples as it is."""
+    if not any(dim == M_DIM for dim in dims):
+        return array
+    cut = [slice(example, example + 1) if dim == M_DIM else slice(0, _size(dim, 1, own)) for dim in dims]
+    return array[tuple(cut)]
+
+
+def spoiled(array: Array, dims: Sequence[Dim], lengths: Mapping[str, Sequence[int]], garbage: float) -> Array:
+    """The array with garbage in its padding."""
+    if not any(dim == M_DIM for dim in dims):
+        return array
+    result = np.full_like(array, garbage)
+    for example in range(array.shape[list(dims).index(M_DIM)]):
+        own = {name: values[example] for name, values in lengths.items()}
+        cut = tuple(slice(example, example + 1) if dim == M_DIM else slice(0, _size(dim, 1, own)) for dim in dims)
+        result[cut] = array[cut]
+    return result
+
+
+def assert_padding_is_not_seen(model: Model, lengths: Mapping[str, Sequence[int]], *, losses: bool = True) -> None:
+    """Outputs, loss and gradients of the padded batch, with garbage in the padding, are those of its examples alone.
+
+    The garbage goes to the engine itself, past the reader of arrays, which would have replaced it by zeros.
+    """
+    examples = len(next(iter(lengths.values())))
+    sizes = {name: max(values) for name, values in lengths.items()}
+    given = synthetic(model, examples, sizes)
+    dims = {name: _sizes(declaration) for name, declaration in model.spec.inputs.items()}
+    classes = {name: d.one_hot or d.index for name, d in model.spec.inputs.items()}
+    dirty = {n: spoiled(a, dims[n], lengths, 0 if classes[n] else 1e3) for n, a in given.items()}
+    physical = check_arrays(model.spec.inputs, dirty, True, None, "float64")
+    physical |= {LENGTHS + name: np.array(values) for name, values in lengths.items()}
+    targets = [name for name, d in model.spec.inputs.items() if d.role == "target"]
+    outputs = model.engine.forward(physical)
+    losses = losses and bool(targets)
+    loss, gradients = model.engine.gradients(physical, False) if losses else (0.0, {})
+    total, sums = 0.0, dict.fromkeys(gradients, 0.0)
+    for example in range(examples):
+        own = {name: values[example] for name, values in lengths.items()}
+        alone = {name: one_example(array, dims[name], example, own) for name, array in given.items()}
+        single = model.forward(**{name: array for name, array in alone.items() if name not in targets})
+        for name, value in single.items():
+            type = model.spec.checked.evaluation.roots[f"output.{name}"].type
+            np.testing.assert_allclose(one_example(outputs[name], type.sizes, example, own), value, EXACT, EXACT)
+        if losses:
+            part, found = model.loss_and_grads(**alone)
+            total += part / examples
+            sums = {name: sums[name] + value / examples for name, value in found.items()}
+    np.testing.assert_allclose(loss, total, EXACT, EXACT)
+    for name, value in gradients.items():
+        assert np.all(np.isfinite(value)), name
+        np.testing.assert_allclose(value, sums[name], EXACT, EXACT, err_msg=name)
+    for name, value in outputs.items():
+        type = model.spec.checked.evaluation.roots[f"output.{name}"].type
+        clean = spoiled(value, type.sizes, lengths, 0.0)
+        np.testing.assert_array_equal(clean, value, err_msg=f"{name} shows its padding")

@@ -1,0 +1,232 @@
+"""Padding cannot be observed, whatever folds the steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from padded import assert_padding_is_not_seen, compiled, synthetic
+
+FOLDER = Path(__file__).resolve().parents[2] / "specs"
+LENGTHS = {"T": [2, 6, 1, 4]}
+
+NETS = {
+    "recurrent": """
+model Net:
+    dim T
+    input  x : (3, m, T)
+    target y : (2, m, T)
+    a     = x -> RNN(4)
+    y_hat = a -> Dense(2)
+    loss   squared_error(y_hat, y)
+    output y_hat
+    output last = a<T>
+""",
+    "many to one": """
+model Net:
+    dim T
+    input  words : (m, T) index(7)
+    target y     : (5, m) one_hot
+    a     = words -> Embedding(7, 3) -> RNN(4)
+    y_hat = a<T> -> Dense(5, softmax)
+    loss   cross_entropy(y_hat, y)
+    output y_hat
+""",
+    "folds": """
+model Net:
+    dim T
+    input  x : (3, m, T)
+    target y : (1, m, 1)
+    h = x -> Dense(4, tanh)
+    k = lengths(h, over = T)
+    z = sum(h, over = T) + mean(h, over = T) * k + max(h, over = T) - min(h, over = T) + prod(h, over = T)
+    g = mean(h^2, over = (first, last)) + sum(h, over = (first, last)) / k
+    y_hat : (1, m, 1) = sum(z, over = first) + g
+    loss   squared_error(y_hat, y)
+    output y_hat
+    output best = argmax(h, over = T) + 0
+""",
+    "softmax over the steps": """
+model Net:
+    dim T
+    input  x : (3, m, T)
+    target y : (4, m, 1)
+    a = x -> Dense(4, tanh)
+    e : (1, m, T) = a -> Dense(1)
+    alpha = softmax(4 * e, over = T)
+    shifted = exp(e - max(e, over = T)) / sum(exp(e - max(e, over = T)), over = T)
+    y_hat = sum(alpha * a, over = T) + sum(shifted * a, over = T)
+    loss   squared_error(y_hat, y)
+    loss   0.1 * sum(alpha * log(alpha), over = first)
+    output y_hat
+    output alpha
+""",
+    "turned round and later": """
+model Net:
+    dim T
+    input  x : (3, m, T)
+    target y : (2, m, T)
+    back  = x -> reverse(over = T) -> RNN(4) -> reverse(over = T)
+    y_hat = back + shift(back) -> Dense(2)
+    loss   squared_error(y_hat, y)
+    output y_hat
+    output first_of_all = back<1>
+""",
+    "losses over the steps": """
+model Net:
+    dim T
+    input  x : (3, m, T)
+    input  v : (T, m)
+    target y : (2, m, T)
+    y_hat = x -> Dense(2)
+    loss   squared_error(y_hat, y)
+    loss   mean((y_hat - y)^2, over = (first, last))
+    loss   max(abs(y_hat - y), over = (first, last))
+    output y_hat
+    output total = sum(v, over = T)
+""",
+    "convolutions and windows": """
+model Net:
+    dim T
+    input  x : (m, T, 3)
+    target y : (m, 1, 5)
+    h = x -> Conv(3, 4, pad = 1, g = tanh) -> MaxPool(2, stride = 1, pad = 1) -> Conv(2, 5, stride = 2, pad = 1)
+    p = h -> AvgPool(2, stride = 1, pad = 1)
+    s = sum(h, over = T, window = 3, pad = same)
+    y_hat = mean(p, over = T) + max(s, over = T)
+    loss   squared_error(y_hat, y)
+    output h
+    output p
+    output s
+    output y_hat
+""",
+    "scans in scans": """
+model Net:
+    dim T
+    input  x : (3, m, T)
+    target y : (2, m, T)
+    s<0> : (2, m) = 0
+    scan t in 1..T:
+        u<0> : (2, m) = s<t-1>
+        scan k in 1..4:
+            u<k> = tanh(u<k-1> + Dense(2)(x<t>) * k / t)
+        s<t> = u<4> + drop(mean(u, over = last), over = last)
+    y_hat = s -> Dense(2)
+    loss   squared_error(y_hat, y)
+    output y_hat
+""",
+    "layers above each other": """
+model Net(n = [3, 4, 5]):
+    dim T
+    input  x : (3, m, T)
+    target y : (2, m, T)
+    for l in 1..2:
+        a[l]<0> : (n[l], m) = 0
+    scan t in 1..T:
+        a[0]<t> : (n[0], m) = x<t>
+        for l in 1..2:
+            a[l]<t> = tanh(Dense(n[l])(a[l-1]<t>) + Dense(n[l])(a[l]<t-1>))
+    y_hat = a[2] -> Dense(2)
+    loss   squared_error(y_hat, y)
+    output y_hat
+    output e = a[1]<T>
+""",
+    "its own targets": """
+model Net:
+    dim T
+    input  x : (3, m)
+    target y : (4, m, T) one_hot
+    y<0> : (4, m) = 0
+    a<0> = x -> Dense(5, tanh)
+    scan t in 1..T:
+        a<t> = tanh(Dense(5)(a<t-1>) + Dense(5)(y<t-1>))
+    y_hat = a -> Dense(4, softmax)
+    loss   cross_entropy(y_hat, y)
+    output x
+""",
+}
+
+
+SPECS: dict[str, dict[str, int | list[int]]] = {
+    "sequences/bidirectional": {"V": 7, "n": 3, "n_a": 4, "kinds": 3},
+    "sequences/ctc": {"n_x": 3, "V": 5, "n_a": 4, "S": 2},
+    "sequences/deep_rnn": {"n": [3, 4, 5], "classes": 3},
+    "sequences/gru_simplified": {},
+    "sequences/lstm_peephole": {},
+    "sequences/sentiment": {"V": 7, "n": 3, "n_a": 4, "stars": 3},
+    "sequences/tagger": {"n_x": 7, "n_a": 4},
+    "sequences/trigger_word": {"n_x": 5, "n_C": 4, "n_a": 3},
+    "attention/self_attention": {"n_x": 3, "heads": 2, "d": 2},
+    "embeddings/sentiment_mean": {"V": 7, "n": 3, "stars": 3},
+}
+"""The specs of sequences, at tiny sizes."""
+MIXED = ("sequences/trigger_word",)
+"""Specs whose loss mixes examples (batch normalization): only what they predict is the same for each example alone."""
+
+TWO = """
+model Net:
+    dim T
+    dim S
+    input  x : (3, m, T)
+    target y : (4, m, S) one_hot
+    a    = x -> RNN(5)
+    y<0> : (4, m) = 0
+    s<0> = a<T>
+    score = Dense(1)
+    scan t in 1..S:
+        again = broadcast(rearrange(s<t-1>, (n, m) -> (n, m, 1)), (5, m, T))
+        alpha : (1, m, T) = softmax(tanh(concat(a, again, over = first)) -> score, over = T)
+        context = drop(sum(alpha * a, over = T), over = T)
+        s<t> = tanh(Dense(5)(concat(context, y<t-1>, over = first)) + Dense(5)(s<t-1>))
+    y_hat = s -> Dense(4, softmax)
+    loss   cross_entropy(y_hat, y)
+    output last = a<T>
+"""
+
+
+def test_an_encoder_and_a_decoder_have_their_own_lengths(tmp_path: Path) -> None:
+    """A decoder that looks at all steps of the encoder, each step anew."""
+    assert_padding_is_not_seen(compiled(TWO, tmp_path), {"T": [2, 6, 1, 4], "S": [3, 1, 5, 5]})
+
+
+WORDS = """
+model Net:
+    dim T
+    input first_word : (m) index(6)
+    input x : (3, m, T)
+    w<0> = first_word
+    scan t in 1..T:
+        p<t> : (6, m) = Embedding(6, 6)(w<t-1>) + Dense(6)(x<t>)
+        w<t> = drop(argmax(p<t>, over = first), over = first)
+    output p
+    output last = one_hot(w<T>)
+"""
+
+
+def test_class_numbers_are_carried(tmp_path: Path) -> None:
+    model = compiled(WORDS, tmp_path)
+    assert_padding_is_not_seen(model, LENGTHS)
+    given = synthetic(model, 4, {"T": 6})
+    p, last = (model.forward(**given, lengths=LENGTHS)[name] for name in ("p", "last"))
+    word = given["first_word"]
+    E, W, b = (model.params[name] for name in ("embedding[1].E", "dense[1].W", "dense[1].b"))
+    for t in range(6):
+        step = E[:, word] + W @ given["x"][:, :, t] + b
+        within = np.array(LENGTHS["T"]) > t
+        np.testing.assert_allclose(p[:, within, t], step[:, within], rtol=1e-12)
+        word = np.where(within, step.argmax(axis=0), word)
+    np.testing.assert_array_equal(last, np.eye(6)[:, word])
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_sequence_spec(name: str, tmp_path: Path) -> None:
+    text = (FOLDER / f"{name}.dl").read_text()
+    model = compiled(text, tmp_path, **SPECS[name])
+    long = {"T": [17, 24, 15, 19]} if name in MIXED else LENGTHS
+    assert_padding_is_not_seen(model, long, losses=name not in MIXED)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_padded_batch_equals_its_examples(name: str, tmp_path: Path) -> None:
+    assert_padding_is_not_seen(compiled(NETS[name], tmp_path), LENGTHS)
