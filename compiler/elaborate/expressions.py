@@ -225,8 +225,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
             base = base[index]
         return base
     sliced = isinstance(base, Tensor)
-    advice = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
-    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=advice)
+    slices = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
+    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=slices)
 
 
 def _misspelt(e: Context, name: ast.Name, scope: Scope) -> bool:
