@@ -82,7 +82,7 @@ def _check(
     models = [item for item in source.file.items if isinstance(item, ast.Definition) and item.kind == "model"]
     names = tuple(item.name.id for item in models)
     checked: list[CheckedModel] = []
-    if not findings.failed:
+    if _goes_on(loader):
         scope = file_scope(source, lambda file, names: _constants(file, names, findings))
         prove_definitions(source, scope, findings, evaluate)
         for definition in _chosen(models, model, source, findings):
@@ -175,7 +175,7 @@ def _prove_corners(
 
 def _constants(source: Source, scope: Scope, findings: Findings) -> None:
     """Gives a file's scope its top-level constants."""
-    equations = [item for item in source.file.items if isinstance(item, ast.Equation)]
+    equations = [item for item in source.file.items if isinstance(item, ast.Equation | ast.Broken)]
     Body(Context("evaluation", findings), evaluate, None, None).run(equations, scope)
     for name, value in scope.names.items():
         if isinstance(value, Tensor):
@@ -199,12 +199,26 @@ def _chosen(
     return chosen
 
 
+def _goes_on(loader: Loader) -> bool:
+    """Whether the rest can be proved: the names that a broken statement would have defined are known not to be known.
+    Those of a file that was not read, or of an import that is broken, may be any."""
+    for mistake in loader.found:
+        if mistake.severity != "error" or mistake.code == "N202":
+            continue
+        if mistake.code[0] != "S" or mistake.code in ("S024", "S025") or mistake.span is None:
+            return False
+        line = loader.sources[mistake.span.file].split("\n")[mistake.span.line - 1].lstrip()
+        if line.startswith("import") and ('"' in line or "'" in line):
+            return False
+    return True
+
+
 def _stray_blocks(source: Source) -> list[Diagnostic]:
     """Blocks that would count for nothing: above every model, or a second one of a kind."""
     found: list[Diagnostic] = []
     seen: dict[str, ast.Block] | None = None
     for item in source.file.items:
-        if isinstance(item, ast.Definition) and item.kind == "model":
+        if isinstance(item, ast.Broken) or (isinstance(item, ast.Definition) and item.kind == "model"):
             seen = {}
         if not isinstance(item, ast.Block):
             continue
@@ -226,6 +240,8 @@ def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block |
     for item in source.file.items:
         if isinstance(item, ast.Definition) and item.kind == "model":
             inside = item is definition
+        elif isinstance(item, ast.Broken) and item.word == "model":
+            inside = False
         elif isinstance(item, ast.Block) and inside:
             found[item.kind] = item
     return found

@@ -327,6 +327,18 @@ class ExpressionStatement(Tree):
     value: Expr
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken(Tree):
+    """A statement that could not be read; a problem says why.
+
+    `word` is the statement word in front, or empty. `names` are those that it would have defined, as far as one can
+    tell: whoever meets one of them later does not know it, and has nothing new to say.
+    """
+
+    word: str
+    names: tuple[Name, ...]
+
+
 Statement = (
     Hyper
     | DimDecl
@@ -345,6 +357,7 @@ Statement = (
     | Freeze
     | Load
     | ExpressionStatement
+    | Broken
 )
 
 # --- definitions and the file ----------------------------------------------------------------------------------
@@ -399,4 +412,4 @@ class Block(Tree):
 class File(Tree):
     """A whole file, items in the order of the text."""
 
-    items: tuple[Definition | Import | Block | Equation, ...]
+    items: tuple[Definition | Import | Block | Equation | Broken, ...]

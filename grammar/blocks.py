@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.grammar import ast
+from dlc.grammar.broken import broken, dropped
+from dlc.grammar.lexical import Token
 from dlc.grammar.lines import DEFINITION_WORDS
 from dlc.grammar.problems import Problem
 from dlc.grammar.span import Span
@@ -22,11 +24,15 @@ _ITEMS = (ast.Definition, ast.Import, ast.Block)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One statement, by itself; `node` is None where it could not be read."""
+    """One statement, by itself: its words, and what they were read as."""
 
     indent: int
-    span: Span
+    tokens: tuple[Token, ...]
     node: Any
+
+    @property
+    def span(self) -> Span:
+        return self.tokens[0].span.to(self.tokens[-1].span)
 
 
 class Blocks:
@@ -48,39 +54,41 @@ class Blocks:
         while (row := self._next()) and row.indent >= indent:
             if row.indent not in indents:
                 indents.add(row.indent)
-                if row.node is not None:
+                if not isinstance(row.node, ast.Broken):
                     self._wrong_indent(row, indent, depth)
             self.at += 1
             self._add(nodes, row, depth)
-        return tuple(node for node in nodes if node is not None)
+        return tuple(nodes)
 
     def _add(self, nodes: list[Any], row: Row, depth: int) -> None:
-        """Put the statement of `row`, with the block below it, behind `nodes`; None for one that has no sense."""
+        """Put the statement of `row`, with the block below it, behind `nodes`; what has no sense is `Broken`."""
         node = row.node
-        if node is None:
-            if self._deeper_than(row):  # it was to be a header: what stands below is still read, for its problems
-                self._below(row, depth)
-            nodes.append(None)
+        if isinstance(node, ast.Broken):
+            below = self._below(row, depth) if self._deeper_than(row) else ()
+            # It was to be a header: what stands below was read for its problems, and what it defines is not known.
+            local = depth == 0 or not below
+            nodes.append(node if local else dropped((node, *below), node.span, node.word))
         elif not isinstance(node, Header):
             nodes.append(self._placed(node, depth))
         elif node.word in ("else", "otherwise"):
             self._second_half(nodes, node, self._below(row, depth))
         else:
-            fits = self._header_fits(node, depth)
+            fits, whole = self._header_fits(node, depth), depth == 0 or self._deeper_than(row)
             body, has_settings = self._below(row, depth), node.word in ("data", "train")
             body = tuple(part for part in body if isinstance(part, ast.Setting) == has_settings)
-            nodes.append(node.build(body) if fits else None)
+            made = node.build(body) if fits else dropped(body, node.span, node.word)
+            nodes.append(made if whole else broken(row.tokens))
 
     def _second_half(self, nodes: list[Any], header: Header, body: tuple[Any, ...]) -> None:
-        first = nodes[-1] if nodes else False
+        first = nodes[-1] if nodes else None
         kind, word = (ast.If, "if") if header.word == "else" else (ast.When, "when training")
-        if first is None:
-            return
         if isinstance(first, kind) and not first.otherwise:
             nodes[-1] = replace(first, otherwise=body)
             return
-        message = f"`{header.word}:` has no `{word}` right above it in this column"
-        self.problems.append(Problem("S021", message, header.span))
+        if not isinstance(first, ast.Broken):
+            message = f"`{header.word}:` has no `{word}` right above it in this column"
+            self.problems.append(Problem("S021", message, header.span))
+        nodes.append(dropped(body, header.span, header.word))
 
     def _below(self, row: Row, depth: int) -> tuple[Any, ...]:
         """The block below a header."""
@@ -97,7 +105,7 @@ class Blocks:
         while (below := self._next()) and below.indent == row.indent and not _begins_item(below.node):
             self.at += 1
             self._add(nodes, below, depth + 1)
-        return tuple(node for node in nodes if node is not None)
+        return tuple(nodes)
 
     def _skip(self, row: Row) -> None:
         deep = self.rows[self.at]
@@ -122,18 +130,18 @@ class Blocks:
         self.problems.append(Problem("S016", message, row.span, help=help, fix=((span, " " * indent),)))
 
     def _placed(self, node: Any, depth: int) -> Any:
-        """`node` where it may stand here, else None."""
+        """`node` where it may stand here, else what is left of it."""
         if isinstance(node, ast.Setting):
             return node
         if depth == 0 and not isinstance(node, (*_ITEMS, ast.Equation)):
             help = "indent it under the model or layer that it belongs to"
             message = "this statement stands outside of any definition"
             self.problems.append(Problem("S021", message, node.span, help=help))
-            return None
+            return dropped((node,), node.span)
         if depth > 0 and isinstance(node, _ITEMS):
             what = "an import" if isinstance(node, ast.Import) else f"a {getattr(node, 'kind', '')}"
             self._inside(what, node.span)
-            return None
+            return dropped((node,), node.span)
         return node
 
     def _header_fits(self, header: Header, depth: int) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dlc.grammar.lexical import Token
 
 # Operators of other languages that mean exactly one of this one.
-MEANT = {"**": "^", "&&": "and", "||": "or"}
+MEANT = {"**": "^", "&&": "and", "||": "or", "<>": "!="}
 
 _NAME = r"[^\W\d]\w*"
 _OPERAND_BEFORE = re.compile(rf"({_NAME}|[0-9.]+|[\])])$")
@@ -71,10 +71,11 @@ def stray_problem(token: Token, touched: bool) -> Problem:
 
 
 _STRAY: dict[str, tuple[str, str | None]] = {
-    ";": ("a line holds one statement, and needs no `;`", "begin a new line"),
+    ";": ("a line holds one statement, and needs no `;`", "leave it out; what follows begins a new line"),
     "\\": ("a line needs no `\\` to go on", "begin the next line with the operator, or use brackets"),
     "&": ("`&` is not an operator", "write and"),
-    "|": ("`|` is not an operator", "write or"),
+    "|": ("`|` is not an operator", "write or between conditions, -> in a chain"),
     "!": ("`!` is not an operator", "write not, or !="),
+    "$": ("`$` is not part of a name", "names are letters, digits and `_`"),
     "?": ("`?` is not an operator", "write x if condition else y"),
 }

@@ -58,13 +58,16 @@ _TOKENS = {
     "COMMENT": r"\#[^\n]*+",
     "NUMBER": r"(?:(?<![\w\])])\.)?[0-9](?:[eE][+-](?=[0-9])|[A-Za-z0-9_]|\.(?!\.))*+",
     "TIME": r"(?<=[^\x00-(*-/:-@\[\\^`{-\x7f])<\ *+(?:" + _NAME + r"|[0-9]++)\ *+(?:[+-]\ *+1\ *+)?>",
-    "FOREIGN": r"\*\*|&&|\|\||[-+*/]=|<(?!=)",
+    "FOREIGN": r"\*\*|&&|\|\||<>|[-+*/]=|<(?!=)",
     "OPERATOR": r"->|:=|==|!=|<=|>=|//|\.\.\.|\.\.|[-+*/%@^=:,.()\[\]{}~>]",
     "STRING": r""" "(?:[^"\\\n]|\\.)*+" | (?<![\w\])'])'(?:[^'\\\n]|\\.)*+' """,
     "OTHER": r".",
     "END": r"\Z",
 }
 _TOKEN = re.compile(r"[ \t]*+(?:" + "|".join(f"(?P<{k}>{p})" for k, p in _TOKENS.items()) + ")", re.VERBOSE)
+
+
+_DEFINED = re.compile(r" *[=:~](?!=)")
 
 
 class Scanner:
@@ -156,6 +159,9 @@ class Scanner:
             problem, plain = stray_problem(token, touched), False
         else:
             problem = _CHECKS[token.type](token)
+            if problem and token.type == "NUMBER" and self._is_defined(token, start):
+                message, help = "a name begins with a letter", f"write _{token.text}, or begin with a letter"
+                problem = Problem("S010", message, token.span, help=help)
             plain = problem is None or (token.type != "NAME" and (token.type != "NUMBER" or has_value(token.text)))
         if plain:
             self.tokens.append(token)
@@ -164,6 +170,11 @@ class Scanner:
         if not plain:
             self.unreadable.add(token.line)
             self.indents.setdefault(token.line, self._indent)
+
+    def _is_defined(self, token: Token, start: int) -> bool:
+        """Whether a number with letters is what a line defines: `2nd = …`"""
+        begins = not self.text[self.line_start : start].strip()
+        return begins and bool(_DEFINED.match(self.text, start + len(token.text)))
 
     def _foreign(self, token: Token, start: int) -> Problem | None:
         """`**` and its like, and `<`, which is a less-than only between spaces; the type is what is meant, or empty."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from lark.parsers.lalr_analysis import Shift
 
 from dlc.grammar import ast
 from dlc.grammar.blocks import Blocks, Row
-from dlc.grammar.explain import explain, missing_colon, not_closed, open_brackets
+from dlc.grammar.broken import broken
+from dlc.grammar.explain import explain, lone_comparison, missing_colon, not_closed, open_brackets
 from dlc.grammar.lexical import Scanner, Token
 from dlc.grammar.lines import (
     CONTINUES,
@@ -59,8 +60,28 @@ def parse_definitions(text: str, file: str, first_line: int = 1) -> tuple[ast.Fi
 
 
 def comments(text: str) -> list[tuple[int, int, str]]:
-    """The comments of a file as (line, column, text), for a formatter."""
-    return Scanner(text, "").scan().comments
+    """The comments of a file as (line, column, text)."""
+    return Scanner(text.removeprefix("\N{BYTE ORDER MARK}"), "").scan().comments
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that stands in a file: its tree, and the text that the tree was read from, for a formatter.
+
+    `rows` are the statements in the order of the text; `comments` are (line, column, text).
+    """
+
+    file: ast.File
+    problems: list[Problem]
+    rows: list[Row]
+    comments: list[tuple[int, int, str]]
+
+
+def read(text: str, file: str) -> Reading:
+    """The whole file with its statements' tokens and its comments."""
+    reader = Reader(text, file, 1)
+    tree, problems = reader.read()
+    return Reading(tree, problems, reader.rows, reader.comments)
 
 
 class Reader:
@@ -72,6 +93,8 @@ class Reader:
         self.first_line = first_line
         self.problems: list[Problem] = []
         self.tokens: list[Token] = []
+        self.rows: list[Row] = []
+        self.comments: list[tuple[int, int, str]] = []
 
     def read(self) -> tuple[ast.File, list[Problem]]:
         text, line = self.text.removeprefix("\N{BYTE ORDER MARK}"), self.first_line
@@ -81,7 +104,9 @@ class Reader:
             return ast.File(items=(), span=span), [Problem("S024", message, Span(self.file, line, 1, line, 2))]
         scanner = Scanner(text, self.file, line).scan()
         self.tokens, self.problems, self.scanner = scanner.tokens, scanner.problems, scanner
-        items = Blocks(self._rows(), self.problems).items()
+        self.comments = scanner.comments
+        self.rows = self._rows()
+        items = Blocks(self.rows, self.problems).items()
         return ast.File(items=items, span=span), self._reported()
 
     def _reported(self) -> list[Problem]:
@@ -103,7 +128,7 @@ class Reader:
             if settings is not None and (indent < settings or (indent == 0 and keyword(tokens, start, end))):
                 settings = None
             node, end = self._statement(start, end, "line" if settings is None else "setting")
-            rows.append(Row(indent, tokens[start].span.to(tokens[end - 1].span), node))
+            rows.append(Row(indent, tuple(tokens[start:end]), node))
             if isinstance(node, Header) and node.word in ("data", "train"):
                 settings = indent + 1 if end < len(tokens) and self._indent(end) > indent else indent
             start = end
@@ -114,14 +139,17 @@ class Reader:
         return self.scanner.indents.get(first.line, first.column - 1)
 
     def _statement(self, start: int, end: int, rule: str) -> tuple[Any, int]:
-        """What the statement `start:end` was read as, or None, and where it ends in truth."""
+        """What the statement `start:end` was read as, and where it ends in truth."""
         if self._is_unreadable(start, end):
             end = next_statement(self.tokens, start, end)
             if self._is_unreadable(start, end):
-                return None, end
+                return broken(self.tokens[start:end]), end
         tokens = self.tokens[start:end]
         try:
-            return self._parse(tokens, rule), end
+            node = self._parse(tokens, rule)
+            if isinstance(node, ast.ExpressionStatement) and (mistaken := lone_comparison(tokens)):
+                raise Mistake(mistaken)
+            return node, end
         except Stuck as stuck:
             problem, end = self._stuck(stuck, start, end, rule)
         except Mistake as mistake:
@@ -129,14 +157,17 @@ class Reader:
         except RecursionError:
             problem = _too_deep(tokens)
         self.problems.append(problem)
-        return None, end
+        return broken(self.tokens[start:end]), end
 
     def _stuck(self, stuck: Stuck, start: int, end: int, rule: str) -> tuple[Problem, int]:
         """What is wrong with the statement `start:end`, and where it ends in truth."""
         tokens = self.tokens[start:end]
         cut = next_statement(tokens, 0, len(tokens))
-        if cut < len(tokens) and stuck.at >= cut - 1 and (brackets := open_brackets(tokens[:cut])):
-            return not_closed(brackets[-1], tokens[cut - 1]), start + cut
+        if cut < len(tokens) and (brackets := open_brackets(tokens[:cut])):
+            if stuck.at >= cut - 1:
+                return not_closed(brackets[-1], tokens[cut - 1]), start + cut
+            if open_brackets(tokens):  # nothing below closes it
+                return explain(tokens[:cut], stuck.at, stuck.expected, rule), start + cut
         if len(tokens) >= MAX_STATEMENT:
             return _too_deep(tokens), next_statement(self.tokens, start, len(self.tokens))
         if nesting(tokens) > MAX_NESTING:

@@ -197,6 +197,8 @@ class Builder:
         frozen, role, targets, declared, initial = c
         if isinstance(targets[-1], ast.Call) and declared.shape is None:
             raise Mistake(_shape_without_colon(targets[-1]))
+        if role.text in ("param", "state") and declared.qualifiers:
+            raise Mistake(_without_tilde(role, declared))
         end = initial.span if initial else declared.end or targets[-1].span
         return ast.Declaration(
             kind=role.text,
@@ -383,6 +385,9 @@ def _not_definable(target: ast.Expr) -> Problem:
     help = "on the left stand a name, a member of a family `W[l]` or a step `a<t>`"
     if isinstance(target, ast.Call):
         help = f"a function is defined by `function {text} = …`"
+    elif isinstance(target, ast.Binary) and target.op == "-" and " - " in text and text.count(" ") == 2:
+        name = text.replace(" - ", "_")
+        help = f"a name has no hyphen: write {name}" if name.isidentifier() else help
     elif isinstance(target, ast.Shape):
         help = "several names stand without brackets: `h, c = …`"
     return Problem("S022", f"`{text}` cannot be defined", target.span, help=help)
@@ -394,6 +399,16 @@ def _shape_without_colon(target: ast.Call) -> Problem:
     gap = Span(name.file, name.end_line, name.end_column, name.end_line, name.end_column)
     help = f"write {unparse(target.function)} : ({', '.join(unparse(a.value) for a in target.arguments)})"
     return Problem("S022", "`:` is missing before the shape", target.span, help=help, fix=((gap, " :"),))
+
+
+def _without_tilde(role: Token, declared: Declared) -> Problem:
+    """`param W : (n, k) he`"""
+    first = declared.qualifiers[0].span
+    place = Span(first.file, first.line, first.column, first.line, first.column)
+    if isinstance(declared.qualifiers[0], ast.Name) and declared.qualifiers[0].id in ("one_hot", "optional", "index"):
+        return Problem("S001", f"a {role.text} has no kind: it holds real numbers", first, help="leave it out")
+    help = f"write ~ {unparse(declared.qualifiers[0])}"
+    return Problem("S001", "`~` is missing before the initializer", first, help=help, fix=((place, "~ "),))
 
 
 def plain_name(target: ast.Expr) -> ast.Name:

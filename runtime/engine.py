@@ -114,7 +114,7 @@ def bind_inputs(
         layout = Layout.of(declarations[name])
         bindings["input", name] = inputs[name] if layout.batch is None else to_declared(inputs[name], layout)
     count = example_count(inputs, declarations)
-    sizes = {} if count is None else {M: count}
+    sizes = {M: count or 1}
     for symbol, (size, _) in dimension_sizes(inputs, declarations).items():
         sizes[symbol] = size
         bindings["length", symbol.name] = inputs.get(LENGTHS + symbol.name, np.full(count or 1, size))

@@ -3,7 +3,7 @@ loss that does not belong to its activation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,9 +153,14 @@ CROSSED = {
 """The activation that does not belong before a loss, the loss that does, and why."""
 
 
-def crossed_loss(findings: Findings, name: str, prediction: Any, shown: str, place: Span) -> None:
-    """Warns of a softmax output under binary cross-entropy, and of a sigmoid output under cross-entropy."""
+def crossed_loss(
+    findings: Findings, name: str, prediction: Any, target: Any, targets: Container[str], shown: str, place: Span
+) -> None:
+    """Warns of a softmax output under binary cross-entropy, of a sigmoid output under cross-entropy, and of a target
+    in the prediction's place."""
     activation, better, reason = CROSSED[name]
+    if isinstance(prediction, Tensor) and isinstance(target, Tensor):
+        _turned_round(findings, name, (prediction, target), targets, place)
     if not isinstance(prediction, Tensor) or _activation(prediction.node) != activation:
         return
     findings.warn(
@@ -165,6 +170,28 @@ def crossed_loss(findings: Findings, name: str, prediction: Any, shown: str, pla
         rule=f"{activation} {reason}; its loss is {better}",
         help=f"write {better} here",
     )
+
+
+def _turned_round(
+    findings: Findings, name: str, given: tuple[Tensor, Tensor], targets: Container[str], place: Span
+) -> None:
+    """`cross_entropy(Y, Y_hat)` takes the logarithm of the target."""
+    first, second = (_input_name(tensor.node) in targets for tensor in given)
+    if first and not second:
+        findings.warn(
+            "P312",
+            f"{name} is given the target first: it takes the logarithm of the prediction",
+            place,
+            rule=f"{name}(Y_hat, Y)",
+            help="write the prediction first",
+        )
+
+
+def _input_name(node: Node) -> str | None:
+    """The input that a value is, as it came or as one-hot columns."""
+    while node.op in ("rename", "real", "one_hot") and node.inputs:
+        node = node.inputs[0]
+    return str(node.attr("name")) if node.op == "input" else None
 
 
 def _activation(node: Node) -> str | None:

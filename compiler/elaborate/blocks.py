@@ -33,6 +33,8 @@ def defined(statements: Sequence[ast.Statement]) -> dict[str, Span]:
                 found |= {target.id: target.span for target in targets if isinstance(target, ast.Name)}
             case ast.Output(name=ast.Name(id=name, span=span)):
                 found[name] = span
+            case ast.Broken(names=names):
+                found |= {name.id: name.span for name in names}
             case ast.If(body=one, otherwise=other) | ast.When(training=one, otherwise=other):
                 both = defined(one).keys() & defined(other).keys()
                 found |= {name: span for name, span in defined(one).items() if name in both}
@@ -51,5 +53,7 @@ def inner_names(statement: ast.If | ast.When | ast.For) -> Iterator[str]:
             case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
                 bases = (target.base if isinstance(target, ast.Index) else target for target in targets)
                 yield from (base.id for base in bases if isinstance(base, ast.Name))
+            case ast.Broken(names=names):
+                yield from (name.id for name in names)
             case ast.If() | ast.When() | ast.For():
                 yield from inner_names(part)

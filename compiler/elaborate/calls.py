@@ -22,6 +22,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Function, Instance, Layer, Primitive, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 DEEPEST = 30
@@ -55,7 +56,12 @@ def call(e: Context, expr: ast.Call, scope: Scope, evaluate: Eval, value: Any = 
                     raise stop("N203", "a layer's inputs are given by their order", argument.name.span)
                 inputs.append(Given(evaluate(e, argument.value, scope), argument.value))
             return apply_instance(e, callee, inputs, expr.span, scope, evaluate)
-    raise stop("N206", f"{written(expr.function, scope)} is {describe(callee)}: it cannot be called", expr.span)
+    text = written(expr.function, scope)
+    product = isinstance(callee, (Tensor, int, float)) and len(expr.arguments) == 1
+    bracketed = f"({text})" if isinstance(expr.function, ast.Binary | ast.Conditional) else text
+    factor = unparse(expr.arguments[0].value) if product else ""
+    help = f"a product is written with `*`: {bracketed} * ({factor})" if product else None
+    raise stop("N206", f"{text} is {describe(callee)}: it cannot be called", expr.span, help=help)
 
 
 def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> Any:
@@ -204,6 +210,8 @@ def _read_arguments(
             key = argument.name.id
             if key not in names:
                 near = did_you_mean(key, names)
+                if key in ("axis", "dim") and "over" in names:
+                    near = "over = first, or over = the axis's own name"
                 raise stop(
                     "N203",
                     f"{name} has no argument {key}",
@@ -277,7 +285,8 @@ def call_function(
     if name in CROSSED and definition.span.file.startswith(LIBRARY):
         first = names[0]
         shown = written(exprs[first], scope) if first in exprs else "this"
-        crossed_loss(e.findings, name, given[first], shown, expr.span)
+        targets = {name for name, declaration in e.inputs.items() if declaration.role == "target"}
+        crossed_loss(e.findings, name, given[first], given.get(names[-1]), targets, shown, expr.span)
     return run_function(e, callee, given, exprs, expr.span, evaluate)
 
 
@@ -285,7 +294,8 @@ def run_function(
     e: Context, callee: Function, given: dict[str, Any], exprs: dict[str, ast.Expr], span: Span, evaluate: Eval
 ) -> Any:
     """Elaborates a function's text with its arguments."""
-    definition = callee.definition
+    first = next((p.name.id for p in callee.definition.parameters if p.shape is not None), None)
+    definition = chosen(callee, given.get(first) if first is not None else None, span)
     if definition.name.span in e.findings.refuted:
         raise Poisoned
     inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")

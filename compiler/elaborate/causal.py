@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.dims import Dim, Symbol
 from dlc.compiler.ir import Node, topological
-from dlc.compiler.ops import OPS, Movement, Op
+from dlc.compiler.ops import OPS, Contraction, Movement, Op, Reduction, Stable
 from dlc.compiler.ops.loop import Step
 
 EXISTS = -1
@@ -50,20 +50,23 @@ class Reads:
 NOTHING = Reads()
 
 
-def reads_ahead(y_hat: Node, y: Node, time: Symbol) -> Node | None:
-    """The node that reads y<t> or a later step on the way to y_hat<t>; None where no node does. `y` is the input, whose
-    last axis counts the steps, `time` the number of steps; y_hat has one axis of that size."""
-    follow = _Following(time, y)
+def reads_ahead(y_hat: Node, y: Node, time: Symbol | None) -> Node | None:
+    """The node that reads y<t> or a later step on the way to y_hat<t>; None where no node does. The last axes of y, the
+    input, and of y_hat count the steps; `time` is their number where it is known only at run time."""
+    follow = _Following(time, y, {})
     found = follow.reads(y_hat)
     if found.ahead is not None:
         return found.ahead
-    return follow.reader(y_hat) if any(offset > EXISTS for offset in found.axes.values()) else None
+    causal = all(axis == y_hat.type.rank - 1 and offset <= EXISTS for axis, offset in found.axes.items())
+    return None if causal else follow.reader(y_hat)
 
 
 class _Following:
     """The reads of the nodes of one program, or of the body of one of its scans."""
 
-    def __init__(self, time: Symbol, y: Node | None, given: Mapping[str, Reads] | None = None, depth: int = 0) -> None:
+    def __init__(
+        self, time: Symbol | None, y: Node | None, given: Mapping[str, Reads] | None = None, depth: int = 0
+    ) -> None:
         self.time, self.y, self.given, self.depth = time, y, given or {}, depth
         self.known: dict[Node, Reads] = {}
 
@@ -83,19 +86,17 @@ class _Following:
 
     def _is_view(self, node: Node) -> bool:
         """Whether a value is y itself in another form: its columns, its numbers."""
-        while node.op in ("rename", "one_hot", "real", "index") and node.inputs:
-            node = node.inputs[0]
-        return node is self.y
+        return _seen(node) is self.y
 
     def _inside(self, node: Node) -> Node:
         """For a scan over y the node of its step that reads the slice."""
         step = node.attr("step")
         if not isinstance(step, Step):
             return node
-        names = [name for name, value in step.operands(node.inputs).items() if value is self.y or self._is_view(value)]
+        names = [name for name, value in step.operands(node.inputs).items() if self._is_view(value)]
         for inner in step.graph.nodes:
-            read = [value for value in inner.inputs if value.op == "held" and value.attr("name") in names]
-            if read and inner.op not in ("rename", "one_hot", "real", "index"):
+            leaves = [_seen(value) for value in inner.inputs] if inner.op not in _VIEWS else []
+            if any(leaf.op == "held" and leaf.attr("name") in names for leaf in leaves):
                 return inner
         return node
 
@@ -114,11 +115,13 @@ class _Following:
             return self.given.get(str(node.attr("name")), NOTHING)
         if node.op == "constant":
             return Reads(number=node.attr("value"))
-        if node.op == "length" and node.attr("name") == self.time.name:
+        if self.time is not None and node.op == "length" and node.attr("name") == self.time.name:
             return Reads(ahead=node, end=True)
-        if node.op == "size" and self.time in node.attr("dim").symbols:
+        if self.time is not None and node.op == "size" and self.time in node.attr("dim").symbols:
             return Reads(ahead=node, end=node.attr("dim") == Dim.symbol(self.time))
         operands = [self.known[value] for value in node.inputs]
+        if node.op == "mul" and operands[0].number == 1 and node.type.rank == node.inputs[1].type.rank:
+            return operands[1]
         if isinstance(node.attr("step"), Step):
             return self._scan(node, operands)
         if node.op in _COMPARISONS:
@@ -135,41 +138,24 @@ class _Following:
         op = OPS[node.op]
         moves = isinstance(op, Movement)
         ahead = next((node if read.end and not moves else read.ahead for read in operands if read.ahead), None)
-        crossed = op.crosses(node)
         axes: dict[int, int] = {}
-        for i, (read, follows) in enumerate(zip(operands, op.follows(node), strict=True)):
-            masked = self._folded(op, operands, crossed, i)
+        everywhere = op.follows(node)
+        for i, (read, follows) in enumerate(zip(operands, everywhere, strict=True)):
+            masked = _folded(node, op, operands, i)
             for axis, offset in read.axes.items():
-                if axis in crossed[i]:
+                target, via = axis, follows
+                if axis >= 0 and axis not in follows:
                     if axis not in masked:
                         return Reads(ahead=ahead or node)
-                    target, offset, via = masked[axis]
-                    axis, follows_here = target, op.follows(node)[via]
-                else:
-                    follows_here = follows
-                if axis >= 0 and axis not in follows_here:
+                    target, offset, operand = masked[axis]
+                    via = everywhere[operand]
+                if target >= 0 and target not in via:
                     return Reads(ahead=ahead or node)
-                j, further = follows_here[axis] if axis >= 0 else (axis, 0)
+                j, further = via[target] if target >= 0 else (target, 0)
                 axes[j] = max(axes.get(j, EXISTS), offset + further)
         fills = _fills(node, op, operands)
         place, number = _same_elsewhere(node, op, operands)
         return Reads(axes, ahead, fills, place, number, moves and operands[0].end, _low(operands))
-
-    def _folded(
-        self, op: Op, operands: list[Reads], crossed: Sequence[tuple[int, ...]], number: int
-    ) -> dict[int, tuple[int, int, int]]:
-        """For the folded axes of an operand that a mask bounds: the axis q that bounds it, the offset along q, and the
-        operand whose axis q is. In a sum of products either factor may be masked."""
-        found: dict[int, tuple[int, int, int]] = {}
-        for place, axis in enumerate(crossed[number]):
-            for other, read in enumerate(operands):
-                if place >= len(crossed[other]):
-                    continue
-                folded = crossed[other][place]
-                for (k, q), (c, _) in read.fills.items():
-                    if k == folded and q not in crossed[other] and _ignored(op, read, (k, q)):
-                        found[axis] = (q, operands[number].axes.get(axis, EXISTS) + c, other)
-        return found
 
     def _compared(self, node: Node, operands: list[Reads]) -> Reads | None:
         """`position(k) <= position(q)` as a mask, and `position(k) <= lengths`, which says that step k is there."""
@@ -194,7 +180,8 @@ class _Following:
         step: Step = node.attr("step")
         here = -1 - self.depth
         over_time = self.time in node.attr("axis").size.symbols
-        if over_time and node.attr("reverse"):
+        read = [axis in operand.axes for axis, operand in zip(node.attr("axes"), operands, strict=False)]
+        if node.attr("reverse") and (over_time or any(read)):
             return Reads(ahead=node)
         given = step.operands(operands)
         for i, axis in enumerate(node.attr("axes")):
@@ -229,6 +216,16 @@ class _Following:
         return Reads(axes, read.ahead, low=read.low)
 
 
+_VIEWS = ("rename", "one_hot", "real", "index")
+
+
+def _seen(node: Node) -> Node:
+    """What a value is another form of."""
+    while node.op in _VIEWS and node.inputs:
+        node = node.inputs[0]
+    return node
+
+
 def _sliced(read: Reads, axis: int, here: int) -> Reads:
     """The reads of a step's slice: the scanned axis is the step, the axes behind it move up."""
 
@@ -256,6 +253,20 @@ def _joined(a: Reads, b: Reads) -> Reads:
 # --- masks -----------------------------------------------------------------------------------------------------
 
 _COMPARISONS = ("le", "lt", "ge", "gt")
+
+
+def _folded(node: Node, op: Op, operands: Sequence[Reads], number: int) -> dict[int, tuple[int, int, int]]:
+    """For the axes of an operand that are folded whole and that a mask bounds: the axis q that bounds it, the offset
+    along q, and the operand whose axis q is. In a sum of products either factor may be masked."""
+    crossed = op.crosses(node)
+    whole = isinstance(op, (Reduction, Stable)) or (isinstance(op, Contraction) and crossed == op.summed(node))
+    found: dict[int, tuple[int, int, int]] = {}
+    for place, axis in enumerate(crossed[number] if whole else ()):
+        for other, read in enumerate(operands):
+            for (k, q), (c, _) in read.fills.items():
+                if k == crossed[other][place] and q not in crossed[other] and _ignored(op, read, (k, q)):
+                    found[axis] = (q, operands[number].axes.get(axis, EXISTS) + c, other)
+    return found
 
 
 def _ignored(op: Op, read: Reads, pair: tuple[int, int]) -> bool:

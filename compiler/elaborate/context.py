@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ZERO, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
+from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
@@ -23,7 +24,8 @@ from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.definitions import Rigid
-    from dlc.compiler.elaborate.scan import Frame
+    from dlc.compiler.elaborate.spatial import Freed
+    from dlc.compiler.elaborate.steps import Frame
 
 MOST_STEPS = 400_000
 """Expressions evaluated in one program; more is a runaway loop or recursion, not a network."""
@@ -55,7 +57,7 @@ class Context:
     one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
     whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
     is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
-    `at` is the statement being executed.
+    `at` is the statement being executed. `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     mode: str
@@ -88,6 +90,7 @@ class Context:
     ledger: Ledger = field(init=False)
     rigid: Rigid | None = None
     at: Span | None = None
+    freed: Freed | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0
@@ -112,7 +115,7 @@ class Context:
             node = self.b.add(name, *(t.node for t in operands), span=place, **attrs)
             return Tensor(self.blind(node) if self.padded else node)
         except ShapeError as error:
-            raise self.refused(error, operands, exprs, span, scope) from None
+            raise self.refused(error, operands, exprs, span, scope, times=name == "mul") from None
 
     def seen(self, value: Node, axes: tuple[int, ...]) -> Node | None:
         """Which places a fold of a value over some axes may see: those of examples that have not ended, in a step of a
@@ -146,9 +149,16 @@ class Context:
         return node if tuple(inputs) == node.inputs else self.b.add(node.op, *inputs, span=node.span, **node.keywords)
 
     def refused(
-        self, error: ShapeError, operands: Sequence[Tensor], exprs: Sequence[ast.Expr], span: Span, scope: Scope
+        self,
+        error: ShapeError,
+        operands: Sequence[Tensor],
+        exprs: Sequence[ast.Expr],
+        span: Span,
+        scope: Scope,
+        times: bool = False,
     ) -> Stop:
-        """The diagnostic of a refused operation: names for `{0}`, `{1}`, and the operands' declarations."""
+        """The diagnostic of a refused operation (`times`: of a `*`): names for `{0}`, `{1}`, and the operands'
+        declarations."""
         texts = [written(expr, scope) if expr is not None else "this" for expr in exprs]
         texts += ["this"] * (len(operands) - len(texts))
         error = self._of_target(error, operands)
@@ -175,6 +185,8 @@ class Context:
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )
+        if times and (meant := for_times(operands, texts)) is not None:
+            diagnostic = replace(diagnostic, rule=problem.diagnostic.rule, help=meant, fix=())
         return Stop(diagnostic)
 
     def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:

@@ -10,11 +10,12 @@ from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecid
 from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.habits import for_attribute, for_name, for_package
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, stop, too_large
-from dlc.compiler.elaborate.scan import time_index
 from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.steps import time_index
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import (
     Family,
@@ -28,6 +29,7 @@ from dlc.compiler.elaborate.values import (
     describe,
 )
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 
 
 def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
@@ -135,8 +137,8 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             help=f"write {expr.id}<{t}> = … there: then {expr.id} is the whole sequence here",
         )
     near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
-    help_text = f"did you mean {near}?" if near else None
-    if near is None and expr.id in WORDS:
+    help_text = for_name(expr.id) or (f"did you mean {near}?" if near else None)
+    if help_text is None and expr.id in WORDS:
         help_text = f"`{expr.id}` has a meaning only after `over =`"
     return stop("N201", f"unknown name {expr.id}", expr.span, help=help_text)
 
@@ -214,7 +216,9 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
                 )
             base = base[index]
         return base
-    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span)
+    sliced = isinstance(base, Tensor)
+    help = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
+    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=help)
 
 
 def _misspelt(e: Context, name: ast.Name, scope: Scope) -> bool:
@@ -237,6 +241,10 @@ def _no_member(base: Family, indices: tuple[int, ...], expr: ast.Index, text: st
 
 
 def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
+    if isinstance(expr.base, ast.Name) and scope.find(expr.base.id) is None:
+        help = for_package(expr.base.id, expr.name.id)
+        if help is not None and not e.findings.told("N201", expr.span):
+            raise stop("N201", f"unknown name {unparse(expr)}", expr.span, help=help)
     base = evaluate(e, expr.base, scope)
     if isinstance(base, Instance):
         if expr.name.id in base.parameters:
@@ -253,4 +261,6 @@ def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
             expr.name.span,
             help=f"did you mean {near}?" if near else f"its parameters are: {has}",
         )
-    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it has no parts", expr.span)
+    text = written(expr.base, scope)
+    help = for_attribute(text, expr.name.id) if isinstance(base, Tensor) else None
+    raise stop("N214", f"{text} is {describe(base)}: it has no parts", expr.span, help=help)

@@ -88,14 +88,14 @@ def library_scope() -> Scope:
 
 
 def as_value(definition: ast.Definition, scope: Scope, others: tuple[ast.Definition, ...] = ()) -> Any:
-    """What the name of a definition stands for; `others` are a layer's definitions for other places of m."""
+    """What the name of a definition stands for; `others` are its definitions for other places of m."""
     layer = definition.kind in ("layer", "optimizer")
-    return Layer(definition, scope, others) if layer else Function(definition, scope)
+    return Layer(definition, scope, others) if layer else Function(definition, scope, others=others)
 
 
 @dataclass(slots=True)
 class Source:
-    """A parsed file with everything it imports. `others` holds the further definitions of a layer, for other places of
+    """A parsed file with everything it imports. `others` holds the further definitions of a name, for other places of
     m."""
 
     path: Path

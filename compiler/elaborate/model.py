@@ -20,6 +20,7 @@ from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, is_batch, shape_axes
+from dlc.compiler.elaborate.spatial import Freed, advise_sizes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
@@ -52,14 +53,18 @@ def elaborate_model(
     """
     programs: dict[str, Context] = {}
     scopes: dict[str, Scope] = {}
-    for mode in MODES:
-        e = Context(mode, findings)
+
+    def walk(mode: str, found: Findings, freed: Freed | None = None) -> tuple[Context, Scope]:
+        e = Context(mode, found, dense=dense, freed=freed)
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
-        e.dense = dense
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
-        programs[mode], scopes[mode] = e, scope
+        return e, scope
+
+    for mode in MODES:
+        programs[mode], scopes[mode] = walk(mode, findings)
         if findings.failed:
+            advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
     _unknown_hypers(definition, hypers, training, findings)
@@ -220,6 +225,8 @@ def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scop
     axes = shape_axes(e, statement.shape, scope, body.evaluate)
     if statement.kind == "target":  # a target's axes never broadcast
         axes = [replace(axis, one=False) for axis in axes]
+    if e.freed is not None:
+        axes = e.freed(axes)
     type = TensorType(tuple(axes))
     one_hot, optional, classes = _qualifiers(body, statement, scope)
     declared = Declared(

@@ -19,6 +19,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.grammar import ast
 
 AMBIENT = {
+    "model": ("m",),
     "layer": ("m",),
     "function": ("m",),
     "optimizer": ("W", "dW", "m", "t", "step", "epoch"),
@@ -43,15 +44,27 @@ def note_own_names(source: Source, findings: Findings) -> None:
 
 
 def check_names(source: Source, scope: Scope, findings: Findings) -> None:
-    """Reports the unknown names in every definition of the file that is no model."""
+    """Reports the unknown names in every definition of the file that is no model, and in a model's choices: the side
+    that is not taken is not elaborated."""
     own = [name for name, definition in source.definitions.items() if definition.kind != "model"]
-    for definition in (text for name in own for text in (source.definitions[name], *source.others.get(name, ()))):
+    every = [text for name in source.definitions for text in (source.definitions[name], *source.others.get(name, ()))]
+    for definition in every:
         bound = {*CONSTANTS, *AMBIENT[definition.kind], *_bound(definition)}
-        for name in _read(definition):
+        texts = _choices(definition) if definition.kind == "model" else (definition,)
+        for name in (name for text in texts for name in _read(text)):
             if name.id not in bound and scope.find(name.id) is None and name.id not in PRIMITIVES:
                 near = findings.suggestion(name.id, [*bound, *scope.names, *own, *standard_names(), *PRIMITIVES])
                 help = f"did you mean {near}?" if near else None
                 findings.add(Diagnostic("N201", f"unknown name {name.id}", name.span, help=help))
+
+
+def _choices(tree: Any) -> Iterator[Any]:
+    """The choices that are made before anything runs, the outermost only."""
+    for part in parts(tree):
+        if isinstance(part, ast.If | ast.When | ast.Conditional):
+            yield part
+        else:
+            yield from _choices(part)
 
 
 def parts(tree: Any) -> Iterator[Any]:
@@ -74,8 +87,10 @@ def _bound(tree: Any) -> Iterator[str]:
             yield from _all(shape)
         case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
             yield from _targets(targets)
-        case ast.For(targets=targets):
+        case ast.For(targets=targets) | ast.DimDecl(names=targets) | ast.Broken(names=targets):
             yield from _targets(targets)
+        case ast.Hyper(name=name):
+            yield name.id
         case ast.Scan(name=name) | ast.Output(name=ast.Name() as name) | ast.Apply(name=ast.Name() as name):
             yield name.id
         case ast.NamedAxis(name=name):
@@ -103,6 +118,8 @@ def _read(tree: Any) -> Iterator[ast.Name]:
     match tree:
         case ast.Name():
             yield tree
+        case ast.Broken():
+            return
         case ast.Call(function=ast.Name(id=name)) if name in _PATTERNS:
             return
         case ast.Argument(name=name, value=value):

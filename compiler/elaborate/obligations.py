@@ -55,7 +55,8 @@ class Ledger:
             return False
         if truth is Truth.UNKNOWN:
             self.e.b.facts = more
-            self.taken.append(Obligation(relation, self.e.at))
+            place = self.e.at
+            self.taken.append(Obligation(relation, self.e.findings.place(place) if place is not None else None))
         return True
 
     def promise(self, condition: Condition, place: Span, message: str | None) -> bool:

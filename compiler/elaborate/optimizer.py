@@ -13,9 +13,11 @@ from dlc.compiler.autodiff import differentiate
 from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, TensorType, scalar
+from dlc.compiler.elaborate.arithmetic import is_number
 from dlc.compiler.elaborate.calls import bind_parameter, call_function, make_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.habits import for_name
 from dlc.compiler.elaborate.library import standard_names
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -70,8 +72,27 @@ def read_optimizer(checked: CheckedModel, expr: ast.Expr | None) -> Optimizer:
     if not isinstance(value, Layer) or value.definition.kind != "optimizer":
         near = did_you_mean(name, [n for n in standard_names() if _is_optimizer(checked, n)])
         what = f"{name} is {describe(value)}, not an optimizer" if value is not None else f"unknown optimizer {name}"
-        raise DiagnosticError(stop("T402", what, expr.span, help=f"did you mean {near}?" if near else None).diagnostic)
+        help = for_name(name) or (f"did you mean {near}?" if near else None)
+        raise DiagnosticError(stop("T402", what, expr.span, help=help).diagnostic)
+    _check_rate(checked, expr, value)
     return Optimizer(checked, expr)
+
+
+def _check_rate(checked: CheckedModel, expr: ast.Expr, optimizer: Layer) -> None:
+    """A learning rate that is a plain number is above 0."""
+    first = optimizer.definition.parameters[:1]
+    for position, argument in enumerate(expr.arguments if isinstance(expr, ast.Call) else ()):
+        name = argument.name or (first[0].name if first and position == 0 else None)
+        if name is None or name.id != "lr":
+            continue
+        try:
+            rate = checked.evaluate(argument.value)
+        except DiagnosticError:
+            continue  # a schedule, which reads the epoch
+        if is_number(rate) and rate <= 0:
+            message = f"a learning rate is above 0, not {written(argument.value, checked.scope)}"
+            rule = "W := W - lr * dW: a step against the gradient"
+            raise DiagnosticError(stop("T402", message, argument.value.span, rule=rule).diagnostic)
 
 
 def _is_optimizer(checked: CheckedModel, name: str) -> bool:
@@ -131,10 +152,17 @@ class _Step:
                 case ast.If():
                     condition = evaluate(self.e, statement.condition, self.scope)
                     self._run(statement.body if condition is True else statement.otherwise)
+                case ast.Equation(targets=(ast.Name(id=name) as target, *_)) if self._changes(name):
+                    help = f"write {name} := …"
+                    raise stop("N202", f"{name} has a value: it is changed by `:=`", target.span, help=help)
                 case ast.Equation():
                     Body(self.e, evaluate, None, None).execute(statement, self.scope)
                 case _:
                     raise stop("N213", "an optimizer holds states, equations and `:=`", statement.span)
+
+    def _changes(self, name: str) -> bool:
+        """Whether a name is the parameter or one of the states, which a step changes."""
+        return name == "W" or f"{self.name}:{name}" in self.slots
 
     def _slot(self, statement: ast.Declaration, target: ast.Expr) -> None:
         """`state v ~ zeros`: a tensor of the parameter's shape."""

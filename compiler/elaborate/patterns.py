@@ -172,8 +172,8 @@ class Arrangement:
         for item in as_shape(pattern).items:
             match item:
                 case ast.Rest() | ast.Spread():
-                    for key in self._further(item):
-                        result.append(Assembled((key,), self.parts[key][0].axis.name, item))
+                    keys = self._further(item)
+                    result += [Assembled((key,), self.parts[key][0].axis.name, item) for key in keys]
                 case ast.NamedAxis(name=name, size=size):
                     result.append(Assembled(self._named(name, size, item, seen), name.id, item))
                 case _:

@@ -25,6 +25,8 @@ def prove_programs(checked: CheckedModel, training: Context, evaluation: Context
     asked_for_gaps(training, findings)
     _reached(checked, training, findings)
     _zero_weights(checked, findings)
+    _cancelled_biases(checked, training, findings)
+    _without_loss(checked, training, findings)
 
 
 def same_in_all(programs: Mapping[str, Context], findings: Findings) -> None:
@@ -107,16 +109,18 @@ def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
     for outer in values:
         node = _in_step(outer) if folds_examples(outer) else outer
         if folds_examples(node) and node.span is not None:
-            findings.add(
-                Diagnostic(
-                    "P302",
-                    "this mixes examples: a prediction for one example would depend on the others",
-                    node.span,
-                    label=_how_mixed(node),
-                    rule="only losses, metrics and `when training:` may mix examples",
-                    help="for a feature map (m, …, n_C) the features are `over = features`",
-                )
-            )
+            findings.add(mixes_examples(node))
+
+
+def mixes_examples(node: Node) -> Diagnostic:
+    return Diagnostic(
+        "P302",
+        "this mixes examples: a prediction for one example would depend on the others",
+        node.span,
+        label=_how_mixed(node),
+        rule="only losses, metrics and `when training:` may mix examples",
+        help="for a feature map (m, …, n_C) the features are `over = features`",
+    )
 
 
 def _how_mixed(node: Node) -> str:
@@ -179,3 +183,67 @@ def _feeds_a_contraction(leaf: Node, users: dict[Node, list[Node]]) -> bool:
                 seen.add((user, contracted or contracts))
                 stack.append((user, contracted or contracts))
     return False
+
+
+def _cancelled_biases(checked: CheckedModel, training: Context, findings: Findings) -> None:
+    """A bias that is added just before a mean is subtracted, along axes on which the bias is one number, has no effect:
+    batch normalization takes it away again."""
+    graph = checked.training
+    users = graph.users()
+    for leaf in graph.nodes:
+        if leaf.op != "parameter" or checked.parameters[str(leaf.attr("name"))].weight:
+            continue
+        sums = [node for alias in _same_value(leaf, users) for node in users[alias] if node.op == "add"]
+        if len(sums) == 1 and _loses_its_mean(sums[0], leaf, users):
+            name = str(leaf.attr("name"))
+            findings.warn(
+                "P308",
+                f"{name} has no effect: the normalization after it subtracts the mean, and the bias with it",
+                training.parameters[name].place,
+                help="leave the bias out: the shift is the normalization's own (`ConvNorm` is a convolution without)",
+            )
+
+
+def _same_value(node: Node, users: dict[Node, list[Node]]) -> list[Node]:
+    """The value under all its names and with its written 1s put in."""
+    found = [node]
+    for value in found:
+        found += [user for user in users[value] if user.op in ("rename", "expand") and user not in found]
+    return found
+
+
+def _loses_its_mean(total: Node, bias: Node, users: dict[Node, list[Node]]) -> bool:
+    """Whether all that reads Y + b is its mean, along axes on which b is one number, and its difference from it."""
+    aliases = _same_value(total, users)
+    readers = [user for alias in aliases for user in users[alias] if user.op not in ("rename", "expand")]
+    (shape,) = (value.type for value in total.inputs if bias in topological([value]))
+    means = {
+        quotient
+        for fold in readers
+        if fold.op == "sum" and all(shape.rank and shape.sizes[axis].constant == 1 for axis in fold.attr("axes"))
+        for quotient in users[fold]
+        if quotient.op == "div" and quotient.inputs[0] is fold
+    }
+    folds = {mean.inputs[0] for mean in means}
+    means |= {alias for mean in means for alias in _same_value(mean, users)}
+    differences = [
+        user for user in readers if user.op == "sub" and user.inputs[0] in aliases and user.inputs[1] in means
+    ]
+    return bool(differences) and all(user in folds or user in differences for user in readers)
+
+
+def _without_loss(checked: CheckedModel, training: Context, findings: Findings) -> None:
+    """A model that means to be trained has a loss; `loss = …` is an equation."""
+    if training.losses:
+        return
+    equation = next((line for line in checked.lines if line.name == "loss"), None)
+    targets = [declaration for declaration in checked.inputs.values() if declaration.role == "target"]
+    if equation is not None:
+        help = f"write `loss {equation.rule.partition('=')[2].strip()}`, without =, to make it small"
+        findings.warn(
+            "P309", "this equation gives a value the name loss; the model has no `loss` line", equation.span, help=help
+        )
+    elif checked.train is not None or targets:
+        place = checked.train.span if checked.train is not None else targets[0].span
+        help = "write `loss …`, or leave the target out" if targets else "write `loss …`"
+        findings.warn("P309", f"{checked.name} has no loss: there is nothing to train it for", place, help=help)

@@ -11,7 +11,7 @@ from dlc.compiler.elaborate.values import Instance
 from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
-    from dlc.compiler.elaborate.scan import Frame
+    from dlc.compiler.elaborate.steps import Frame
 
 
 @dataclass(slots=True)

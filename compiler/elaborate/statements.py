@@ -13,16 +13,19 @@ from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
+from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
-from dlc.compiler.elaborate.scan import define_step, poison_step, scan, scanned_names, stands_in_step
+from dlc.compiler.elaborate.scan import scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import annotate, shape_axes
+from dlc.compiler.elaborate.steps import define_step, poison_step
 from dlc.compiler.elaborate.text import fill, written
 from dlc.compiler.elaborate.values import Declared, Family, Instance, Poison, Tensor, Tuple, describe
 from dlc.compiler.program import Line
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
+from dlc.grammar.lines import DEFINITION_WORDS
 from dlc.grammar.span import Span
 
 MOST_ROUNDS = 20_000
@@ -39,6 +42,10 @@ class Body:
         self.inputs = list(inputs) if inputs is not None else None
         self.taken = 0
         self.outputs: list[Any] = []
+        self.levels: list[
+            tuple[Sequence[ast.Statement], int]
+        ] = []  # the blocks around, each with its statement's number
+        self.broken = False  # a line that could not be read may have been an input or an output
 
     def evaluate(self, expr: ast.Expr, scope: Scope) -> Any:
         return self.eval(self.e, expr, scope)
@@ -46,8 +53,9 @@ class Body:
     def run(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
         """Executes statements; a failed one poisons the names that it would have defined, and the next goes on."""
         outer = self.e.at
-        for statement in statements:
+        for number, statement in enumerate(statements):
             self.e.at = statement.span
+            self.levels.append((statements, number))
             try:
                 self.execute(statement, scope)
                 if self.e.rigid is not None:
@@ -60,11 +68,12 @@ class Body:
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.report(failure)
+                    self.e.report(defined_below(failure, self.levels, scope))
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
             finally:
+                self.levels.pop()
                 self.e.at = outer
 
     def execute(self, statement: ast.Statement, scope: Scope) -> None:
@@ -92,6 +101,8 @@ class Body:
                 self.require(statement, scope)
             case ast.Scan():
                 scan(self, statement, scope)
+            case ast.Broken():
+                raise Poisoned
             case ast.ExpressionStatement():
                 self.evaluate(statement.value, scope)
                 raise stop("N213", "this value is lost: give it a name", statement.span)
@@ -144,6 +155,8 @@ class Body:
                 break
             home = home.parent
         value = home.names.get(name)
+        if isinstance(value, Poison):
+            raise Poisoned
         if value is None:
             value = home.names[name] = Family(name, target.base.span)
             home.places[name] = target.base.span
@@ -171,6 +184,8 @@ class Body:
                 self.outputs.append(Poison())
                 if statement.name is not None:
                     scope.names.setdefault(statement.name.id, Poison())
+            case ast.Broken():
+                self.poison_broken(statement, scope)
             case ast.Hyper():
                 targets = (statement.name,)
             case ast.DimDecl(names=targets):
@@ -196,6 +211,14 @@ class Body:
                         continue
                 case ast.TimeIndex():
                     poison_step(target, scope)
+
+    def poison_broken(self, statement: ast.Broken, scope: Scope) -> None:
+        """What a statement that could not be read would have defined, for the whole definition."""
+        *_, home = scope.levels()
+        for name in statement.names:
+            if statement.word in DEFINITION_WORDS or home.find(name.id) is None:
+                home.names[name.id] = Poison()
+        self.broken |= statement.word in ("", "output")
 
     # --- declarations ------------------------------------------------------------------------------------------
 
@@ -270,6 +293,8 @@ class Body:
             self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), self.draw_name(name, scope), 0
             try:
                 value = self.evaluate(statement.distribution, scope)
+            except Stop as failure:
+                raise drawn_parameter(failure, statement, scope) from None
             finally:
                 self.e.draw_shape, self.e.draw_name, self.e.draws = saved
             tensor = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.distribution.span)
@@ -290,6 +315,10 @@ class Body:
                 statement.span,
                 help="collect what it needs, a<t> = …, and change the state after the scan",
             )
+        if isinstance(statement.target, ast.Name) and scope.find(statement.target.id) is None:
+            name = statement.target.id
+            help = f"an equation is {name} = …; a state is declared: state {name} : (n, 1) ~ zeros"
+            raise stop("N201", f"`:=` changes a `state`, and no {name} is declared", statement.target.span, help=help)
         old = self.evaluate(statement.target, scope)
         name = scope.qualified(written(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
@@ -420,7 +449,10 @@ def _unmet(statement: ast.Require, rule: str) -> Stop:
 
 def _everything_rests_on(statement: ast.Statement) -> bool:
     """Without its input, or what it requires, every further line of a layer would fail too."""
-    return isinstance(statement, ast.Require) or (isinstance(statement, ast.Declaration) and statement.kind == "input")
+    match statement:
+        case ast.Require() | ast.Declaration(kind="input") | ast.Broken(word="input" | "require"):
+            return True
+    return False
 
 
 def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor:
@@ -458,6 +490,8 @@ def run_body(
     """Executes a layer's or function's body and returns its outputs. Raises `Poisoned` where one of them failed."""
     body = Body(e, evaluate, inputs, span)
     body.run(statements, scope)
+    if body.broken:
+        raise Poisoned
     if body.inputs is not None and body.taken < len(body.inputs):
         extra = body.inputs[body.taken][1]
         raise stop(

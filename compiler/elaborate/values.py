@@ -103,11 +103,13 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A `function`, `schedule`, `initializer` or `regularizer` of the language, perhaps with some arguments given."""
+    """A `function`, `schedule`, `initializer` or `regularizer` of the language, perhaps with some arguments given.
+    `others` are the same function for arguments with m in another place."""
 
     definition: ast.Definition
     scope: Scope
     given: tuple[tuple[str, Any], ...] = ()
+    others: tuple[ast.Definition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,8 +146,7 @@ class Op:
 
     def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
         """For each operand its axes that go on in the result: `(j, offset)` for axis i says that place p of the
-        result's axis j reads no place of i beyond p + offset. An axis that is missing, or crossed, may be read
-        everywhere."""
+        result's axis j reads no place of i beyond p + offset. An axis that is missing may be read everywhere."""
         return [{} for _ in node.inputs]
 
     def work(self, node: Node) -> Dim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import ONE, Axis, Facts, TensorType, Truth, demand
@@ -133,6 +133,11 @@ class Einsum(Contraction):
         left, right, result = (node.attr(side) for side in ("left", "right", "result"))
         gone = [label for label in left if label not in result]
         return tuple(map(left.index, gone)), tuple(map(right.index, gone))
+
+    def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
+        result = node.attr("result")
+        sides = (node.attr("left"), node.attr("right"))
+        return [{i: (result.index(label), 0) for i, label in enumerate(side) if label in result} for side in sides]
 
     def fans(self, node: Node, operand: int) -> tuple[int, int]:
         """An axis that both operands have and the result keeps is a stack of products: it counts in neither fan."""

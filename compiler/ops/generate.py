@@ -22,11 +22,17 @@ from dlc.compiler.ops.numeric import np
 class Prefix(Body):
     """What is predicted from the words so far.
 
-    Leaves with the op `held`: `words` (m, T) of class indices, where T is the symbol `time`, and `constant.<i>`, which
-    do not depend on T. Root: `prediction` (V, m, T), probabilities; its step t reads no word t or later.
+    Leaves with the op `held`: `words` (m, T) of class indices, where T is `steps`, and `constant.<i>`. Root:
+    `prediction` (V, m, T), probabilities; its step t reads no word t or later. Where T is known only at run time, it is
+    the number of words so far, and no constant depends on it.
     """
 
-    time: Symbol
+    steps: Dim
+
+    @property
+    def time(self) -> Symbol | None:
+        """The run-time dimension that T is."""
+        return next(iter(self.steps.symbols), None)
 
     def behind(self, values: Iterable[Node]) -> Sequence[Node]:
         """The nodes that some values depend on: what reads the words depends on all that predicts them."""
@@ -48,7 +54,7 @@ class Words(NamedTuple):
     lengths: Any
 
 
-class Choice(Protocol):
+class Choice(Hashable, Protocol):
     """How words are chosen. `until` is the class that ends an example (None: nothing does); it counts as its last
     word, and fills the places behind."""
 
@@ -159,7 +165,7 @@ def chain() -> Prefix:
     a = b.typed("held", (), (("name", "constant.0"),), tensor(4, 4))
     before = b.add("shift", b.add("one_hot", words, axis=0, classes=Dim.of(4)), axis=2)
     prediction = b.add("softmax", b.add("matmul", a, before), axes=(0,))
-    return Prefix(Graph.of({"prediction": prediction}), time)
+    return Prefix(Graph.of({"prediction": prediction}), Dim.symbol(time))
 
 
 def _attrs(by: Hashable, take: str, *, until: int | None, longest: int) -> tuple[tuple[str, Hashable], ...]:
@@ -220,10 +226,12 @@ class Generate(Loop):
         constants = {f"constant.{i}": array for i, array in enumerate(arrays)}
 
         def predict(words: Any) -> Any:
-            """The next word's place is part of the prefix; nothing reads what stands there."""
-            t = words.shape[1] + 1
-            so_far = np.concatenate([words, np.zeros((examples, 1), int)], axis=1)
-            return step({**constants, "words": so_far}, t, {step.body.time: t})["prediction"][:, :, -1]
+            """The place of the next word, and those behind it where T is known, hold zeros: nothing reads them."""
+            t, time = words.shape[1], step.body.time
+            sizes = {time: t + 1} if time is not None else {}
+            so_far = np.zeros((examples, int(step.body.steps.evaluate(sizes))), int)
+            so_far[:, :t] = words
+            return step({**constants, "words": so_far}, t + 1, sizes)["prediction"][:, :, t]
 
         def uniform(t: int, shape: tuple[int, ...]) -> Any:
             if step.draw is None:
@@ -245,4 +253,4 @@ class Generate(Loop):
         step: Prefix = node.attr("step")
         longest: int = node.attr("longest")
         each = sum((OPS[inner.op].work(inner) for inner in step.graph.nodes), start=ZERO)
-        return each.substitute({step.time: longest}) * longest
+        return each.substitute({} if step.time is None else {step.time: longest}) * longest

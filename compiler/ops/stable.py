@@ -39,7 +39,7 @@ class OverAxes(Stable):
         return [node.attr("axes")]
 
     def follows(self, node: Node) -> Sequence[Mapping[int, tuple[int, int]]]:
-        return [axes_in_place(node.inputs[0])]
+        return [axes_in_place(node.inputs[0], but=node.attr("axes"))]
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         values = {"x": node.inputs[0], "r": node, "ct": ct, "k": node.attr("axes")}

@@ -17,6 +17,7 @@ from dlc import __version__
 VERBS = {
     "check": "Prove every dimension of a file, against its data's headers too.",
     "show": "The table of layers: rules, shapes, parameters, work and memory.",
+    "fmt": "The one canonical layout.",
     "derive": "The derived backward pass, in the course's notation.",
     "compile": "Write the generated Numba module, which runs without dlc.",
     "gradcheck": "Hold numerical against derived gradients.",
@@ -34,7 +35,6 @@ LATER = {
     "export": "ONNX, safetensors or Python.",
     "runs": "List and compare runs.",
     "report": "A page with the curves of a run.",
-    "fmt": "The one canonical layout.",
     "lsp": "The language server.",
 }
 

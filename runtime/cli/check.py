@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from pathlib import Path
 
 import click
 
+from dlc import __version__
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.render import json_text
+from dlc.compiler.diagnostics.sarif import sarif_text
 from dlc.compiler.program import CheckedModel
+from dlc.runtime.cli.fix import fix
 from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import rendered, request_of
 from dlc.runtime.preparation import prepare_all
 
 
-@verb("check", "Prove every dimension of a file, against its data's headers too.")
+@verb("check", "Prove every dimension of a file, against its data's headers too.", formats=("text", "json", "sarif"))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-def command(common: Common, files: tuple[Path, ...]) -> int:
+@click.option("--fix", "fixing", is_flag=True, help="Apply the sure fixes to the files.")
+def command(common: Common, files: tuple[Path, ...], fixing: bool) -> int:
     found: list[Diagnostic] = []
     for file in files:
+        changed = fix(file, functools.partial(_found, common, file)) if fixing and file.is_file() else []
         own, sources, lines = _check(common, file)
         found += own
-        if not common.json:
+        if changed and common.format == "text":
+            print("\n".join(changed) + "\n")
+        if common.format == "text":
             if shown := [d for d in own if d.severity != "note" or common.verbose]:
                 print(rendered(common, shown, sources, sys.stdout))
             if lines and not common.quiet:
                 print("\n".join(lines))
     if common.json:
         print(json_text(found))
+    if common.format == "sarif":
+        print(sarif_text(found, __version__))
     return 1 if any(diagnostic.severity == "error" for diagnostic in found) else 0
+
+
+def _found(common: Common, file: Path) -> list[Diagnostic]:
+    return _check(common, file)[0]
 
 
 def _check(common: Common, file: Path) -> tuple[list[Diagnostic], dict[str, str], list[str]]:

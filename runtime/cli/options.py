@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,6 @@ _FLAGS = (
         "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_assignments,
         help="A hyper, or a setting of train: or data:. Repeatable.",
     ),
-    click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How results are printed."),
     click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
     click.option("-q", "--quiet", is_flag=True, help="No progress."),
     click.option("-v", "--verbose", is_flag=True, help="More progress."),
@@ -97,8 +96,9 @@ TARGET = click.option(
 """What computes, for the verbs that may choose."""
 
 
-def verb(name: str, help: str) -> Callable[[Verb], click.Command]:
+def verb(name: str, help: str, formats: Sequence[str] = ("text", "json")) -> Callable[[Verb], click.Command]:
     """Makes a command of `function(common, **own arguments) -> exit code`, with all common flags."""
+    format = click.option("--format", type=click.Choice(formats), default="text", help="How results are printed.")
 
     def made(function: Verb) -> click.Command:
         @functools.wraps(function)
@@ -109,7 +109,7 @@ def verb(name: str, help: str) -> Callable[[Verb], click.Command]:
 
         own = list(getattr(function, "__click_params__", ()))
         called.__click_params__ = []  # type: ignore[attr-defined]
-        for flag in reversed(_FLAGS):
+        for flag in reversed((*_FLAGS[:2], format, *_FLAGS[2:])):
             flag(called)
         called.__click_params__ += own  # type: ignore[attr-defined]
         return click.command(name, help=help, short_help=help)(called)

@@ -66,7 +66,7 @@ def output(body: str, **values: Any) -> Any:
         ("k = 1/2\nZ = k * X + 7 // 2 + 7 % 4 - 2^-1", X / 2 + 5.5),
         ("α = 3\nŶ = α * X\nZ = Ŷ", 3 * X),
         ("Z = X if X > 0 else 0.1 * X", np.where(X > 0, X, 0.1 * X)),
-        ("Z = X if 2 > 1 and not 1 == 2 else undefined", X),
+        ("Z = X if 2 > 1 and not 1 == 2 else X @ X", X),
         ("Z = 1 * (X >= 0 and X < 1 or X == 5)", ((X >= 0) & (X < 1)).astype(float)),
         ("Z = X -> leaky_relu(slope = 0.5) -> sum(over = first)", np.where(X > 0, X, X / 2).sum(0, keepdims=True)),
         ("f = leaky_relu(slope = 0.5)\nZ = f(X)", np.where(X > 0, X, X / 2)),

@@ -146,7 +146,7 @@ def test_a_tree_is_only_made_of_what_may_stand_in_it() -> None:
             lines[at] = " " * rng.choice([0, 2, 4, 6, 8]) + lines[at].strip()
         file, _ = parse("\n".join(lines), "test.dl")
         for item in file.items:
-            assert isinstance(item, ast.Definition | ast.Import | ast.Block | ast.Equation)
+            assert isinstance(item, ast.Definition | ast.Import | ast.Block | ast.Equation | ast.Broken)
             if isinstance(item, ast.Block):
                 assert all(isinstance(setting, ast.Setting) for setting in item.settings)
             if isinstance(item, ast.Definition):

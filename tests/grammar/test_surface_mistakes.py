@@ -27,7 +27,7 @@ MISTAKES = [
     ("if a = b:\n    x = 1", "S008", "=", "write =="),
     ('require n = 3, "three"', "S008", "=", "write =="),
     ("y = a if b = c else d", "S008", "=", "write =="),
-    ("x = y = 3", "S008", "=", "one line defines one value"),
+    ("x = y = 3", "S008", "=", "define y in a line of its own"),
     ("x = a**2", "S009", "**", "write ^"),
     ("x = a && b", "S009", "&&", "write and"),
     ("x = a || b", "S009", "||", "write or"),
@@ -88,7 +88,8 @@ MISTAKES = [
     ("if q == 0:\n    x = 3\nesle:\n    x = 3", "S019", "esle", "did you mean else"),
     ("softmax Z", "S019", "softmax", "name = …"),
     ("when train:\n    x = 3", "S019", "train", "when training"),
-    ("import numpy as np", "S020", "numpy", 'import "numpy.dl"'),
+    ("import numpy as np", "S020", "numpy", "leave the line out"),
+    ("import blocks", "S020", "blocks", 'import "blocks.dl"'),
     ("x = lambda z: z^2", "S020", "lambda", "function f(x)"),
     ("def f(x):\n    y = x", "S020", "def", "function f(x)"),
     ("return x", "S020", "return", "output"),
@@ -101,10 +102,10 @@ MISTAKES = [
     ("scan t = 1..T:\n    x = t", "S001", "=", "in 1..L"),
     ("frozen W : (n, m)", "S001", "W", "frozen param"),
     ("x = {a, b}", "S001", "{", "list"),
-    ("x = f(k: 3)", "S001", ":", "f(name = value)"),
+    ("x = f(k: 3)", "S001", ":", "write k = …"),
     ("output a, b", "S001", ",", "a line for each"),
     ("x = a, b", "S001", ",", "brackets"),
-    ("param W : n ~ he", "S001", "n", ": (n, m)"),
+    ("param W : n, m ~ he", "S001", "n", ": (n, m)"),
     ("x = a b", "S001", "b", "between `a` and `b`"),
     ("x = f(a b)", "S001", "b", "a comma"),
     ("x = f(a,\n  b\n  c)", "S001", "", "comma"),
@@ -244,7 +245,10 @@ train:
         ]  # fmt: skip
         model, block = file.items
         assert isinstance(model, ast.Definition)
-        assert [type(s).__name__ for s in model.body or ()] == ["If", "Output"]
+        kinds = [type(s).__name__ for s in model.body or ()]
+        assert kinds == ["Broken", "Broken", "If", "Broken", "Output"]
+        lost = [(s.word, [name.id for name in s.names]) for s in model.body or () if isinstance(s, ast.Broken)]
+        assert lost == [("input", ["X"]), ("", ["Z"]), ("loss", [])]
         assert isinstance(block, ast.Block)
         assert [s.name.id for s in block.settings] == ["batch"]
 
@@ -253,7 +257,8 @@ train:
         file, problems = parse(text, "test.dl")
         assert [(p.code, p.span.line) for p in problems][:2] == [("S003", 1), ("S010", 2)]
         assert [text_of(item) for item in file.items] == [
-            "(Definition kind=model name=B body=[(Equation targets=[z] value=1)])"
+            "(Broken word=model names=[A])",
+            "(Definition kind=model name=B body=[(Equation targets=[z] value=1)])",
         ]
 
     def test_an_unclosed_bracket_does_not_take_the_block_below(self) -> None:

@@ -143,10 +143,8 @@ def test_no_axis_is_read_beyond_what_the_op_says(name: str, number: int) -> None
     others = draw_operands(sample, np.random.default_rng(number + 1000))
     value = evaluate(graph, bound(arrays), {})["value"]
     node = graph.roots["value"]
-    for i, (axes, crossed) in enumerate(zip(OPS[name].follows(node), OPS[name].crosses(node), strict=True)):
+    for i, axes in enumerate(OPS[name].follows(node)):
         for axis, (j, offset) in axes.items():
-            if axis in crossed:
-                continue
             for place in range(arrays[i].shape[axis]):
                 moved = [array.copy() for array in arrays]
                 at = (slice(None),) * axis + (slice(place, None),)

@@ -48,7 +48,7 @@ class Chain:
             "t": inner.add("broadcast", inner.add("position", columns, axis=2), axes=columns.type.axes),
         }
         prediction = formula("select(t == 1, p, P @ before)").build(inner, values)
-        step = Prefix(Graph.of({"prediction": prediction}), T)
+        step = Prefix(Graph.of({"prediction": prediction}), Dim.symbol(T))
         attrs = {"by": by, "until": until, "longest": longest, "examples": Axis(Dim.symbol(M)), "name": "s"}
         nodes = {take: b.add("generate", p, transition, step=step, take=take, **attrs) for take in ("words", "lengths")}
         graph = Graph.of(nodes)
@@ -215,7 +215,7 @@ def test_a_recurrent_generator_is_the_plain_loop() -> None:
     before = inner.add("shift", inner.add("one_hot", words, axis=0, classes=Dim.of(classes)), axis=2)
     time = Axis(Dim.symbol(T))
     h = inner.add("scan", before, start, w, e, step=step, take="carry.0", axes=(2,), axis=time, reverse=False)
-    prefix = Prefix(Graph.of({"prediction": inner.add("softmax", inner.add("matmul", u, h), axes=(0,))}), T)
+    prefix = Prefix(Graph.of({"prediction": inner.add("softmax", inner.add("matmul", u, h), axes=(0,))}), Dim.symbol(T))
     b = Builder()
     inputs = [b.typed("input", (), (("name", f"x{i}"),), type) for i, type in enumerate(types)]
     attrs = {"by": Greedy(), "until": 0, "longest": longest, "examples": Axis(Dim.symbol(M)), "name": "s"}

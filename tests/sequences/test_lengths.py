@@ -192,8 +192,8 @@ model Net:
     model = compiled(text, tmp_path)
     x = np.arange(24.0).reshape(3, 2, 4)
     np.testing.assert_array_equal(model.forward(x=x)["third"], x[:, :, 2])
-    refused("V509", lambda: model.forward(x=x[:, :, :2]), "the model needs T >= 3, and x has T = 2")
-    refused("V509", lambda: model.forward(x=x, lengths={"T": [4, 2]}), "example 1 has T = 2")
+    refused("V511", lambda: model.forward(x=x[:, :, :2]), "the model needs T >= 3, and the data has T = 2")
+    refused("V511", lambda: model.forward(x=x, lengths={"T": [4, 2]}), "T = 2 in example 1")
 
 
 def test_a_dimension_without_examples_is_a_plain_size(tmp_path: Path) -> None:

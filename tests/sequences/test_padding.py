@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from padded import assert_padding_is_not_seen, compiled
+from padded import assert_padding_is_not_seen, compiled, synthetic
 
 FOLDER = Path(__file__).resolve().parents[2] / "specs"
 LENGTHS = {"T": [2, 6, 1, 4]}
@@ -162,6 +163,60 @@ SPECS: dict[str, dict[str, int | list[int]]] = {
 """The specs of sequences, at tiny sizes."""
 MIXED = ("sequences/trigger_word",)
 """Specs whose loss mixes examples (batch normalization): only what they predict is the same for each example alone."""
+
+TWO = """
+model Net:
+    dim T
+    dim S
+    input  x : (3, m, T)
+    target y : (4, m, S) one_hot
+    a    = x -> RNN(5)
+    y<0> : (4, m) = 0
+    s<0> = a<T>
+    score = Dense(1)
+    scan t in 1..S:
+        again = broadcast(rearrange(s<t-1>, (n, m) -> (n, m, 1)), (5, m, T))
+        alpha : (1, m, T) = softmax(tanh(concat(a, again, over = first)) -> score, over = T)
+        context = drop(sum(alpha * a, over = T), over = T)
+        s<t> = tanh(Dense(5)(concat(context, y<t-1>, over = first)) + Dense(5)(s<t-1>))
+    y_hat = s -> Dense(4, softmax)
+    loss   cross_entropy(y_hat, y)
+    output last = a<T>
+"""
+
+
+def test_an_encoder_and_a_decoder_have_their_own_lengths(tmp_path: Path) -> None:
+    """A decoder that looks at all steps of the encoder, each step anew."""
+    assert_padding_is_not_seen(compiled(TWO, tmp_path), {"T": [2, 6, 1, 4], "S": [3, 1, 5, 5]})
+
+
+WORDS = """
+model Net:
+    dim T
+    input first_word : (m) index(6)
+    input x : (3, m, T)
+    w<0> = first_word
+    scan t in 1..T:
+        p<t> : (6, m) = Embedding(6, 6)(w<t-1>) + Dense(6)(x<t>)
+        w<t> = drop(argmax(p<t>, over = first), over = first)
+    output p
+    output last = one_hot(w<T>)
+"""
+
+
+def test_class_numbers_are_carried(tmp_path: Path) -> None:
+    model = compiled(WORDS, tmp_path)
+    assert_padding_is_not_seen(model, LENGTHS)
+    given = synthetic(model, 4, {"T": 6})
+    p, last = (model.forward(**given, lengths=LENGTHS)[name] for name in ("p", "last"))
+    word = given["first_word"]
+    E, W, b = (model.params[name] for name in ("embedding[1].E", "dense[1].W", "dense[1].b"))
+    for t in range(6):
+        step = E[:, word] + W @ given["x"][:, :, t] + b
+        within = np.array(LENGTHS["T"]) > t
+        np.testing.assert_allclose(p[:, within, t], step[:, within], rtol=1e-12)
+        word = np.where(within, step.argmax(axis=0), word)
+    np.testing.assert_array_equal(last, np.eye(6)[:, word])
 
 
 @pytest.mark.parametrize("name", SPECS)

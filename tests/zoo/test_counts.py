@@ -1,4 +1,4 @@
-"""The convolutional zoo checks clean, and its networks are as large as published."""
+"""The zoo checks clean, and its convolutional networks are as large as published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dlc
 from dlc.compiler.ops import OPS, Contraction
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
-FOLDERS = ("convolution", "detection", "faces", "style")
+FOLDERS = ("dense", "convolution", "detection", "faces", "style")
 FILES = sorted(path for folder in FOLDERS for path in (SPECS / folder).glob("*.dl"))
 
 PUBLISHED: list[tuple[str, dict[str, Any], int]] = [
@@ -104,7 +104,7 @@ def multiplications(file: str, model: str) -> int:
     """The multiplications of all convolutions of a prediction for one example."""
     nodes = dlc.load(SPECS / file, model=model).checked.evaluation.nodes
     work = [OPS[node.op].work(node) for node in nodes if isinstance(OPS[node.op], Contraction)]
-    return sum(int(dim.evaluate(dict.fromkeys(dim.symbols, 1))) for dim in work) // 2
+    return sum(int(dim.evaluate(dict.fromkeys(dim.symbols, 1))) for dim in work) // 2  # a product and its sum
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_runs(name: str, hypers: dict[str, Any], outputs: dict[str, tuple[int, .
     assert any(gradient.any() for gradient in gradients.values())
 
 
-def slope(model: Any, data: dict[str, np.ndarray], name: str, direction: np.ndarray, h: float = 1e-6) -> float:
+def slope(model: Any, data: dict[str, np.ndarray], name: str, direction: np.ndarray, h: float = 1e-7) -> float:
     """The two-sided difference of the loss along a direction of one parameter."""
     value, at = model.params[name], model.params[name].copy()
     losses = []
@@ -174,3 +174,18 @@ def test_localization_counts_only_p_c_where_there_is_no_object() -> None:
     y[0] = 1, 0
     errors = (model.forward(X=X)["y_hat"] - y) ** 2
     assert model.loss(X=X, y=y) == pytest.approx((errors[:, 0].sum() + errors[0, 1]) / 2)
+
+
+def test_gradient_descent_on_the_picture() -> None:
+    """In style transfer the picture is what is learned, and the network that looks at it is not."""
+    spec = loaded("style/style_transfer", n_H=16, n_W=16, width=2)
+    model = spec.compile(dtype="float64", seed=1, target="reference")
+    data = inputs(spec, np.random.default_rng(7))
+    costs = []
+    for _ in range(6):
+        cost, gradients = model.loss_and_grads(**data)
+        assert list(gradients) == ["G"]
+        model.params["G"] -= 0.05 * gradients["G"] / np.abs(gradients["G"]).max()
+        costs.append(cost)
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] < 0.95 * costs[0]

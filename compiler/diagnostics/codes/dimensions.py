@@ -597,11 +597,11 @@ CODES = (
         "D123",
         "a pattern does not fit",
         """
-        `rearrange` and `einsum` read the axes of their tensors by a pattern: names in scope are values, others are bound
-        by the pattern, with one unknown in a product. In `rearrange` the same names stand left and right of the arrow:
-        `heads * d` is taken apart into two axes, or they are put together. In `einsum` equal names are one axis, and a
-        name that the result lacks is summed. No name stands on one side alone, because no axis comes from nowhere or is
-        lost; a 1 adds or removes an axis.
+        `rearrange` and `einsum` read the axes of their tensors by a pattern: names in scope are values, others are
+        bound by the pattern, with one unknown in a product. In `rearrange` the same names stand left and right of the
+        arrow: `heads * d` is taken apart into two axes, or they are put together. In `einsum` equal names are one axis,
+        and a name that the result lacks is summed. No name stands on one side alone, because no axis comes from nowhere
+        or is lost; a 1 adds or removes an axis.
         """,
         """
         model Net:

@@ -246,6 +246,7 @@ CODES = (
         train:
             optimizer = Adam()
         """,
+        severity="warning",
     ),
     entry(
         "P310",
@@ -269,6 +270,57 @@ CODES = (
             target Y : (3, m) optional
             Y_hat = X -> Dense(3)
             loss known(Y) * (Y_hat - Y)^2
+            output Y_hat
+        """,
+        severity="warning",
+    ),
+    entry(
+        "P311",
+        "a generator reads a word before it is written",
+        """
+        `generate` chooses the word y<t> from y_hat<t> and feeds it back, so y_hat<t> may depend on y<1>, …, y<t-1> and
+        on nothing later: not on y<t>, and not on how many words will follow. In training all of y is given, and a model
+        that looks at y<t> learns to copy it; it would have nothing to copy when it predicts. Read the word before,
+        `y<t-1>` in a scan or `shift(y)`, and mask attention: a step looks at those up to its own.
+        """,
+        """
+        model Names(V = 27, n_a = 16):
+            dim T <= 30
+            input y : (V, m, T) one_hot
+            y_hat = y -> RNN(n_a) -> Dense(V, softmax)
+            loss cross_entropy(y_hat, y)
+            output s = generate(y, from = y_hat, until = 0, max = 30, by = greedy)
+        """,
+        """
+        model Names(V = 27, n_a = 16):
+            dim T <= 30
+            input y : (V, m, T) one_hot
+            y_hat = shift(y) -> RNN(n_a) -> Dense(V, softmax)
+            loss cross_entropy(y_hat, y)
+            output s = generate(y, from = y_hat, until = 0, max = 30, by = greedy)
+        """,
+    ),
+    entry(
+        "P312",
+        "the target stands in the prediction's place",
+        """
+        The losses are written as in the course, loss(Y_hat, Y): cross-entropy takes the logarithm of the prediction.
+        The other way round it takes the logarithm of zeros and ones.
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(1, sigmoid)
+            loss binary_cross_entropy(Y, Y_hat)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (1, m)
+            Y_hat = X -> Dense(1, sigmoid)
+            loss binary_cross_entropy(Y_hat, Y)
             output Y_hat
         """,
         severity="warning",

@@ -4,7 +4,16 @@ Each has a signature (names and defaults) and a handler. A primitive called with
 that tensor, so it may stand in a chain: `x -> reverse(over = T)`.
 """
 
-from dlc.compiler.elaborate.primitives import convolution, data, draws, moves, numbers, reductions, sequences
+from dlc.compiler.elaborate.primitives import (
+    convolution,
+    data,
+    draws,
+    generation,
+    moves,
+    numbers,
+    reductions,
+    sequences,
+)
 from dlc.compiler.elaborate.primitives.moves import index_range
 from dlc.compiler.elaborate.primitives.registry import (
     CONSTANTS,
@@ -27,6 +36,7 @@ __all__ = [
     "convolution",
     "data",
     "draws",
+    "generation",
     "index_range",
     "moves",
     "numbers",

@@ -27,7 +27,7 @@ def _known(e: Context, site: Site) -> Any:
             site.place("x"),
             help=f"declare it so: `target {shown} : {x.declared.written if x.declared else x.type} optional`",
         )
-    e.asked.add(node)
+    e.asked |= {node, *(frame.leaves[node][0] for frame in e.scans if node in frame.leaves)}
     return Tensor(e.known[node])
 
 

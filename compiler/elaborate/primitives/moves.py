@@ -23,7 +23,9 @@ from dlc.grammar.span import Span
 
 @primitive("drop", x=REQUIRED, over=REQUIRED)
 def _drop(e: Context, site: Site) -> Any:
-    x = site.tensor(e, "x")
+    """Removes axes of size 1; class indices stay class indices."""
+    value = site.given["x"]
+    x = value if isinstance(value, Tensor) else site.tensor(e, "x")
     axes = axes_of(e, site.given["over"], x.type, site.span)
     for axis in axes:
         if demand(x.type.axes[axis].size, 1, e.b.facts) is not Truth.YES:
@@ -55,7 +57,8 @@ def _len(e: Context, site: Site) -> Any:
     value = site.given["x"]
     if isinstance(value, (list, str)):
         return len(value)
-    raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"))
+    help = "sizes have names: those in the declaration, as n_x in X : (n_x, m)" if isinstance(value, Tensor) else None
+    raise stop("N214", f"len counts a list, not {describe(value)}", site.place("x"), help=help)
 
 
 @primitive("rearrange", patterns=("pattern",), x=REQUIRED, pattern=REQUIRED)
