@@ -206,7 +206,7 @@ model Net:
 
 
 def test_predictions_stay_independent_of_other_examples() -> None:
-    assert errors("Conv(3, 8) -> BatchNorm() -> MaxPool() -> SqueezeExcite(2)") == []
+    assert errors("ConvNorm(3, 8) -> MaxPool() -> BatchNorm() -> SqueezeExcite(2)") == []
     result = run("""
 model Net:
     input X : (m, 5, 5, 2)
