@@ -9,8 +9,9 @@ from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.evaluation import folds_examples, is_additive, not_additive, pairs
 from dlc.compiler.elaborate.report import Findings
+from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, bodies, topological
-from dlc.compiler.ops import OPS, Contraction, Movement
+from dlc.compiler.ops import OPS, Contraction, Movement, Reduction
 from dlc.compiler.program import CheckedModel
 from dlc.grammar.span import Span
 
@@ -120,8 +121,18 @@ def mixes_examples(node: Node) -> Diagnostic:
         node.span,
         label=_how_mixed(node),
         rule="only losses, metrics and `when training:` may mix examples",
-        help="for a feature map (m, …, n_C) the features are `over = features`",
+        help=_apart(node),
     )
+
+
+def _apart(node: Node) -> str | None:
+    """How what mixes examples is meant, as far as its shape tells."""
+    type = node.inputs[0].type
+    if not isinstance(OPS[node.op], Reduction):
+        return None
+    if type.rank > 1 and is_batch(type.axes[0].size):
+        return "for a feature map (m, …, n_C) the features are `over = features`"
+    return "a `state` keeps an average over the batches, changed `when training:`, as in BatchNorm"
 
 
 def _how_mixed(node: Node) -> str:
