@@ -130,6 +130,8 @@ def _apart(node: Node) -> str | None:
     type = node.inputs[0].type
     if not isinstance(OPS[node.op], Reduction):
         return None
+    if node.inputs[0].op == "exp":
+        return "a softmax goes over the features: leave `over` out, or write `over = features`"
     if type.rank > 1 and is_batch(type.axes[0].size):
         return "for a feature map (m, …, n_C) the features are `over = features`"
     return "a `state` keeps an average over the batches, changed `when training:`, as in BatchNorm"
