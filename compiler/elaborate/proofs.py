@@ -205,8 +205,9 @@ def _cancelled_biases(checked: CheckedModel, training: Context, findings: Findin
     graph = checked.training
     users = graph.users()
     for leaf in graph.nodes:
-        if leaf.op != "parameter" or checked.parameters[str(leaf.attr("name"))].weight:
-            continue
+        parameter = checked.parameters.get(str(leaf.attr("name"))) if leaf.op == "parameter" else None
+        if parameter is None or parameter.weight:
+            continue  # a parameter whose initializer failed is not among them
         sums = [node for alias in _same_value(leaf, users) for node in users[alias] if node.op == "add"]
         if len(sums) == 1 and _loses_its_mean(sums[0], leaf, users):
             name = str(leaf.attr("name"))
