@@ -33,6 +33,8 @@ FUNCTIONS = {
     "sqrt": math.sqrt,
     "abs": abs,
     "tanh": math.tanh,
+    "sin": math.sin,
+    "cos": math.cos,
     "erf": math.erf,
     "sign": lambda x: float((x > 0) - (x < 0)),
     "floor": math.floor,
