@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,19 +29,22 @@ from dlc.compiler.elaborate.training import Programs, training_programs
 from dlc.compiler.elaborate.values import Poison, Tensor
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import CheckedModel
+from dlc.compiler.program import CheckedModel, Partial
 from dlc.grammar import ast
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found. `checked` is the model asked for (or the only one), None where an error was found;
-    `models` are the names of all models in the file; `sources` the texts that diagnostics point into."""
+    """What a check found. `checked` is the model asked for (or the only one), None where an error was found; `proved`
+    are all that were checked, none where an error was found; `models` are the names of all models in the file;
+    `sources` the texts that diagnostics point into; `partial` what is known of the models with errors."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    proved: tuple[CheckedModel, ...] = ()
+    partial: tuple[Partial, ...] = ()
 
 
 def check(
@@ -60,7 +64,7 @@ def check(
     `corners` the values that a search may try are left unproved.
     """
     path = Path(path)
-    with deep_recursion():
+    with deep_recursion(), without_collector():
         return _check(path, model, hypers or {}, root, text, dense, corners)
 
 
@@ -107,8 +111,9 @@ def _check(
     used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
-    alone = checked[0] if len(checked) == 1 and not findings.failed else None
-    return CheckResult(findings.found, names, alone, loader.sources)
+    proved = () if findings.failed else tuple(checked)
+    alone = proved[0] if len(proved) == 1 else None
+    return CheckResult(findings.found, names, alone, loader.sources, proved, tuple(findings.partial))
 
 
 def programs(
@@ -153,6 +158,18 @@ def deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(limit)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """A check makes much and drops little: the collector of cycles would walk through all of it over and over."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _prove_corners(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import Condition, Dim, Facts, Symbol, TensorType
+from dlc.compiler.dims import ZERO, Condition, Dim, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -108,7 +108,7 @@ class Requirement:
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
     (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
-    floating-point operations that compute it for one batch."""
+    nodes that were made for it."""
 
     name: str
     rule: str
@@ -116,8 +116,25 @@ class Line:
     span: Span
     layer: str = ""
     written: str = ""
-    flops: Dim = field(default_factory=lambda: Dim.of(0))
+    nodes: tuple[Node, ...] = field(default=(), repr=False)
     instance: bool = False
+
+    @property
+    def flops(self) -> Dim:
+        """The floating-point operations for one batch; the results of one computation share its work."""
+        from dlc.compiler.ops import OPS
+
+        once = {OPS[node.op].together(node): node for node in self.nodes}
+        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What is known of a model with an error: the lines that have a type, and which of them are parameters."""
+
+    name: str
+    lines: tuple[Line, ...]
+    parameters: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

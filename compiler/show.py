@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from dlc.compiler.dims import ZERO, Condition, Dim, Symbol, TensorType
 from dlc.compiler.dims.poly import Term
-from dlc.compiler.program import CheckedModel, Line, M
+from dlc.compiler.program import CheckedModel, Line, M, Partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,11 @@ class Row:
     memory: int
 
 
-def shape_table(checked: CheckedModel) -> list[Row]:
+def shape_table(checked: CheckedModel | Partial) -> list[Row]:
     """The rows in the order of the text: inputs, parameters, applied layers and named values.
 
-    What stands inside a layer is told by the layer's own row; its parameters follow it.
+    What stands inside a layer is told by the layer's own row; its parameters follow it. Of a model with an error, the
+    rows that are proved.
     """
     inside = {line.name for line in checked.lines if line.instance}
     rows = []
@@ -32,7 +34,7 @@ def shape_table(checked: CheckedModel) -> list[Row]:
         nested = _inside(line, inside)
         if nested and line.name not in checked.parameters:
             continue
-        rows.append(_row(checked, line))
+        rows.append(_row(line, line.name in checked.parameters))
     return rows
 
 
@@ -73,10 +75,9 @@ def _inside(line: Line, instances: set[str]) -> bool:
     return any(line.name != path and line.name.startswith(path + ".") for path in instances)
 
 
-def _row(checked: CheckedModel, line: Line) -> Row:
-    parameter = checked.parameters.get(line.name)
-    if parameter is not None:
-        return Row(line.name, line.rule, str(line.type), parameter.count, 0, 0)
+def _row(line: Line, parameter: bool) -> Row:
+    if parameter:
+        return Row(line.name, line.rule, str(line.type), _count(line.type), 0, 0)
     return Row(line.name, line.rule, str(line.type), 0, _each(line.flops), 4 * _elements(line.type))
 
 
@@ -84,6 +85,10 @@ def _each(work: Dim) -> int:
     """Work of a batch of one example."""
     symbols = dict.fromkeys(work.symbols, 1)
     return int(work.evaluate(symbols))
+
+
+def _count(type: TensorType) -> int:
+    return prod(int(size.constant or 0) for size in type.sizes)
 
 
 def _elements(type: TensorType) -> int:

@@ -426,5 +426,6 @@ def apply_instance(
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
         if isinstance(result, Tensor) and e.mode == "training":
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
-            e.lines.append(Line(path, text, result.type, span, definition.name.id, "", e.work(first), instance=True))
+            nodes = e.made_since(first)
+            e.lines.append(Line(path, text, result.type, span, definition.name.id, "", nodes, instance=True))
         return outputs

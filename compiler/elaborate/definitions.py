@@ -144,6 +144,8 @@ def _known(scope: Scope) -> set[str]:
 def prove_definitions(source: Source, scope: Scope, findings: Findings, evaluate: Eval) -> None:
     """Proves the layers and functions of a file; what is wrong for every size is told at its line."""
     for name, first in source.definitions.items():
+        if isinstance(scope.find(name), Poison):
+            continue  # another definition of this name could not be read
         for definition in (first, *source.others.get(name, ())):
             if definition.kind in ("layer", "function") and any(True for _ in _shapes(definition)):
                 Proof(replace(scope.find(name), definition=definition), findings, evaluate).run()

@@ -14,6 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.modes import MODES, SAME
 from dlc.compiler.elaborate.obligations import requirements
 from dlc.compiler.elaborate.padding import hidden, padded_symbols, valid
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
@@ -26,13 +27,11 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Partial
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
 from dlc.grammar.span import Span
-
-MODES = ("training", "deterministic", "evaluation")
 
 
 def elaborate_model(
@@ -62,8 +61,15 @@ def elaborate_model(
         return e, scope
 
     for mode in MODES:
+        same = SAME[mode](programs["training"]) if mode in SAME else None
+        if same is not None:
+            programs[mode], scopes[mode] = same, scopes["training"]
+            continue
         programs[mode], scopes[mode] = walk(mode, findings)
         if findings.failed:
+            lines = programs["training"].lines
+            known = frozenset(programs["training"].parameters)
+            findings.partial.append(Partial(definition.name.id, tuple(lines), known))
             advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)

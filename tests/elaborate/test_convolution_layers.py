@@ -203,7 +203,7 @@ model Net:
 
 
 def test_predictions_stay_independent_of_other_examples() -> None:
-    assert errors("Conv(3, 8) -> BatchNorm() -> MaxPool() -> SqueezeExcite(2)") == []
+    assert errors("ConvNorm(3, 8) -> MaxPool() -> SqueezeExcite(2)") == []
     result = run("""
 model Net:
     input X : (m, 5, 5, 2)
@@ -333,5 +333,5 @@ def test_padding_cannot_be_observed(layers: str, tmp_path: Path) -> None:
 def test_a_sequence_that_is_shorter_than_the_window_is_refused(tmp_path: Path) -> None:
     model = over_time("Conv(3, 4, stride = 2) -> Conv(2, 4)", tmp_path / "net.dl")
     assert model.forward(X=np.ones((2, 5, 3)))["Z"].shape == (2, 1, 4)
-    with pytest.raises(dlc.DataError, match="V509"):
+    with pytest.raises(dlc.DataError, match="V511"):
         model.forward(X=np.ones((2, 4, 3)))

@@ -38,13 +38,13 @@ def _affine(e: Context, site: Site, shift: Tensor, scale: Tensor, draw: Tensor) 
 @primitive("normal", mean=0, std=1)
 def _normal(e: Context, site: Site) -> Any:
     mean, std = site.tensor(e, "mean"), site.tensor(e, "std")
-    return mean if e.mode == "deterministic" else _affine(e, site, mean, std, _standard(e, site, "draw_normal"))
+    return mean if e.deterministic else _affine(e, site, mean, std, _standard(e, site, "draw_normal"))
 
 
 @primitive("uniform", a=0, b=1)
 def _uniform(e: Context, site: Site) -> Any:
     a, b = site.tensor(e, "a"), site.tensor(e, "b")
-    if e.mode == "deterministic":
+    if e.deterministic:
         total = e.op("add", [a, b], [], site.span, site.scope)
         return e.op("mul", [total, Tensor(e.b.constant(0.5))], [], site.span, site.scope)
     width = e.op("sub", [b, a], [], site.span, site.scope)
@@ -57,7 +57,7 @@ def _bernoulli(e: Context, site: Site) -> Any:
     if is_number(p) and not isinstance(p, Dim) and not 0 <= p <= 1:
         raise stop("N214", f"a probability lies between 0 and 1, and this is {p}", site.place("p"))
     probability = site.tensor(e, "p")
-    if e.mode == "deterministic":
+    if e.deterministic:
         return probability
     hit = e.op("lt", [_standard(e, site, "draw_uniform"), probability], [], site.span, site.scope)
     return e.real(hit, site.span)
