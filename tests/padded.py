@@ -42,14 +42,14 @@ def synthetic(model: Model, examples: int, sizes: Mapping[str, int], seed: int =
     random = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for name, declaration in model.spec.inputs.items():
-        shape = [_size(dim, examples, sizes) for dim in _sizes(declaration)]
+        shape = [_size(dim, examples, sizes) for dim in array_sizes(declaration)]
         labels = declaration.one_hot or declaration.index
         real = random.uniform(0.1, 0.9, shape) if declaration.role == "target" else random.standard_normal(shape)
         arrays[name] = random.integers(0, declaration.classes, shape) if labels else real
     return arrays
 
 
-def _sizes(declaration: InputDeclaration) -> list[Dim]:
+def array_sizes(declaration: InputDeclaration) -> list[Dim]:
     layout = Layout.of(declaration)
     axes = layout.label_axes if declaration.one_hot else range(declaration.type.rank)
     return [declaration.type.sizes[axis] for axis in axes]
@@ -83,7 +83,7 @@ def with_garbage(model: Model, given: Mapping[str, Array], lengths: Mapping[str,
     """What the engine is given: the arrays with garbage in their padding, and the lengths."""
     inputs = model.spec.inputs
     fill = {name: 0 if d.one_hot or d.index else 1e3 for name, d in inputs.items()}
-    dirty = {name: spoiled(array, _sizes(inputs[name]), lengths, fill[name]) for name, array in given.items()}
+    dirty = {name: spoiled(array, array_sizes(inputs[name]), lengths, fill[name]) for name, array in given.items()}
     physical = dict(check_arrays(inputs, dirty, True, None, "float64"))
     return physical | {LENGTHS + name: np.array(values) for name, values in lengths.items()}
 
@@ -99,7 +99,7 @@ def assert_padding_is_not_seen(
     examples = len(next(iter(lengths.values())))
     sizes = {name: max(values) for name, values in lengths.items()}
     given = synthetic(model, examples, sizes)
-    dims = {name: _sizes(declaration) for name, declaration in model.spec.inputs.items()}
+    dims = {name: array_sizes(declaration) for name, declaration in model.spec.inputs.items()}
     physical = with_garbage(model, given, lengths)
     targets = [name for name, d in model.spec.inputs.items() if d.role == "target"]
     compared = set(model.spec.outputs) - set(drawn)
