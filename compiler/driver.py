@@ -87,7 +87,7 @@ def _check(
     names = tuple(item.name.id for item in models)
     checked: list[CheckedModel] = []
     if _goes_on(loader):
-        scope = file_scope(source, lambda file, names: _constants(file, names, findings))
+        scope = file_scope(source, lambda file, names: constants(file, names, findings))
         prove_definitions(source, scope, findings, evaluate)
         for definition in _chosen(models, model, source, findings):
             blocks = _blocks(source, definition)
@@ -190,7 +190,7 @@ def _prove_corners(
         findings.add(diagnostic)
 
 
-def _constants(source: Source, scope: Scope, findings: Findings) -> None:
+def constants(source: Source, scope: Scope, findings: Findings) -> None:
     """Gives a file's scope its top-level constants."""
     equations = [item for item in source.file.items if isinstance(item, ast.Equation | ast.Broken)]
     Body(Context("evaluation", findings), evaluate, None, None).run(equations, scope)
@@ -264,4 +264,4 @@ def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block |
     return found
 
 
-__all__ = ["CheckResult", "Programs", "check", "check_training", "programs"]
+__all__ = ["CheckResult", "Programs", "check", "check_training", "constants", "programs"]

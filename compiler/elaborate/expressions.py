@@ -187,8 +187,9 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
         indices = tuple(to_int(evaluate(e, index, scope), index.span, "an index") for index in expr.indices)
     except Stop as failure:
         if e.scans and failure.diagnostic.code == "N208":
-            help = f"a step in time stands between < and >: {unparse(expr.base)}<{unparse(expr.indices[0])}>"
-            raise Stop(replace(failure.diagnostic, help=help.replace(" - ", "-").replace(" + ", "+"))) from None
+            meant = f"{unparse(expr.base)}<{unparse(expr.indices[0])}>".replace(" ", "")
+            advice = f"a step in time stands between < and >: {meant}"
+            raise Stop(replace(failure.diagnostic, help=advice)) from None
         raise
     text = written(expr, scope)
     if isinstance(expr.base, ast.Name) and scope.find(expr.base.id) is None and not _misspelt(e, expr.base, scope):
@@ -224,8 +225,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
             base = base[index]
         return base
     sliced = isinstance(base, Tensor)
-    help = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
-    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=help)
+    slices = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
+    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=slices)
 
 
 def _misspelt(e: Context, name: ast.Name, scope: Scope) -> bool:

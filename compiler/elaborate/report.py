@@ -108,7 +108,8 @@ class Findings:
             for outer, outer_what in reversed(own[:-1]):
                 if not self.is_proved(place, diagnostic):
                     break
-                inner.append(Related(f"needed here, in {outer_what}", place))
+                if all(part.span != place for part in (*inner, *diagnostic.related)):
+                    inner.append(Related(f"needed here, in {outer_what}", place))
                 place = outer
             return replace(diagnostic, span=place, label=None, related=(*diagnostic.related, *inner), fix=())
         if place == span or any(related.span == place for related in diagnostic.related):

@@ -284,12 +284,17 @@ def _bind_rest(
 
 def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Axis:
     if isinstance(item, ast.NamedAxis):
-        inner = _bind_item(e, item.size, axis, scope, evaluate, fail) if item.name.id != "m" else axis
+        if item.name.id == "m":
+            return _bind_examples(e, item, axis, scope, evaluate, fail)
+        inner = _bind_item(e, item.size, axis, scope, evaluate, fail)
         return replace(inner, name=item.name.id)
     if isinstance(item, ast.Name):
         if item.id == "m" and scope.kind in ("layer", "function"):
             if axis.name != "m":
                 raise fail("the examples, m, here", item)
+            before = next((level.names["m"] for level in scope.levels() if "m" in level.names), None)
+            if before is not None and demand(to_dim(before, item.span), axis.size, e.b.facts) is not Truth.YES:
+                raise fail(f"m = {before} here", item)
             scope.names.setdefault("m", simplest(axis.size))
             return axis
         known = scope.find(item.id) if not is_definition(scope, item.id) else None
@@ -314,6 +319,21 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
 def is_definition(scope: Scope, name: str) -> bool:
     """A name of the library or the file (a function called `n`) does not stand in the way of a pattern's new name."""
     return all(name not in level.names for level in scope.chain() if level.kind != "file")
+
+
+def _bind_examples(
+    e: Context, item: ast.NamedAxis, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure
+) -> Axis:
+    """`m = m * R` binds R: how many regions each example has; `m = 1` is one image. The axis must be called m."""
+    inside = scope.kind in ("layer", "function")
+    if inside and axis.name != "m":
+        raise fail("the examples, m, here", item)
+    if inside and all("m" not in level.names for level in scope.levels()):
+        scope.names["m"] = simplest(Dim.symbol(M) if is_batch(axis.size) else axis.size)
+    size = _solve(e, item.size, axis, scope, evaluate, fail)
+    if demand(size, axis.size, e.b.facts) is not Truth.YES:
+        raise fail(f"{written(item.size, scope)} = {size} here", item)
+    return replace(axis, name="m")
 
 
 def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Dim:
