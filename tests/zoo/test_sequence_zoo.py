@@ -11,6 +11,7 @@ from padded import assert_padding_is_not_seen, synthetic, with_garbage
 from sequence_zoo import SPECS, ZOO, M
 
 import dlc
+from dlc.compiler.show import shape_table, smallest
 from dlc.runtime.gradcheck import GREAT, gradcheck
 from dlc.runtime.program import Model
 
@@ -106,6 +107,16 @@ def test_parameters_counted_by_hand(file: str, hypers: dict[str, Any], count: in
 
 def test_the_transformer_has_63_million() -> None:
     assert transformer(37_000, 512, 2_048, 6) == 63_045_632
+
+
+def test_the_table_of_a_network_that_needs_many_steps() -> None:
+    """The trigger word needs 15 steps of sound for one of its own: 1 x 196 numbers, each of 15 x 101 products."""
+    checked = dlc.load(SPECS / "sequences" / "trigger_word.dl").checked
+    assert smallest(checked) == 15
+    (row,) = (row for row in shape_table(checked) if row.name == "conv[1]")
+    assert row.size == 196
+    assert row.flops >= 2 * 196 * 15 * 101
+    assert all(row.size >= 0 and row.flops >= 0 and row.memory >= 0 for row in shape_table(checked))
 
 
 # --- what runs ---------------------------------------------------------------------------------------------------
