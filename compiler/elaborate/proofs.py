@@ -171,7 +171,7 @@ def _zero_weights(checked: CheckedModel, findings: Findings) -> None:
     graph: Graph = checked.training
     users = graph.users()
     for parameter in checked.parameters.values():
-        if not parameter.weight or parameter.initial.text not in ("zeros", "constant(0)", "0"):
+        if not parameter.weight or not _is_zero(parameter.initial.graph.roots["value"]):
             continue
         leaf = next((n for n in graph.nodes if n.op == "parameter" and n.attr("name") == parameter.name), None)
         if leaf is not None and parameter.shape[0] > 1 and _feeds_a_contraction(leaf, users):
@@ -183,15 +183,29 @@ def _zero_weights(checked: CheckedModel, findings: Findings) -> None:
             )
 
 
+def _is_zero(first: Node) -> bool:
+    """Whether a first value is the number 0, however it is spread."""
+    source = _unmoved(first)
+    return source.op == "constant" and source.attr("value") == 0
+
+
+def _unmoved(node: Node) -> Node:
+    """What a value was before its elements were moved, repeated or renamed."""
+    while isinstance(OPS[node.op], Movement) and len(node.inputs) == 1:
+        node = node.inputs[0]
+    return node
+
+
 def _feeds_a_contraction(leaf: Node, users: dict[Node, list[Node]]) -> bool:
-    """Whether what a weight computes is used by another weight's contraction: its layer is hidden."""
+    """Whether what a weight computes is used by another weight's contraction: its layer is hidden. A product of two
+    computed values is none: what they are multiplied with differs from unit to unit."""
     seen: set[tuple[Node, bool]] = set()
     stack = [(leaf, False)]
     while stack:
         node, contracted = stack.pop()
         for user in users.get(node, []):
             contracts = isinstance(OPS[user.op], Contraction)
-            if contracts and contracted:
+            if contracts and contracted and any(_unmoved(each).op == "parameter" for each in user.inputs):
                 return True
             if (user, contracted or contracts) not in seen:
                 seen.add((user, contracted or contracts))
