@@ -131,6 +131,10 @@ def for_times(operands: Sequence[Tensor], texts: Sequence[str]) -> str | None:
     return None
 
 
+_FAR = 500
+"""Lines below a name in which its definition is looked for."""
+
+
 def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement], int]], scope: Scope) -> Stop:
     """An unknown name that a line below defines: said with that line. `levels` are the blocks that are being executed,
     each with the number of its current statement."""
@@ -141,7 +145,7 @@ def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement],
         return failure
     name = diagnostic.message.removeprefix("unknown name ").split(" is not defined here")[0]
     for statements, at in levels:
-        for statement in statements[at + 1 :]:
+        for statement in statements[at + 1 : at + 1 + _FAR]:
             place = _place(statement, name, scope)
             if place is not None:
                 return Stop(
@@ -170,11 +174,19 @@ def drawn_parameter(failure: Stop, statement: ast.Draw, scope: Scope) -> Stop:
     return stop("N214", message, statement.distribution.span, help=help, fix=[Edit(place, "param ")])
 
 
+def _base(target: ast.Expr) -> str | None:
+    """`a` of `a`, `a[l]` and `a[l]<t>`."""
+    while isinstance(target, ast.Index | ast.TimeIndex):
+        target = target.base
+    return target.id if isinstance(target, ast.Name) else None
+
+
 def _place(statement: ast.Statement, name: str, scope: Scope) -> Span | None:
     """Where a statement defines the name."""
+    base = name.split("[")[0].split("<")[0]
     match statement:
         case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
-            return next((target.span for target in targets if written(target, scope) == name), None)
+            return next((t.span for t in targets if _base(t) == base and written(t, scope) == name), None)
         case ast.Hyper(name=target) | ast.Output(name=ast.Name() as target) if target.id == name:
             return target.span
     return None
