@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,14 +35,15 @@ from dlc.grammar import ast
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found. `checked` is the model asked for (or the only one), None where an error was found;
-    `models` are the names of all models in the file; `sources` the texts that diagnostics point into; `partial` what
-    is known of the models with errors."""
+    """What a check found. `checked` is the model asked for (or the only one), None where an error was found; `proved`
+    are all that were checked, none where an error was found; `models` are the names of all models in the file;
+    `sources` the texts that diagnostics point into; `partial` what is known of the models with errors."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    proved: tuple[CheckedModel, ...] = ()
     partial: tuple[Partial, ...] = ()
 
 
@@ -62,7 +64,7 @@ def check(
     `corners` the values that a search may try are left unproved.
     """
     path = Path(path)
-    with deep_recursion():
+    with deep_recursion(), without_collector():
         return _check(path, model, hypers or {}, root, text, dense, corners)
 
 
@@ -85,7 +87,7 @@ def _check(
     names = tuple(item.name.id for item in models)
     checked: list[CheckedModel] = []
     if _goes_on(loader):
-        scope = file_scope(source, lambda file, names: _constants(file, names, findings))
+        scope = file_scope(source, lambda file, names: constants(file, names, findings))
         prove_definitions(source, scope, findings, evaluate)
         for definition in _chosen(models, model, source, findings):
             blocks = _blocks(source, definition)
@@ -109,8 +111,9 @@ def _check(
     used = {d.span.file for d in findings.found if d.span} | {r.span.file for d in findings.found for r in d.related}
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
-    alone = checked[0] if len(checked) == 1 and not findings.failed else None
-    return CheckResult(findings.found, names, alone, loader.sources, tuple(findings.partial))
+    proved = () if findings.failed else tuple(checked)
+    alone = proved[0] if len(proved) == 1 else None
+    return CheckResult(findings.found, names, alone, loader.sources, proved, tuple(findings.partial))
 
 
 def programs(
@@ -157,6 +160,18 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """A check makes much and drops little: the collector of cycles would walk through all of it over and over."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _prove_corners(
     checked: CheckedModel,
     definition: ast.Definition,
@@ -175,7 +190,7 @@ def _prove_corners(
         findings.add(diagnostic)
 
 
-def _constants(source: Source, scope: Scope, findings: Findings) -> None:
+def constants(source: Source, scope: Scope, findings: Findings) -> None:
     """Gives a file's scope its top-level constants."""
     equations = [item for item in source.file.items if isinstance(item, ast.Equation | ast.Broken)]
     Body(Context("evaluation", findings), evaluate, None, None).run(equations, scope)
@@ -249,4 +264,4 @@ def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block |
     return found
 
 
-__all__ = ["CheckResult", "Programs", "check", "check_training", "programs"]
+__all__ = ["CheckResult", "Programs", "check", "check_training", "constants", "programs"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import Condition, Dim, Facts, Symbol, TensorType
+from dlc.compiler.dims import Condition, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -108,7 +108,7 @@ class Requirement:
 class Line:
     """What a statement defined: its name, its text with loop indices filled in (`rule`), the shape as written
     (`(n[2], m)`, empty where none is), the layer it stands in (for an applied instance: its kind), and the
-    floating-point operations that compute it for one batch."""
+    nodes that were made for it."""
 
     name: str
     rule: str
@@ -116,17 +116,21 @@ class Line:
     span: Span
     layer: str = ""
     written: str = ""
-    flops: Dim = field(default_factory=lambda: Dim.of(0))
+    nodes: tuple[Node, ...] = field(default=(), repr=False)
     instance: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What is known of a model with an error: the lines that have a type, and which of them are parameters."""
+    """What is known of a model with an error: the lines that have a type, which of them are parameters, and its blocks,
+    whose settings may be wrong too (`evaluate` as in `CheckedModel`)."""
 
     name: str
     lines: tuple[Line, ...]
     parameters: frozenset[str]
+    data: ast.Block | None
+    train: ast.Block | None
+    evaluate: Callable[[ast.Expr], Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Reads a `.dl` file into the syntax tree. The only module that knows Lark.
+"""Reads a `.dl` file into the syntax tree.
 
-    tokens (lexical) -> statements (lines) -> one tree each (dl.lark, tree) -> blocks (blocks)
+    tokens (lexical) -> statements (lines) -> one tree each (automaton: dl.lark, tree) -> blocks (blocks)
 
 Nothing here raises on what a user wrote: what cannot be read becomes a `Problem`, and reading goes on at the next
 statement.
@@ -8,20 +8,11 @@ statement.
 
 from __future__ import annotations
 
-import json
-import zlib
 from dataclasses import dataclass, fields
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import lark
-from lark.exceptions import UnexpectedToken
-from lark.grammar import Rule
-from lark.lexer import TerminalDef
-from lark.parsers.lalr_analysis import Shift
-
 from dlc.grammar import ast
+from dlc.grammar.automaton import Automaton, Unexpected
 from dlc.grammar.blocks import Blocks, Row
 from dlc.grammar.broken import broken
 from dlc.grammar.explain import explain, lone_comparison, missing_colon, not_closed, open_brackets
@@ -38,15 +29,12 @@ from dlc.grammar.lines import (
 )
 from dlc.grammar.problems import Mistake, Problem
 from dlc.grammar.span import Span
-from dlc.grammar.tree import Builder, Header
+from dlc.grammar.tree import Header
 
 MAX_LENGTH = 2_000_000
 MAX_PROBLEMS = 100
 MAX_NESTING = 100
 MAX_TREE_DEPTH = 250
-
-GRAMMAR = Path(__file__).with_name("dl.lark")
-TABLES = Path(__file__).with_name("tables.json")
 
 
 def parse(text: str, file: str) -> tuple[ast.File, list[Problem]]:
@@ -190,17 +178,17 @@ class Reader:
                     role.type = role.text
         if len(tokens) >= MAX_STATEMENT or (len(tokens) > MAX_NESTING and nesting(tokens) > MAX_NESTING):
             raise Stuck(len(tokens), frozenset())
-        state = tables().parse_interactive(start=rule).parser_state
+        automaton = Automaton(rule)
         at, node = 0, None
         try:
             for token in tokens:
-                state.feed_token(token)
+                automaton.feed(token)
                 at += 1
-            node = state.feed_token(_after(tokens, "$END"), True)
-        except UnexpectedToken:
-            expected = acceptable(state)
+            node = automaton.finish()
+        except Unexpected:
+            expected = automaton.acceptable()
             if at == len(tokens) and ":" in expected and tokens[0].type in HEADER_WORDS:
-                node = self._with_colon(tokens, state)
+                node = self._with_colon(tokens, automaton)
             if node is None:
                 raise Stuck(at, expected) from None
         if len(tokens) > MAX_TREE_DEPTH:
@@ -209,12 +197,12 @@ class Reader:
                 raise Mistake(_too_deep(tokens))
         return node
 
-    def _with_colon(self, tokens: list[Token], state: Any) -> Any:
+    def _with_colon(self, tokens: list[Token], automaton: Automaton) -> Any:
         """The header that `tokens` are but for the `:` at the end, else None."""
         try:
-            state.feed_token(_after(tokens, ":"))
-            node = state.feed_token(_after(tokens, "$END"), True)
-        except UnexpectedToken:
+            automaton.feed(_after(tokens, ":"))
+            node = automaton.finish()
+        except Unexpected:
             return None
         self.problems.append(missing_colon(tokens))
         return node
@@ -227,23 +215,6 @@ class Stuck(Exception):
         super().__init__(at)
         self.at = at
         self.expected = expected
-
-
-def acceptable(state: Any) -> frozenset[str]:
-    """The types of the tokens with which a parser that got stuck could have gone on."""
-    states = state.parse_conf.states
-    return frozenset(type for type in states[state.state_stack[-1]] if _accepts(states, list(state.state_stack), type))
-
-
-def _accepts(states: Any, stack: list[int], type: str) -> bool:
-    """Whether the reductions that the token asks for lead to a state that shifts it."""
-    while type in states[stack[-1]]:
-        action, argument = states[stack[-1]][type]
-        if action is Shift:
-            return True
-        del stack[len(stack) - len(argument.expansion) :]
-        stack.append(states[stack[-1]][argument.origin.name][1])
-    return False
 
 
 def _after(tokens: list[Token], type: str) -> Token:
@@ -270,40 +241,3 @@ def depth(tree: Any) -> int:
         elif isinstance(node, ast.Tree):
             todo.extend((getattr(node, f.name), level + 1) for f in fields(node))
     return deepest
-
-
-# --- the tables of the parser ------------------------------------------------------------------------------------
-
-
-@cache
-def tables() -> Any:
-    """The parser, from the prebuilt tables; where another Lark or another grammar made those, from the grammar."""
-    stored = json.loads(TABLES.read_text("utf-8")) if TABLES.exists() else {}
-    if stored.get("made_from") != _made_from():
-        stored = json.loads(build_tables())
-    memo = {int(key): value for key, value in stored["memo"].items()}
-    table = stored["data"]["parser"]["parser"]
-    table["tokens"] = {int(key): name for key, name in table["tokens"].items()}
-    table["states"] = {
-        int(state): {int(token): action for token, action in actions.items()}
-        for state, actions in table["states"].items()
-    }
-    return lark.Lark._load_from_dict(stored["data"], memo, transformer=Builder())
-
-
-def build_tables() -> str:
-    """The parse tables of `dl.lark` as JSON: plain data, so that no start of dlc builds them or unpickles anything.
-
-    The terminals get the names that the tokens have: `->` and not `__ANON_2`.
-    """
-    options = {"parser": "lalr", "lexer": "basic", "keep_all_tokens": True, "maybe_placeholders": False}
-    parser = lark.Lark(GRAMMAR.read_text("utf-8"), start=["line", "setting"], **options)
-    data, memo = parser.memo_serialize([TerminalDef, Rule])
-    spelled = {terminal.name: terminal.pattern.value.replace("\\", "") for terminal in parser.terminals}
-    table = data["parser"]["parser"]
-    table["tokens"] = {key: spelled.get(name, name) for key, name in table["tokens"].items()}
-    return json.dumps({"made_from": _made_from(), "data": data, "memo": memo}, separators=(",", ":"))
-
-
-def _made_from() -> list[Any]:
-    return [lark.__version__, zlib.crc32(GRAMMAR.read_bytes())]

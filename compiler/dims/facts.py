@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import ClassVar, Protocol
 
 from dlc.compiler.dims.bounds import interval, is_integral
@@ -93,6 +93,11 @@ class Facts:
 
     empty: ClassVar[Facts]
     settled: ClassVar[Facts]
+
+    @cached_property
+    def known(self) -> Known:
+        """These facts as the key of a cache."""
+        return Known(self if self.ledger is None else replace(self, ledger=None))
 
     def assume(self, relation: Relation) -> Facts:
         """These facts and one more. A relation beyond the algebra's limits is kept, but proves nothing."""
@@ -230,6 +235,22 @@ class _Settled:
 
     def refuse(self, relation: Relation) -> None:
         pass
+
+
+class Known:
+    """Facts as a key: two are the same where they were learnt in the same order."""
+
+    __slots__ = ("facts", "hash")
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.hash = hash(facts.relations)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Known) and self.facts.relations == other.facts.relations
 
 
 Facts.empty = Facts()

@@ -88,6 +88,8 @@ class Dim:
 
     def __add__(self, other: DimLike) -> Dim:
         other = Dim.of(other)
+        if not self.terms or not other.terms:
+            return self if self.terms else other
         terms = dict(self.terms)
         for monomial, coefficient in other.terms.items():
             terms[monomial] = terms.get(monomial, 0) + coefficient

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
 from functools import lru_cache, wraps
@@ -29,7 +28,7 @@ from itertools import islice, product
 from typing import Any, TypeVar, cast
 
 from dlc.compiler.dims.bounds import interval, is_integral
-from dlc.compiler.dims.facts import Facts, Relation, canonical
+from dlc.compiler.dims.facts import Facts, Known, Relation, canonical
 from dlc.compiler.dims.poly import ONE, ZERO, Dim, DimLike, Monomial, Number, Term, integral, inverse, times
 from dlc.compiler.dims.symbol import DimTooLarge, Symbol
 from dlc.compiler.dims.terms import content, divide, mod, quotient
@@ -69,7 +68,6 @@ def _within_limits(question: _Question) -> _Question:
     return cast(_Question, asked)
 
 
-@_within_limits
 def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a = b, in the sense of the module's docstring."""
     a, b = Dim.of(a), Dim.of(b)
@@ -77,27 +75,12 @@ def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
         return _truth(a.constant == b.constant)
     if a == b:
         return Truth.YES
-    return _answer(a, b, _Known(facts))
-
-
-class _Known:
-    """Facts as a key: two are the same where they were learnt in the same order."""
-
-    __slots__ = ("facts", "hash")
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts if facts.ledger is None else replace(facts, ledger=None)
-        self.hash = hash(facts.relations)
-
-    def __hash__(self) -> int:
-        return self.hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Known) and self.facts.relations == other.facts.relations
+    return _answer(a, b, facts.known)
 
 
 @lru_cache(maxsize=1 << 13)
-def _answer(a: Dim, b: Dim, known: _Known) -> Truth:
+@_within_limits
+def _answer(a: Dim, b: Dim, known: Known) -> Truth:
     """The answer to a question about unknowns; a program asks most of them several times."""
     facts = known.facts
     difference = _numerator(canonical(a - b, facts), facts)
@@ -118,11 +101,11 @@ def less(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     a, b = Dim.of(a), Dim.of(b)
     if a.constant is not None and b.constant is not None:
         return _truth(a.constant < b.constant)
-    return _smaller(a, b, _Known(facts))
+    return _smaller(a, b, facts.known)
 
 
 @lru_cache(maxsize=1 << 13)
-def _smaller(a: Dim, b: Dim, known: _Known) -> Truth:
+def _smaller(a: Dim, b: Dim, known: Known) -> Truth:
     facts, difference = known.facts, b - a
     if _both_ways(lambda sizes: a.evaluate(sizes) < b.evaluate(sizes), a.symbols | b.symbols, facts):
         return Truth.UNKNOWN

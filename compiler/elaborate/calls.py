@@ -94,9 +94,11 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
 
 def _twice_in_chain(e: Context, expr: ast.Apply, instance: Instance, scope: Scope) -> None:
     """`x -> f -> f` is legal, and one set of weights: a warning, unless it is the round of a loop."""
+    if not instance.named or isinstance(expr.target, ast.Call):
+        return
     text, before = written(expr.target, scope), expr.value
     while isinstance(before, ast.Apply):
-        if written(before.target, scope) == text and instance.named and not isinstance(expr.target, ast.Call):
+        if written(before.target, scope) == text:
             e.findings.warn(
                 "P305",
                 f"{text} stands twice in one chain: both places share one set of weights",
@@ -426,5 +428,6 @@ def apply_instance(
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
         if isinstance(result, Tensor) and e.mode == "training":
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
-            e.lines.append(Line(path, text, result.type, span, definition.name.id, "", e.work(first), instance=True))
+            nodes = e.made_since(first)
+            e.lines.append(Line(path, text, result.type, span, definition.name.id, "", nodes, instance=True))
         return outputs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import ZERO, Dim, TensorType
+from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
@@ -52,12 +52,14 @@ class Context:
 
     `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `lines` is
     what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
-    known (0 or 1); `asked` are the values of which the program asked that. `ambient` holds what an initializer
-    (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the
-    one-hot inputs that come as real arrays. `padded` are the dimensions that are each example's own, `scans` the scans
-    whose steps are being elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what
-    is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is checked for all sizes;
-    `at` is the statement being executed. `freed` makes spatial sizes unknown (`spatial.py`).
+    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met,
+    `random` that a draw was, `changed` are states behind a `:=`: by them programs differ (`modes.py`). `ambient`
+    holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being
+    given it; `dense` names the one-hot inputs that come as real arrays. `padded` are the dimensions that are each
+    example's own (`own_lengths`: their names, before they are declared), `scans` the scans whose steps are being
+    elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what is demanded of sizes
+    that are not known, `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement
+    being executed. `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     mode: str
@@ -84,6 +86,7 @@ class Context:
     draws: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
     padded: Padded = frozenset()
+    own_lengths: frozenset[str] = frozenset()
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
     counted: set[Node] = field(default_factory=set)
@@ -94,6 +97,15 @@ class Context:
     depth: int = 0
     rounds: int = 0
     steps: int = 0
+    divided: bool = False
+    changed: set[Node] = field(default_factory=set)
+    random: bool = False
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a draw is replaced by its mean; whoever asks is a draw."""
+        self.random = True
+        return self.mode == "deterministic"
 
     def __post_init__(self) -> None:
         self.keep(Required(self))
@@ -217,14 +229,9 @@ class Context:
         """Adds a mistake to the findings, with what refutes the demand that was not met."""
         self.findings.add(self.ledger.explained(mistake.diagnostic))
 
-    def work(self, first: int) -> Dim:
-        """The floating-point operations of the nodes made since the builder had `first` of them; the results of one
-        computation share its work."""
-        if self.rigid is not None:
-            return ZERO
-        made = (node for node in self.b.made[first:] if node not in self.counted)
-        once = {OPS[node.op].together(node): node for node in made}
-        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
+    def made_since(self, first: int) -> tuple[Node, ...]:
+        """The nodes made since the builder had `first` of them, without what a loop counts already."""
+        return tuple(node for node in self.b.made[first:] if node not in self.counted)
 
     def node(self, value: Any, span: Span) -> Node:
         """A value as a node: tensors as they are, numbers as constants, sizes as run-time scalars."""

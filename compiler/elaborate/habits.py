@@ -131,8 +131,8 @@ def for_times(operands: Sequence[Tensor], texts: Sequence[str]) -> str | None:
     return None
 
 
-_FAR = 500
-"""Lines below a name in which its definition is looked for."""
+FARTHEST = 300
+"""So many statements below a mistake are read for the name that is missing: a file full of mistakes stays quick."""
 
 
 def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement], int]], scope: Scope) -> Stop:
@@ -145,7 +145,7 @@ def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement],
         return failure
     name = diagnostic.message.removeprefix("unknown name ").split(" is not defined here")[0]
     for statements, at in levels:
-        for statement in statements[at + 1 : at + 1 + _FAR]:
+        for statement in statements[at + 1 : at + 1 + FARTHEST]:
             place = _place(statement, name, scope)
             if place is not None:
                 return Stop(
@@ -174,19 +174,14 @@ def drawn_parameter(failure: Stop, statement: ast.Draw, scope: Scope) -> Stop:
     return stop("N214", message, statement.distribution.span, help=help, fix=[Edit(place, "param ")])
 
 
-def _base(target: ast.Expr) -> str | None:
-    """`a` of `a`, `a[l]` and `a[l]<t>`."""
-    while isinstance(target, ast.Index | ast.TimeIndex):
-        target = target.base
-    return target.id if isinstance(target, ast.Name) else None
-
-
 def _place(statement: ast.Statement, name: str, scope: Scope) -> Span | None:
     """Where a statement defines the name."""
-    base = name.split("[")[0].split("<")[0]
     match statement:
         case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
-            return next((t.span for t in targets if _base(t) == base and written(t, scope) == name), None)
+            for target in targets:
+                plain = isinstance(target, ast.Name) and target.id == name
+                if plain or (name[-1:] in "]>" and written(target, scope) == name):
+                    return target.span
         case ast.Hyper(name=target) | ast.Output(name=ast.Name() as target) if target.id == name:
             return target.span
     return None

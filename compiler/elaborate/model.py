@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,13 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.modes import MODES, SAME
 from dlc.compiler.elaborate.obligations import requirements
 from dlc.compiler.elaborate.padding import hidden, padded_symbols, valid
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import annotate, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import annotate, is_batch, names_in, shape_axes
 from dlc.compiler.elaborate.spatial import Freed, advise_sizes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
@@ -31,8 +32,6 @@ from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
 from dlc.grammar.span import Span
-
-MODES = ("training", "deterministic", "evaluation")
 
 
 def elaborate_model(
@@ -58,15 +57,21 @@ def elaborate_model(
         e = Context(mode, found, dense=dense, freed=freed)
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
+        e.own_lengths = beside_examples(definition.body or ())
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
         return e, scope
 
     for mode in MODES:
+        same = SAME[mode](programs["training"]) if mode in SAME else None
+        if same is not None:
+            programs[mode], scopes[mode] = same, scopes["training"]
+            continue
         programs[mode], scopes[mode] = walk(mode, findings)
         if findings.failed:
             lines = programs["training"].lines
             known = frozenset(programs["training"].parameters)
-            findings.partial.append(Partial(definition.name.id, tuple(lines), known))
+            compile_time = _compile_time(scopes["training"])
+            findings.partial.append(Partial(definition.name.id, tuple(lines), known, data, train, compile_time))
             advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
@@ -78,16 +83,6 @@ def elaborate_model(
     parameters = declare_parameters(training, findings, evaluate)
     states = declare_states(training, findings, evaluate)
     scope = scopes["evaluation"]
-
-    def compile_time(expr: ast.Expr) -> Any:
-        found = Findings()
-        try:
-            return evaluate(Context("evaluation", found), expr, scope)
-        except Stop as mistake:
-            raise DiagnosticError(*found.found, mistake.diagnostic) from None
-        except Poisoned:
-            raise DiagnosticError(*found.found) from None
-
     checked = CheckedModel(
         name=definition.name.id,
         file=file,
@@ -106,12 +101,27 @@ def elaborate_model(
         data=data,
         train=train,
         sources=sources,
-        evaluate=compile_time,
+        evaluate=_compile_time(scope),
         scope=scope,
         requirements=requirements(programs.values()),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked
+
+
+def _compile_time(scope: Scope) -> Callable[[ast.Expr], Any]:
+    """What computes an expression of a block with the model's names. Raises `DiagnosticError`."""
+
+    def compute(expr: ast.Expr) -> Any:
+        found = Findings()
+        try:
+            return evaluate(Context("evaluation", found), expr, scope)
+        except Stop as mistake:
+            raise DiagnosticError(*found.found, mistake.diagnostic) from None
+        except Poisoned:
+            raise DiagnosticError(*found.found) from None
+
+    return compute
 
 
 def _with_arguments(
@@ -171,7 +181,19 @@ def _dimension(body: Body, name: ast.Name, bound: ast.Expr | None, scope: Scope)
         upper = to_int(body.evaluate(bound, scope), bound.span, "the bound of a dimension")
         if upper < 1:
             raise stop("D111", f"a size is at least 1, and {name.id} is bounded by {upper}", bound.span)
-    body.define(name, Dim.symbol(Symbol(name.id, "runtime", upper=upper)), scope)
+    symbol = Symbol(name.id, "runtime", upper=upper)
+    if name.id in body.e.own_lengths:
+        body.e.padded |= {symbol}
+    body.define(name, Dim.symbol(symbol), scope)
+
+
+def beside_examples(statements: Sequence[ast.Statement]) -> frozenset[str]:
+    """The names that stand in the shape of an input together with `m`: a dimension among them is each example's own,
+    above that input too."""
+    shapes = [s.shape for s in statements if isinstance(s, ast.Declaration) and s.kind in ("input", "target")]
+    items = ([getattr(item, "size", item) for item in shape.items] for shape in shapes if shape is not None)
+    names = ({name for item in each for name in names_in(item)} for each in items)
+    return frozenset().union(*(found for found in names if "m" in found))
 
 
 def _place_of(target: ast.Expr, scope: Scope) -> str:

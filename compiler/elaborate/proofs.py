@@ -26,7 +26,8 @@ def prove_programs(checked: CheckedModel, training: Context, evaluation: Context
     _reached(checked, training, findings)
     _zero_weights(checked, findings)
     _cancelled_biases(checked, training, findings)
-    _without_loss(checked, training, findings)
+    if not findings.failed:
+        _without_loss(checked, training, findings)
 
 
 def same_in_all(programs: Mapping[str, Context], findings: Findings) -> None:
@@ -242,8 +243,8 @@ def _loses_its_mean(total: Node, bias: Node, users: dict[Node, list[Node]]) -> b
     """Whether all that reads Y + b is its mean, along axes on which b is one number, and its difference from it."""
     aliases = _same_value(total, users)
     readers = [user for alias in aliases for user in users[alias] if user.op not in ("rename", "expand")]
-    own = _same_value(bias, users)
-    shape = next(value.type for value in total.inputs if value in own)
+    named = _same_value(bias, users)
+    shape = next(value.type for value in total.inputs if value in named)
     means = {
         quotient
         for fold in readers

@@ -95,6 +95,7 @@ class Body:
             case ast.If():
                 self.branch(statement, scope)
             case ast.When(training=training, otherwise=otherwise):
+                self.e.divided = True
                 taken, other = (otherwise, training) if self.e.mode == "evaluation" else (training, otherwise)
                 self.choose(taken, other, scope)
             case ast.Require():
@@ -256,7 +257,15 @@ class Body:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
-                Line(scope.qualified(name), text, value.type, statement.span, scope.layer, law, self.e.work(first))
+                Line(
+                    scope.qualified(name),
+                    text,
+                    value.type,
+                    statement.span,
+                    scope.layer,
+                    law,
+                    self.e.made_since(first),
+                )
             )
         self.define(target, value, scope)
 
@@ -313,7 +322,7 @@ class Body:
                 "N216",
                 "a state changes once in a training step, and this is a step of a scan",
                 statement.span,
-                help="collect what it needs, a<t> = …, and change the state after the scan",
+                help="apply the layer to the whole sequence; or collect a<t> = …, and change the state after the scan",
             )
         if isinstance(statement.target, ast.Name) and scope.find(statement.target.id) is None:
             name = statement.target.id
@@ -334,6 +343,7 @@ class Body:
         if self.e.mode == "training":
             ones = self.e.states[name].ones
             self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
+            self.e.changed |= {new.node, self.e.updates[name]}
             self.rebind(statement.target, new, scope)
 
     def rebind(self, target: ast.Expr, value: Tensor, scope: Scope) -> None:

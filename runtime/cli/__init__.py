@@ -6,6 +6,8 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0 good; 1 the spe
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -28,6 +30,8 @@ VERBS = {
     "explain": "The long text on an error code.",
     "doctor": "Versions, processor, threads and the cache folder.",
 }
+SHORT = ("check", "show", "derive", "ops", "explain", "doctor")
+"""Verbs that end before the collector of cycles would pay."""
 LATER = {
     "new": "A small working project.",
     "search": "Hyper-parameter search.",
@@ -53,6 +57,8 @@ class Verbs(click.Group):
         if name not in VERBS:
             return None
         command = import_module(f"dlc.runtime.cli.{name}").command
+        if name not in SHORT:
+            gc.enable()
         assert isinstance(command, click.Command)
         return command
 
@@ -83,7 +89,15 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point of the console script."""
+    """The entry point of the console script; with `arguments`, the same inside another program.
+
+    A process of our own would spend much of a short verb on the collector of cycles. It rests while modules are
+    imported, and to the end of a short verb; at the exit everything is frozen, so that the interpreter does not take it
+    apart.
+    """
+    if arguments is None:
+        gc.disable()
+        atexit.register(gc.freeze)
     try:
         code = cli.main(args=None if arguments is None else list(arguments), prog_name="dlc", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

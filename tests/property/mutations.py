@@ -1,7 +1,7 @@
 """One small change to a valid spec.
 
-A changed spec is either refused with a diagnostic or still a network that runs (`running.py`). Nothing in between, and no
-traceback.
+A changed spec is either refused with a diagnostic or still a network that runs (`running.py`). Nothing in between, and
+no traceback.
 """
 
 from __future__ import annotations
@@ -173,39 +173,67 @@ def _index(text: str, rng: random.Random) -> str:
     return "".join(tokens)
 
 
-_PLACES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"<[^<>\n ]{1,6}>", ("<t>", "<t-1>", "<t+1>", "<t-2>", "<0>", "<1>", "<T>", "<3>", "<t'>", "")),
-    (r"\bm\b", ("", "1", "m = 1", "2 * m", "m * 2", "n", "T", "m, 1", "1, m")),
-    (r"over = [\w.]+", tuple(f"over = {axis}" for axis in ("first", "last", "all", "features", "m", "T", "k", "(first, last)", "...", "2"))),
-    (r"pad = \w+", ("pad = same", "pad = valid", "pad = 0", "pad = 1", "pad = 2", "pad = 7", "pad = 1/2", "")),
-    (r"(?:stride|window|groups|times|keep_prob) = \w+", ("stride = 1", "stride = 2", "stride = 3", "stride = 5", "window = 1", "window = 2", "window = 9", "groups = 2", "groups = 3")),
-    (r"max = \d+", ("max = 1", "max = 2", "max = 9", "max = 0", "")),
-    (r"by = [^\n]*\)", ("by = greedy)", "by = beam(width = 2))", "by = beam(width = 3, alpha = 0))", "by = sample(temperature = 0.5))")),
-    (r"shift\(", ("(", "reverse(", "shift(shift(", "tanh(")),
-    (r"->", (",", "-> relu ->", "-> reverse ->", "-> shift ->", "-> Dropout(0.5) ->", "-> Dense(3) ->", "-> BatchNorm() ->", "-> Flatten() ->", "-> Conv(3, 2) ->", "-> MaxPool(2) ->", "-> AvgPool(2, pad = same) ->", "-> GRU(2) ->", "-> softmax ->", "-> ConvTranspose(3, 2, stride = 2) ->", "-> GlobalAvgPool() ->", "-> Bidirectional(RNN(2), RNN(3)) ->")),
-    (r"(?m)^    output .*$", tuple(f"    output {text}" for text in ("mean(X, over = m)", "position(X, over = m)", "reverse(X, over = m)", "X * m", "sum(W, over = all)", "x<T>", "a<T>", "a<1>", "x<t>", "y_hat<T>", "shift(x)", "reverse(x)", "mean(x, over = T)", "concat(X, X, over = m)", "X.T", "softmax(x, over = T)", "max(y_hat, over = T)", "argmax(x, over = T)", "x * T", "position(x, over = last)"))),
-    (r"\([^()\n]*, m, T\)", ("(m, T)", "(T, m)", "(3, T, m)", "(3, m, 2 * T)", "(3, m, T + 1)", "(3, m, 4)", "(3, m)", "(3, T)", "(3, m, T, 2)", "(m, 3, T)", "(3, m, q = T)")),
-    (r"\((?:[\w*. ]+, )+[\w*. ]+\) ->", ("(a, b, c) ->", "(a, m) ->", "(..., m) ->", "(m, ...) ->", "(2 * a, m, T) ->", "(a, b * 2, m) ->")),
-    (r"(?:tanh|sigmoid|softmax|relu)\(", ("(", "max(", "sum(", "mean(", "exp(", "log(", "argmax(", "reverse(", "shift(", "one_hot(", "known(", "drop(", "position(", "sum(over = first, ", "mean(over = last, ", "max(over = T, ")),
-    (r"dim T\w*(?: <= \d+)?", ("dim T", "dim T <= 4", "dim T <= 20", "dim T <= 1", "T = 4", "dim T, S")),
-    (r"1\.\.\w+", ("1..T", "0..T", "1..3", "2..T", "1..T-1", "1..0", "1..2*T", "1..m", "reverse(1..T)", "1..n")),
-)  # fmt: skip
-"""What stands in a text, and what may stand there instead: the places where sequences and pictures go wrong."""
+_PLACES = {
+    r"<[^<>\n ]{1,6}>": ("<t> | <t-1> | <t+1> | <t-2> | <0> | <1> | <T> | <3> | <t'> | "),
+    r"\bm\b": ("1 | m = 1 | 2 * m | m * 2 | n | T | m, 1 | 1, m | "),
+    r"over = [\w.]+": (
+        "over = first | over = last | over = all | over = features | over = m | over = T | over = k | over = "
+        "(first, last) | over = ... | over = 2"
+    ),
+    r"pad = \w+": ("pad = same | pad = valid | pad = 0 | pad = 1 | pad = 2 | pad = 7 | pad = 1/2 | "),
+    r"(?:stride|window|groups|times|keep_prob) = \w+": (
+        "stride = 1 | stride = 2 | stride = 3 | stride = 5 | window = 1 | window = 2 | window = 9 | groups = "
+        "2 | groups = 3"
+    ),
+    r"max = \d+": ("max = 1 | max = 2 | max = 9 | max = 0 | "),
+    r"by = [^\n]*\)": (
+        "by = greedy) | by = beam(width = 2)) | by = beam(width = 3, alpha = 0)) | by = sample(temperature = 0.5))"
+    ),
+    r"shift\(": ("( | reverse( | shift(shift( | tanh("),
+    r"->": (
+        ", | -> relu -> | -> reverse -> | -> shift -> | -> Dropout(0.5) -> | -> Dense(3) -> | -> BatchNorm() "
+        "-> | -> Flatten() -> | -> Conv(3, 2) -> | -> MaxPool(2) -> | -> AvgPool(2, pad = same) -> | -> "
+        "GRU(2) -> | -> softmax -> | -> ConvTranspose(3, 2, stride = 2) -> | -> GlobalAvgPool() -> | -> "
+        "Bidirectional(RNN(2), RNN(3)) ->"
+    ),
+    r"(?m)^    output .*$": (
+        "    output mean(X, over = m) |     output position(X, over = m) |     output reverse(X, over = m) |"
+        "     output X * m |     output sum(W, over = all) |     output x<T> |     output a<T> |     output "
+        "a<1> |     output x<t> |     output y_hat<T> |     output shift(x) |     output reverse(x) |     "
+        "output mean(x, over = T) |     output concat(X, X, over = m) |     output X.T |     output "
+        "softmax(x, over = T) |     output max(y_hat, over = T) |     output argmax(x, over = T) |     output"
+        " x * T |     output position(x, over = last)"
+    ),
+    r"\([^()\n]*, m, T\)": (
+        "(m, T) | (T, m) | (3, T, m) | (3, m, 2 * T) | (3, m, T + 1) | (3, m, 4) | (3, m) | (3, T) | (3, m, "
+        "T, 2) | (m, 3, T) | (3, m, q = T)"
+    ),
+    r"\((?:[\w*. ]+, )+[\w*. ]+\) ->": (
+        "(a, b, c) -> | (a, m) -> | (..., m) -> | (m, ...) -> | (2 * a, m, T) -> | (a, b * 2, m) ->"
+    ),
+    r"(?:tanh|sigmoid|softmax|relu)\(": (
+        "( | max( | sum( | mean( | exp( | log( | argmax( | reverse( | shift( | one_hot( | known( | drop( | "
+        "position( | sum(over = first,  | mean(over = last,  | max(over = T, "
+    ),
+    r"dim T\w*(?: <= \d+)?": ("dim T | dim T <= 4 | dim T <= 20 | dim T <= 1 | T = 4 | dim T, S"),
+    r"1\.\.\w+": ("1..T | 0..T | 1..3 | 2..T | 1..T-1 | 1..0 | 1..2*T | 1..m | reverse(1..T) | 1..n"),
+}
+"""What stands in a text, and what may stand there instead (between bars): where sequences and pictures go wrong."""
 
 
 def _place(text: str, rng: random.Random) -> str:
     """Another time index, window, axis, pattern, step of a chain or output."""
-    pattern, others = rng.choice(_PLACES)
+    pattern, others = rng.choice(list(_PLACES.items()))
     found = list(re.finditer(pattern, text))
     if not found:
         return _swap(text, rng)
     at = rng.choice(found)
-    return text[: at.start()] + rng.choice(others) + text[at.end() :]
+    return text[: at.start()] + rng.choice(others.split(" | ")) + text[at.end() :]
 
 
 def _swap(text: str, rng: random.Random) -> str:
     """Two names of one bracket in each other's place."""
-    found = [match for match in re.finditer(r"\(([^()\n]*,[^()\n]*)\)", text)]
+    found = list(re.finditer(r"\(([^()\n]*,[^()\n]*)\)", text))
     if not found:
         return text
     at = rng.choice(found)

@@ -1,8 +1,8 @@
 """Everything that may be done with a proved network, on random data: a defect of dlc is an exception.
 
 The programs are made and computed by the reference executor (which holds every value against its declared shape), the
-table and the derivation are printed, and what was proved is held against what is computed: an output depends on no other
-example, padding is not seen, and a batch of one is a batch.
+table and the derivation are printed, and what was proved is held against what is computed: an output depends on no
+other example, padding is not seen, and a batch of one is a batch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from dlc.runtime.data.arrays import check_arrays
 from dlc.runtime.data.layout import LENGTHS, Layout, has_examples
 from dlc.runtime.engine import ReferenceEngine, programs_of, rows_of
 from dlc.runtime.metrics import measure
-from dlc.runtime.reference import shape_of
 
 Array = NDArray[Any]
 EXAMPLES = 3
@@ -78,9 +77,7 @@ def _run(checked: CheckedModel, made: Programs, batch: dict[str, Array]) -> None
     engine = ReferenceEngine(checked, made, "float64", 1)
     random = np.random.default_rng(5)
     for name, value in engine.parameters.items():
-        value[...] = (
-            np.where(value == 0, 0.5, 1) * random.uniform(0.1, 1, value.shape) * random.choice([-1, 1], value.shape)
-        )
+        value[...] = random.uniform(0.1, 1, value.shape) * random.choice([-1, 1], value.shape)
         assert checked.parameters[name].shape == value.shape
     outputs = engine.forward(batch)
     _others_are_not_read(checked, engine, batch, outputs)
@@ -114,9 +111,8 @@ def _batch(checked: CheckedModel) -> dict[str, Array] | None:
             arrays = _arrays(checked, sizes)
             if arrays is not None:
                 needs = checked.requirements
-                return _spoiled(
-                    checked, check_arrays(checked.inputs, arrays, True, given, "float64", requirements=needs)
-                )
+                found = check_arrays(checked.inputs, arrays, True, given, "float64", requirements=needs)
+                return _spoiled(checked, found)
         except DiagnosticError:
             continue
     return None
@@ -161,17 +157,17 @@ def _values(checked: CheckedModel, made: Programs, batch: Mapping[str, Array]) -
 def _in_graph(nodes: Any, most: Mapping[str, int], times: float) -> float:
     total = 0.0
     for node in nodes:
-        sizes = {s: EXAMPLES if s == M else most.get(s.name, MOST_STEPS) for s in node.type.symbols}
-        total += times * float(np.prod([float(n) for n in shape_of(node.type, sizes)]))
+        total += times * float(np.prod([float(_size(size, most)) for size in node.type.sizes]))
         for body in bodies(node):
             steps = node.attr("longest") or MOST_STEPS
             if node.attr("axis") is not None:
-                size = node.attr("axis").size
-                steps = int(
-                    size.evaluate({s: EXAMPLES if s == M else most.get(s.name, MOST_STEPS) for s in size.symbols})
-                )
+                steps = _size(node.attr("axis").size, most)
             total += _in_graph(body.graph.nodes, most, times * steps)
     return total
+
+
+def _size(size: Dim, most: Mapping[str, int]) -> int:
+    return int(size.evaluate({s: EXAMPLES if s == M else most.get(s.name, MOST_STEPS) for s in size.symbols}))
 
 
 # --- what was proved -------------------------------------------------------------------------------------------------
@@ -188,13 +184,9 @@ def _others_are_not_read(
             continue
         declaration = checked.inputs[name]
         changed[name] = array.copy()
-        one = array[:1]
-        other = (
-            random.integers(0, declaration.classes, one.shape)
-            if array.dtype.kind in "iu"
-            else one + random.normal(size=one.shape)
-        )
-        changed[name][:1] = other
+        one, labels = array[:1], array.dtype.kind in "iu"
+        moved = one + random.normal(size=one.shape)
+        changed[name][:1] = random.integers(0, declaration.classes, one.shape) if labels else moved
     if not any(has_examples(name, checked.inputs) for name in batch):
         return
     for name, value in engine.forward(changed).items():
