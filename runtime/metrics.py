@@ -48,8 +48,11 @@ def measure(
             for name, value in engine.totals(level, batch, known).items():
                 totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
         known |= totals
-    bindings: dict[tuple[str, str], Any] = {("scalar", name): value for name, value in known.items()}
-    _, sizes = bind_inputs((), inputs, checked.inputs)
+    wanted = frozenset[str]().union(*map(reads, plan.formulas.values()))
+    bindings, sizes = bind_inputs(wanted, inputs, checked.inputs)
+    bindings |= {("scalar", name): value for name, value in known.items()}
+    bindings |= {("parameter", name): value for name, value in engine.parameters.items()}
+    bindings |= {("state", name): value for name, value in engine.states.items()}
     return {name: float(evaluate(graph, bindings, sizes)["value"].reshape(())) for name, graph in plan.formulas.items()}
 
 

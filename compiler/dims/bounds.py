@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from dlc.compiler.dims.poly import ZERO, Atom, Dim, Monomial, Number, Term
 from dlc.compiler.dims.symbol import DimTooLarge, Symbol
 
 Bound: TypeAlias = Number | None
 Interval: TypeAlias = tuple[Bound, Bound]
+Finite: TypeAlias = tuple[Number, Number]
 
 
 def is_integral(dim: Dim) -> bool:
@@ -130,6 +131,10 @@ def _plus(a: Interval, b: Interval) -> Interval:
 def _times(a: Interval, b: Interval) -> Interval:
     if a == (0, 0) or b == (0, 0):
         return 0, 0
+    if None not in a and None not in b:
+        (p, q), (r, s) = cast(Finite, a), cast(Finite, b)
+        corners = p * r, p * s, q * r, q * s
+        return min(corners), max(corners)
     lows: list[float | Number] = [_extended(x, i == 0, y, j == 0) for i, x in enumerate(a) for j, y in enumerate(b)]
     low, high = min(lows), max(lows)
     return _finite(low), _finite(high)
@@ -150,6 +155,8 @@ def _finite(value: float | Number) -> Bound:
 
 
 def _power(bounds: Interval, exponent: int) -> Interval:
+    if exponent == 1:
+        return bounds
     if exponent < 0:
         low, high = bounds
         if low is None or low <= 0:

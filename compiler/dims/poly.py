@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import TypeAlias, Union
 
-from dlc.compiler.dims.symbol import MAX_DEGREE, MAX_INT, MAX_TERMS, DimTooLarge, Symbol
+from dlc.compiler.dims.symbol import MAX_DEGREE, MAX_INT, MAX_SIZE, MAX_TERMS, DimTooLarge, Symbol
 
 Number: TypeAlias = int | Fraction
 Atom: TypeAlias = Union[Symbol, "Term"]
@@ -29,10 +29,13 @@ class Term:
     Made only by the functions of `terms.py`, which normalise it.
     """
 
-    __slots__ = ("_hash", "key", "op", "p", "q")
+    __slots__ = ("_hash", "key", "op", "p", "q", "size")
 
     def __init__(self, op: str, p: Dim, q: Dim) -> None:
         self.op, self.p, self.q = op, p, q
+        self.size: int = 1 + sum(a.size for d in (p, q) for m in d.terms for a, _ in m if isinstance(a, Term))
+        if self.size > MAX_SIZE:
+            raise DimTooLarge(f"{self.size} roundings inside each other")
         self.key: tuple[object, ...] = (1, op, p.key, q.key)
         self._hash = hash((op, p, q))
 

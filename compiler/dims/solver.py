@@ -262,6 +262,8 @@ def _chosen(values: dict[Symbol, Dim], sizes: dict[Symbol, int]) -> dict[Symbol,
 _DEPTH = 3
 _STEPS = 40
 _WIDEST = 16
+_MANY_FACTS = 40
+"""Beside more facts than this the search takes one step, beside twice as many none: who has so many asks as often."""
 
 
 def _at_least_zero(difference: Dim, facts: Facts) -> bool:
@@ -270,7 +272,7 @@ def _at_least_zero(difference: Dim, facts: Facts) -> bool:
     if is_integral(difference) or is_integral(form):
         return _above_zero(_numerator(canonical(difference + 1, facts), facts), facts)
     form = _numerator(form, facts)
-    return _search(form, _inequalities(form, facts), strict=False)
+    return _search(form, facts, strict=False)
 
 
 def _above_zero(form: Dim, facts: Facts) -> bool:
@@ -279,19 +281,21 @@ def _above_zero(form: Dim, facts: Facts) -> bool:
     divisor = content(form - constant)
     if is_integral((form - constant) * (1 / Fraction(divisor))):
         form = form - constant + -(-constant // divisor) * divisor
-    return _search(form, _inequalities(form, facts), strict=True)
+    return _search(form, facts, strict=True)
 
 
-def _search(difference: Dim, known: tuple[Dim, ...], strict: bool) -> bool:
+def _search(difference: Dim, facts: Facts, strict: bool) -> bool:
     """Whether difference = a positive combination of the known inequalities + something bounded below by 0."""
+    known = _inequalities(difference, facts)
+    deepest = _DEPTH if len(known) <= _MANY_FACTS else 1 if len(known) <= 2 * _MANY_FACTS else 0
     level, seen = [difference], {difference}
-    for depth in range(_DEPTH + 1):
+    for depth in range(deepest + 1):
         following: list[Dim] = []
         for left in level:
             low, _ = interval(left)
             if low is not None and (low > 0 or (low == 0 and not strict)):
                 return True
-            if depth < _DEPTH and left.constant is None and len(left.terms) <= _WIDEST:
+            if depth < deepest and left.constant is None and len(left.terms) <= _WIDEST:
                 following += islice(_reductions(left, known), max(0, 2 * _STEPS - len(following)))
         fresh = [d for d in dict.fromkeys(following) if d not in seen]
         level = sorted(fresh, key=lambda d: len(d.terms))[: max(0, _STEPS - len(seen))]

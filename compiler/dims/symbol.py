@@ -7,10 +7,12 @@ from dataclasses import dataclass
 MAX_TERMS = 200
 MAX_DEGREE = 64
 MAX_INT = 10**30
+MAX_SIZE = 500
 
 
 class DimTooLarge(ArithmeticError):
-    """A dimension expression left the limits: over MAX_TERMS terms, MAX_DEGREE degrees, or integers beyond MAX_INT."""
+    """A dimension expression left the limits: over MAX_TERMS terms, MAX_DEGREE degrees, MAX_SIZE
+    roundings inside each other, or integers beyond MAX_INT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, Related
@@ -22,6 +22,8 @@ MOST_POINTS = 8
 """Values of a range that are all tried; of a longer one the ends are."""
 MOST_CORNERS = 64
 """Combinations of ends that are tried."""
+MOST_NODES = 40_000
+"""Operations that all these proofs elaborate together; what a model too large for that leaves out, a trial proves."""
 
 Point = tuple[Any, Span]
 Elaborate = Callable[[Mapping[str, Any]], list[Diagnostic]]
@@ -39,16 +41,19 @@ def prove_corners(
         for name, hyper in checked.hypers.items()
         if hyper.domain is not None and name not in given and name in read
     }
+    proofs = max(8, MOST_NODES // (300 + len(checked.training.nodes)))
     failed = False
     for name, values in points.items():
-        for value, place in values:
-            if value != checked.hypers[name].value and (errors := elaborate({name: value})):
+        tried = [value for value in values if value[0] != checked.hypers[name].value][:proofs]
+        proofs -= len(tried)
+        for value, place in tried:
+            if errors := elaborate({name: value}):
                 failed = True
                 yield _misfit({name: value}, place, errors[0])
     if failed or len(points) < 2:
         return
     ends = [[values[0], values[-1]] for values in points.values() if values]
-    for corner in list(product(*ends))[:MOST_CORNERS]:
+    for corner in islice(product(*ends), min(MOST_CORNERS, proofs)):
         chosen = {name: value for name, (value, _) in zip(points, corner, strict=True)}
         if errors := elaborate(chosen):
             yield _misfit(chosen, corner[-1][1], errors[0])
@@ -63,8 +68,8 @@ def _points(hyper: HyperDeclaration, checked: CheckedModel) -> Iterator[Point]:
         case ast.Binary(op="..", span=span) as expr:
             values = checked.evaluate(expr)
             assert isinstance(values, Range)
-            every = range(values.first, values.last + 1)
-            for value in every if len(every) <= MOST_POINTS else (values.first, values.last):
+            short = values.last - values.first < MOST_POINTS
+            for value in range(values.first, values.last + 1) if short else (values.first, values.last):
                 yield value, span
         case ast.Call(arguments=arguments):
             for argument in arguments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.dims import Dim
 from dlc.compiler.elaborate.arithmetic import is_number
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
@@ -51,7 +52,7 @@ def _number(name: str, default: Any, expr: ast.Expr) -> None:
 
 def _interval(kind: str, ends: list[Any], expr: ast.Call) -> None:
     for end, argument in zip(ends, expr.arguments, strict=True):
-        if not is_number(end):
+        if not is_number(end) or isinstance(end, Dim):
             raise stop("T402", f"an end of {kind} is a number, not {describe(end)}", argument.value.span)
     first, last = map(float, ends)
     if not first < last:

@@ -89,7 +89,7 @@ def _check_rate(checked: CheckedModel, expr: ast.Expr, optimizer: Layer) -> None
             rate = checked.evaluate(argument.value)
         except DiagnosticError:
             continue  # a schedule, which reads the epoch
-        if is_number(rate) and rate < 0:
+        if is_number(rate) and not isinstance(rate, Dim) and rate < 0:
             message = f"a learning rate is not negative, and this is {written(argument.value, checked.scope)}"
             rule = "W := W - lr * dW: a step against the gradient"
             raise DiagnosticError(stop("T402", message, argument.value.span, rule=rule).diagnostic)

@@ -370,8 +370,9 @@ def contracted(
     result = work.assembly(right)
     order = [key for axis in result for key in axis.keys]
     total, waiting = parted[0], parted[1:]
-    for i, factor in enumerate(waiting):
-        later = [key for other in waiting[i + 1 :] for key in other.keys]
+    later = Counter(key for factor in waiting for key in factor.keys)
+    for factor in waiting:
+        later -= Counter(factor.keys)
         wanted = order if not later else list(dict.fromkeys((*total.keys, *factor.keys)))
         total = work.product(total, factor, [key for key in wanted if key in order or key in later])
     total = work.summed(total, set(order))

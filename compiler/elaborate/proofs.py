@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.dims import same_sizes
@@ -12,7 +12,7 @@ from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, bodies, topological
 from dlc.compiler.ops import OPS, Contraction, Movement, Reduction
-from dlc.compiler.program import CheckedModel
+from dlc.compiler.program import CheckedModel, M
 from dlc.grammar.span import Span
 
 
@@ -21,7 +21,7 @@ def prove_programs(checked: CheckedModel, training: Context, evaluation: Context
     for name, (node, span) in evaluation.outputs.items():
         values = topological([node])
         _no_target(checked, name, values, span, findings)
-        _example_independent(values, findings)
+        _example_independent(values, span, findings)
     _batch_by_batch(evaluation, findings)
     asked_for_gaps(training, findings)
     _reached(checked, training, findings)
@@ -106,12 +106,37 @@ def _no_target(checked: CheckedModel, name: str, values: tuple[Node, ...], span:
             )
 
 
-def _example_independent(values: tuple[Node, ...], findings: Findings) -> None:
-    """No reduction or contraction over `m` on the way to an output."""
+def _example_independent(values: tuple[Node, ...], span: Span, findings: Findings) -> None:
+    """No reduction or contraction over `m` on the way to an output, and no `m` as a number."""
     for outer in values:
         node = _in_step(outer) if folds_examples(outer) else outer
         if folds_examples(node) and node.span is not None:
             findings.add(mixes_examples(node))
+    counted = [node for node in _with_steps(values) if _counts_examples(node)]
+    if counted:
+        readers = (node.span for node in _with_steps(values) if any(value in counted for value in node.inputs))
+        findings.add(
+            Diagnostic(
+                "P302",
+                "this mixes examples: a prediction would change with the number of examples beside it",
+                next((place for place in readers if place is not None), span),
+                label="reads m, the number of examples in the batch",
+                rule="only losses, metrics and `when training:` may mix examples",
+            )
+        )
+
+
+def _with_steps(values: Iterable[Node]) -> Iterator[Node]:
+    """Nodes, and those of the loops among them."""
+    for node in values:
+        yield node
+        for body in bodies(node):
+            yield from _with_steps(body.graph.nodes)
+
+
+def _counts_examples(node: Node) -> bool:
+    """Whether a value is the number of examples."""
+    return node.op == "size" and M in node.attr("dim").symbols
 
 
 def mixes_examples(node: Node) -> Diagnostic:

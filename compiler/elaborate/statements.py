@@ -373,9 +373,10 @@ class Body:
     def loop(self, statement: ast.For, scope: Scope) -> None:
         """`for` is unrolled; a name without index is local to its round."""
         items = index_range(self.evaluate(statement.iterable, scope), statement.iterable.span)
-        self.e.rounds += len(items)
+        rounds = (items.stop - items.start) * items.step if isinstance(items, range) else len(items)
+        self.e.rounds += max(0, rounds)
         if self.e.rounds > MOST_ROUNDS:
-            many = f"{len(items):,} rounds are too many to unroll; all loops together may have {MOST_ROUNDS:,}"
+            many = f"{rounds:,} rounds are too many to unroll; all loops together may have {MOST_ROUNDS:,}"
             raise stop("D118", many, statement.iterable.span)
         for item in items:
             inner = scope.child()

@@ -1,7 +1,7 @@
-"""One small change to a valid spec, and everything that may be done with what is left.
+"""One small change to a valid spec.
 
-A changed spec is either refused with a diagnostic or still a network: its programs are made and computed by the
-reference executor on random data, and its table and derivation are printed. Nothing in between, and no traceback.
+A changed spec is either refused with a diagnostic or still a network that runs (`running.py`). Nothing in between, and
+no traceback.
 """
 
 from __future__ import annotations
@@ -9,24 +9,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
-
-from dlc.compiler.derive import render_derivation
-from dlc.compiler.diagnostics import DiagnosticError, json_text, render_all
-from dlc.compiler.driver import CheckResult, check, programs
-from dlc.compiler.ir import Graph
-from dlc.compiler.program import CheckedModel, M
-from dlc.compiler.settings import read_train
-from dlc.compiler.show import shape_table
-from dlc.runtime.initial import draws, first_value
-from dlc.runtime.reference import evaluate, shape_of
-
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = 5
-MOST_VALUES = 300_000
-"""A network with more values than this is proved and not computed."""
+from bases import ROOT
 
 _TOKEN = re.compile(r"\s+|#[^\n]*|\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?|\w+|:=|\.\.\.?|->|//|[<>=!]=|.", re.S)
 _OPERATORS = ("+", "-", "*", "/", "//", "%", "^", "@", "<", ">", "==", "!=", "and", "or", "..", "->", ":=", "=", "~")
@@ -74,7 +58,7 @@ def specs() -> dict[str, str]:
 def mutated(text: str, rng: random.Random) -> str:
     """The text with one change."""
     change: Callable[[str, random.Random], str] = rng.choice(
-        (_token, _kind, _kind, _kind, _value, _value, _line, _name, _name, _index)
+        (_token, _kind, _kind, _kind, _value, _value, _line, _name, _name, _index, _place, _place, _place)
     )
     return change(text, rng)
 
@@ -189,81 +173,74 @@ def _index(text: str, rng: random.Random) -> str:
     return "".join(tokens)
 
 
-def proved_and_run(text: str) -> CheckResult:
-    """Checks a text and does everything that a proved network must be able to do. Raises on a defect of dlc."""
-    result = check("mutated.dl", text=text)
-    if result.checked is None:
-        wrong = [d for d in result.diagnostics if d.severity == "error"]
-        assert wrong or len(result.models) != 1, "neither a network nor an error"
-        render_all(result.diagnostics, result.sources, color=False, width=100)
-        json_text(result.diagnostics)
-        return result
-    computed(result.checked)
-    return result
+_PLACES = {
+    r"<[^<>\n ]{1,6}>": ("<t> | <t-1> | <t+1> | <t-2> | <0> | <1> | <T> | <3> | <t'> | "),
+    r"\bm\b": ("1 | m = 1 | 2 * m | m * 2 | n | T | m, 1 | 1, m | "),
+    r"over = [\w.]+": (
+        "over = first | over = last | over = all | over = features | over = m | over = T | over = k | over = "
+        "(first, last) | over = ... | over = 2"
+    ),
+    r"pad = \w+": ("pad = same | pad = valid | pad = 0 | pad = 1 | pad = 2 | pad = 7 | pad = 1/2 | "),
+    r"(?:stride|window|groups|times|keep_prob) = \w+": (
+        "stride = 1 | stride = 2 | stride = 3 | stride = 5 | window = 1 | window = 2 | window = 9 | groups = "
+        "2 | groups = 3"
+    ),
+    r"max = \d+": ("max = 1 | max = 2 | max = 9 | max = 0 | "),
+    r"by = [^\n]*\)": (
+        "by = greedy) | by = beam(width = 2)) | by = beam(width = 3, alpha = 0)) | by = sample(temperature = 0.5))"
+    ),
+    r"shift\(": ("( | reverse( | shift(shift( | tanh("),
+    r"->": (
+        ", | -> relu -> | -> reverse -> | -> shift -> | -> Dropout(0.5) -> | -> Dense(3) -> | -> BatchNorm() "
+        "-> | -> Flatten() -> | -> Conv(3, 2) -> | -> MaxPool(2) -> | -> AvgPool(2, pad = same) -> | -> "
+        "GRU(2) -> | -> softmax -> | -> ConvTranspose(3, 2, stride = 2) -> | -> GlobalAvgPool() -> | -> "
+        "Bidirectional(RNN(2), RNN(3)) ->"
+    ),
+    r"(?m)^    output .*$": (
+        "    output mean(X, over = m) |     output position(X, over = m) |     output reverse(X, over = m) |"
+        "     output X * m |     output sum(W, over = all) |     output x<T> |     output a<T> |     output "
+        "a<1> |     output x<t> |     output y_hat<T> |     output shift(x) |     output reverse(x) |     "
+        "output mean(x, over = T) |     output concat(X, X, over = m) |     output X.T |     output "
+        "softmax(x, over = T) |     output max(y_hat, over = T) |     output argmax(x, over = T) |     output"
+        " x * T |     output position(x, over = last)"
+    ),
+    r"\([^()\n]*, m, T\)": (
+        "(m, T) | (T, m) | (3, T, m) | (3, m, 2 * T) | (3, m, T + 1) | (3, m, 4) | (3, m) | (3, T) | (3, m, "
+        "T, 2) | (m, 3, T) | (3, m, q = T)"
+    ),
+    r"\((?:[\w*. ]+, )+[\w*. ]+\) ->": (
+        "(a, b, c) -> | (a, m) -> | (..., m) -> | (m, ...) -> | (2 * a, m, T) -> | (a, b * 2, m) ->"
+    ),
+    r"(?:tanh|sigmoid|softmax|relu)\(": (
+        "( | max( | sum( | mean( | exp( | log( | argmax( | reverse( | shift( | one_hot( | known( | drop( | "
+        "position( | sum(over = first,  | mean(over = last,  | max(over = T, "
+    ),
+    r"dim T\w*(?: <= \d+)?": ("dim T | dim T <= 4 | dim T <= 20 | dim T <= 1 | T = 4 | dim T, S"),
+    r"1\.\.\w+": ("1..T | 0..T | 1..3 | 2..T | 1..T-1 | 1..0 | 1..2*T | 1..m | reverse(1..T) | 1..n"),
+}
+"""What stands in a text, and what may stand there instead (between bars): where sequences and pictures go wrong."""
 
 
-def computed(checked: CheckedModel) -> None:
-    """Makes a model's programs, prints them, and computes them on random data."""
-    shape_table(checked)
-    settings, wrong = read_train(checked.train, checked.evaluate, {}, checked.metrics)
-    if wrong:
-        return
-    try:
-        made = programs(checked, settings.optimizer, settings.regularize)
-    except DiagnosticError:
-        return
-    if any(root.startswith("loss.") for root in checked.deterministic.roots):
-        render_derivation(checked, settings.regularize)
-    if _values(made.graphs.values()) > MOST_VALUES:
-        return
-    bindings = _bindings(checked)
-    for slot in made.slots.values():
-        bindings["state", slot.name] = first_value(slot, 1, "float64")
-    for name, graph in made.graphs.items():
-        known = bindings if name != "update" else bindings | _gradients(checked)
-        _compute(graph, known)
-    totals = {("scalar", "m"): float(EXAMPLES)}
-    for level in made.evaluation.levels:
-        totals |= {("scalar", name): value for name, value in _compute(level, bindings | totals).items()}
-    for graph in made.evaluation.formulas.values():
-        _compute(graph, bindings | totals)
+def _place(text: str, rng: random.Random) -> str:
+    """Another time index, window, axis, pattern, step of a chain or output."""
+    pattern, others = rng.choice(list(_PLACES.items()))
+    found = list(re.finditer(pattern, text))
+    if not found:
+        return _swap(text, rng)
+    at = rng.choice(found)
+    return text[: at.start()] + rng.choice(others.split(" | ")) + text[at.end() :]
 
 
-def _values(graphs: object) -> int:
-    total = 0
-    for graph in graphs:  # type: ignore[attr-defined]
-        for node in graph.nodes:
-            total += int(np.prod([float(n) for n in shape_of(node.type, {M: EXAMPLES})]))
-    return total
-
-
-def _compute(graph: Graph, bindings: dict[tuple[str, str], object]) -> dict[str, object]:
-    others = {symbol: 4 for node in graph.nodes for symbol in node.type.symbols}
-    return dict(evaluate(graph, bindings, others | {M: EXAMPLES}, draws(1, 1)))  # type: ignore[arg-type]
-
-
-def _bindings(checked: CheckedModel) -> dict[tuple[str, str], object]:
-    rng = np.random.default_rng(0)
-    found: dict[tuple[str, str], object] = {("scalar", name): 1.0 for name in ("t", "step", "epoch")}
-    for graph in (checked.training, checked.deterministic, checked.evaluation):
-        for node in graph.nodes:
-            if node.op == "input":
-                shape = shape_of(node.type, {M: EXAMPLES} | {s: 4 for s in node.type.symbols if s != M})
-                classes = node.type.classes
-                top = int(classes.constant) if classes is not None and classes.constant is not None else 3
-                kind = node.type.kind
-                value = rng.integers(0, top, shape) if kind == "index" else rng.standard_normal(shape)
-                found.setdefault(("input", node.attr("name")), value)
-    for name, parameter in checked.parameters.items():
-        if parameter.count <= MOST_VALUES:
-            found["parameter", name] = first_value(parameter, 1, "float64")
-    for name, state in checked.states.items():
-        found["state", name] = first_value(state, 1, "float64")
-    return found
-
-
-def _gradients(checked: CheckedModel) -> dict[tuple[str, str], object]:
-    return {("gradient", name): np.ones(parameter.shape) for name, parameter in checked.parameters.items()}
+def _swap(text: str, rng: random.Random) -> str:
+    """Two names of one bracket in each other's place."""
+    found = list(re.finditer(r"\(([^()\n]*,[^()\n]*)\)", text))
+    if not found:
+        return text
+    at = rng.choice(found)
+    items = at[1].split(",")
+    i, j = rng.sample(range(len(items)), 2)
+    items[i], items[j] = items[j], items[i]
+    return text[: at.start(1)] + ",".join(items) + text[at.end(1) :]
 
 
 SMALL = {
