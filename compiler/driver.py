@@ -29,7 +29,7 @@ from dlc.compiler.elaborate.training import Programs, training_programs
 from dlc.compiler.elaborate.values import Poison, Tensor
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.passes.erase import plain_type
-from dlc.compiler.program import CheckedModel
+from dlc.compiler.program import CheckedModel, Partial
 from dlc.grammar import ast
 
 
@@ -37,13 +37,14 @@ from dlc.grammar import ast
 class CheckResult:
     """What a check found. `checked` is the model asked for (or the only one), None where an error was found; `proved`
     are all that were checked, none where an error was found; `models` are the names of all models in the file;
-    `sources` the texts that diagnostics point into."""
+    `sources` the texts that diagnostics point into; `partial` what is known of the models with errors."""
 
     diagnostics: list[Diagnostic]
     models: tuple[str, ...] = ()
     checked: CheckedModel | None = None
     sources: dict[str, str] = field(default_factory=dict)
     proved: tuple[CheckedModel, ...] = ()
+    partial: tuple[Partial, ...] = ()
 
 
 def check(
@@ -86,7 +87,7 @@ def _check(
     names = tuple(item.name.id for item in models)
     checked: list[CheckedModel] = []
     if _goes_on(loader):
-        scope = file_scope(source, lambda file, names: _constants(file, names, findings))
+        scope = file_scope(source, lambda file, names: constants(file, names, findings))
         prove_definitions(source, scope, findings, evaluate)
         for definition in _chosen(models, model, source, findings):
             blocks = _blocks(source, definition)
@@ -111,7 +112,8 @@ def _check(
     if any(file.startswith(LIBRARY) for file in used):
         loader.sources.update(library_sources())
     proved = () if findings.failed else tuple(checked)
-    return CheckResult(findings.found, names, proved[0] if len(proved) == 1 else None, loader.sources, proved)
+    alone = proved[0] if len(proved) == 1 else None
+    return CheckResult(findings.found, names, alone, loader.sources, proved, tuple(findings.partial))
 
 
 def programs(
@@ -188,7 +190,7 @@ def _prove_corners(
         findings.add(diagnostic)
 
 
-def _constants(source: Source, scope: Scope, findings: Findings) -> None:
+def constants(source: Source, scope: Scope, findings: Findings) -> None:
     """Gives a file's scope its top-level constants."""
     equations = [item for item in source.file.items if isinstance(item, ast.Equation | ast.Broken)]
     Body(Context("evaluation", findings), evaluate, None, None).run(equations, scope)
@@ -262,4 +264,4 @@ def _blocks(source: Source, definition: ast.Definition) -> dict[str, ast.Block |
     return found
 
 
-__all__ = ["CheckResult", "Programs", "check", "check_training", "programs"]
+__all__ = ["CheckResult", "Programs", "check", "check_training", "constants", "programs"]

@@ -178,7 +178,7 @@ class LatexPrinter(Printer):
         return rf"{sign}_{{{over}}} {self.text(node.inputs[0], PRODUCT)}"
 
     def call(self, name: str, arguments: list[str]) -> str:
-        known = {"log", "exp", "tanh"}
+        known = {"log", "exp", "tanh", "sin", "cos"}
         head = f"\\{name}" if name in known else rf"\operatorname{{{name.replace('_', ' ')}}}"
         return rf"{head}\left({', '.join(arguments)}\right)"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from dlc.compiler.dims import ZERO, Condition, Dim, Facts, Symbol, TensorType
+from dlc.compiler.dims import Condition, Facts, Symbol, TensorType
 from dlc.compiler.ir import Graph, Node
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -119,13 +119,14 @@ class Line:
     nodes: tuple[Node, ...] = field(default=(), repr=False)
     instance: bool = False
 
-    @property
-    def flops(self) -> Dim:
-        """The floating-point operations for one batch; the results of one computation share its work."""
-        from dlc.compiler.ops import OPS
 
-        once = {OPS[node.op].together(node): node for node in self.nodes}
-        return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What is known of a model with an error: the lines that have a type, and which of them are parameters."""
+
+    name: str
+    lines: tuple[Line, ...]
+    parameters: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from dlc.compiler.dims import ZERO, Condition, Dim, Symbol, TensorType
 from dlc.compiler.dims.poly import Term
-from dlc.compiler.program import CheckedModel, Line, M
+from dlc.compiler.ir import Node
+from dlc.compiler.ops import OPS
+from dlc.compiler.program import CheckedModel, Line, M, Partial
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `flops` and `memory` (bytes, float32) are for one example; `rule` is the law as the file states it."""
+    """One row. `size` (values), `flops` and `memory` (bytes, float32) are for one example; `rule` is the law as the
+    file states it. The row of a layer counts its own parameters; each of them has a row too, which stands `inside`.
+    `chain`: the value is that of the layer before it."""
 
     name: str
     rule: str
     shape: str
+    size: int
     parameters: int
     flops: int
     memory: int
+    inside: bool = False
+    chain: bool = False
 
 
-def shape_table(checked: CheckedModel) -> list[Row]:
+def shape_table(checked: CheckedModel | Partial) -> list[Row]:
     """The rows in the order of the text: inputs, parameters, applied layers and named values.
 
-    What stands inside a layer is told by the layer's own row; its parameters follow it.
+    What stands inside a layer is told by the layer's own row, and work is told where it is done first: a chain of
+    layers does nothing of its own. Of a model with an error, the rows that are proved.
     """
-    inside = {line.name for line in checked.lines if line.instance}
-    rows = []
+    layers = {line.name for line in checked.lines if line.instance}
+    counts = {line.name: _count(line.type) for line in checked.lines if line.name in checked.parameters}
+    rows: list[Row] = []
+    done: set[Node] = set()
     for line in checked.lines:
-        nested = _inside(line, inside)
-        if nested and line.name not in checked.parameters:
-            continue
-        rows.append(_row(checked, line))
+        inside = _inside(line, layers)
+        if line.name in counts:
+            rows.append(Row(line.name, line.rule, str(line.type), 0, counts[line.name], 0, 0, inside))
+        elif not inside:
+            own = [node for node in line.nodes if node not in done]
+            done.update(line.nodes)
+            owned = [name for name in counts if line.instance and name.startswith(line.name + ".")]
+            parameters, size = sum(map(counts.pop, owned)), _elements(line.type)
+            flops, chain = _for_one(work(own)), bool(line.nodes) and not own and not line.instance
+            rows.append(Row(line.name, line.rule, str(line.type), size, parameters, flops, 4 * size, chain=chain))
     return rows
 
 
@@ -73,24 +91,25 @@ def _inside(line: Line, instances: set[str]) -> bool:
     return any(line.name != path and line.name.startswith(path + ".") for path in instances)
 
 
-def _row(checked: CheckedModel, line: Line) -> Row:
-    parameter = checked.parameters.get(line.name)
-    if parameter is not None:
-        return Row(line.name, line.rule, str(line.type), parameter.count, 0, 0)
-    return Row(line.name, line.rule, str(line.type), 0, _each(line.flops), 4 * _elements(line.type))
+def work(nodes: Iterable[Node]) -> Dim:
+    """The floating-point operations of values for one batch; the results of one computation share its work."""
+    once = {OPS[node.op].together(node): node for node in nodes}
+    return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
 
 
-def _each(work: Dim) -> int:
-    """Work of a batch of one example."""
-    symbols = dict.fromkeys(work.symbols, 1)
-    return int(work.evaluate(symbols))
+def _for_one(count: Dim) -> int:
+    return int(count.evaluate(dict.fromkeys(count.symbols, 1)))
+
+
+def _count(type: TensorType) -> int:
+    return prod(int(size.constant or 0) for size in type.sizes)
 
 
 def _elements(type: TensorType) -> int:
     count = Dim.of(1)
     for size in type.sizes:
         count = count * size
-    return int(count.evaluate(dict.fromkeys(count.symbols, 1))) if M in count.symbols else 0
+    return _for_one(count) if M in count.symbols else 0
 
 
-__all__ = ["Row", "accepted", "shape_table"]
+__all__ = ["Row", "accepted", "shape_table", "work"]

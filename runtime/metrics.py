@@ -69,13 +69,14 @@ def target_of(checked: CheckedModel, output: str) -> str | None:
     Where no line reads both, the only target of that shape.
     """
     node = checked.evaluation.roots[f"output.{output}"]
+    shown = {node, *node.inputs} if node.op == "select" else {node}  # an output shows zeros in its padding
     alike = [d.name for d in checked.inputs.values() if d.role == "target" and d.type.sizes == node.type.sizes]
     for root, line in checked.evaluation.roots.items():
         if not root.startswith(("loss.", "metric.")):
             continue
         read = topological([line])
         names = {str(value.attr("name")) for value in read if value.op == "input"}
-        if node in read and names & set(alike):
+        if shown.intersection(read) and names & set(alike):
             return next(name for name in alike if name in names)
     return alike[0] if len(alike) == 1 else None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.driver import CheckResult, check, check_training
-from dlc.compiler.program import CheckedModel
+from dlc.compiler.program import CheckedModel, Partial
 from dlc.compiler.settings import (
     TRAIN_KEYS,
     DataSettings,
@@ -61,7 +61,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A checked model with its settings. `checked` is None where there are errors among the `diagnostics`."""
+    """A checked model with its settings. `checked` is None where there are errors among the `diagnostics`; `partial` is
+    then what is known all the same."""
 
     request: Request
     diagnostics: list[Diagnostic]
@@ -70,6 +71,7 @@ class Prepared:
     checked: CheckedModel | None = None
     train: TrainSettings = field(default_factory=TrainSettings)
     data: DataSettings | None = None
+    partial: tuple[Partial, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -83,7 +85,8 @@ def prepare(request: Request, *, headers: bool = True) -> Prepared:
         found = list(result.diagnostics)
         if not any(d.severity == "error" for d in found):
             found.append(_which_model(request, result))
-        return Prepared(request, found, result.models, {**result.sources, **request.sources})
+        sources = {**result.sources, **request.sources}
+        return Prepared(request, found, result.models, sources, partial=result.partial)
     return _with_settings(request, result, result.checked, headers)
 
 
@@ -118,6 +121,10 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
     train, wrong = read_train(checked.train, checked.evaluate, train_texts, checked.metrics)
     data, wrong_data = read_data(checked.data, checked.evaluate, tuple(checked.inputs), data_texts)
     found += [*wrong, *wrong_data, *disagreements(data, train)]
+    if checked.train is not None and not has_loss(checked):
+        message = f"{checked.name} has no loss line: there is nothing to train it for"
+        help = "add one, as in `loss squared_error(Y_hat, Y)`"
+        found.append(Diagnostic("P309", message, checked.train.span, help=help))
     if has_loss(checked):
         optimizer = train.optimizer if "optimizer" in train.places else None
         found += check_training(checked, optimizer, train.regularize)

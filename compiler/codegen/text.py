@@ -12,11 +12,16 @@ import re
 import unicodedata
 from collections.abc import Container
 
+from dlc.compiler.codegen.layout import NotSupported
+
 LINE = 150
 """The length of a comment in the generated module."""
 
 CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "index", "isnan", "max", "min", "real", "sign"})
 """Calls that cost no more than an addition."""
+
+WITHOUT_CODE = frozenset({"sin", "cos"})
+"""Functions that the host does not have."""
 
 PROPAGATING = {"max": "maximum", "min": "minimum"}
 """The host's forms, which give NaN where an operand is NaN, as NumPy's do; Python's own would lose it."""
@@ -90,6 +95,8 @@ class KernelEmitter:
 
     def call(self, function: str, *arguments: str) -> str:
         self.costly = self.costly or function not in CHEAP_CALLS
+        if function in WITHOUT_CODE:
+            raise NotSupported(function)
         if function == "pow":
             return f"({arguments[0]}) ** ({arguments[1]})"
         if function == "index":

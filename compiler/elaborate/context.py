@@ -56,10 +56,10 @@ class Context:
     `random` that a draw was, `changed` are states behind a `:=`: by them programs differ (`modes.py`). `ambient`
     holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being
     given it; `dense` names the one-hot inputs that come as real arrays. `padded` are the dimensions that are each
-    example's own, `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a
-    loop counts already. `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a
-    definition that is checked for all sizes; `at` is the statement being executed. `freed` makes spatial
-    sizes unknown (`spatial.py`).
+    example's own (`own_lengths`: their names, before they are declared), `scans` the scans whose steps are being
+    elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what is demanded of sizes
+    that are not known, `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement
+    being executed. `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     mode: str
@@ -86,6 +86,7 @@ class Context:
     draws: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
     padded: Padded = frozenset()
+    own_lengths: frozenset[str] = frozenset()
     scans: list[Frame] = field(default_factory=list)
     scanned: int = 0
     counted: set[Node] = field(default_factory=set)

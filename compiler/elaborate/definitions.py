@@ -53,6 +53,10 @@ _TRIED: tuple[tuple[int | Fraction, ...], ...] = (
 """Sizes that are tried before a mistake is told, given to the unknowns in turn."""
 
 
+_MOST_STEPS = 100_000
+"""Expressions evaluated in trying; a mistake in a very large definition is told after fewer sizes."""
+
+
 @dataclass(slots=True)
 class Rigid:
     """Makes the inputs of the definition that `instance` is of.
@@ -144,6 +148,8 @@ def _known(scope: Scope) -> set[str]:
 def prove_definitions(source: Source, scope: Scope, findings: Findings, evaluate: Eval) -> None:
     """Proves the layers and functions of a file; what is wrong for every size is told at its line."""
     for name, first in source.definitions.items():
+        if isinstance(scope.find(name), Poison):
+            continue  # another definition of this name could not be read
         for definition in (first, *source.others.get(name, ())):
             if definition.kind in ("layer", "function") and any(True for _ in _shapes(definition)):
                 Proof(replace(scope.find(name), definition=definition), findings, evaluate).run()
@@ -246,11 +252,14 @@ def further_axes_of(definition: ast.Definition) -> list[tuple[str, ...]]:
 
 @dataclass(slots=True)
 class _Walk:
-    """One elaboration of a definition: its mistakes with the facts at each, and the statements done in full."""
+    """One elaboration of a definition: its mistakes with the facts at each, the statements done in full, the sizes of
+    its names, and what was assumed in the end."""
 
     mistakes: dict[Span, tuple[Diagnostic, Facts]]
     done: set[Span]
     sizes: Mapping[str, Size]
+    facts: Facts
+    steps: int
 
     def holds(self, statement: Span) -> bool:
         """Whether the statement was executed without a mistake in it."""
@@ -297,7 +306,7 @@ class Proof:
         choices = further_axes_of(self.definition)
         wrong: dict[Span, tuple[Diagnostic, Facts]] | None = None
         for rest in choices:
-            walk = self.walk(_symbols, rest)
+            walk = self.walk(unknowns, rest)
             self.findings.proved |= {span for span in walk.done if walk.holds(span)}
             wrong = walk.mistakes if wrong is None else {s: w for s, w in wrong.items() if s in walk.mistakes}
             if not wrong:
@@ -317,11 +326,15 @@ class Proof:
         homes = {span: self._statement(span) for span in wrong}
         dismissed: set[Span] = set()
         failing: set[Span] = set()
+        steps = 0
         # A statement that comes out for sizes that break an obligation above it does not count: such a use fails there.
         for sizes in [*(s for _, facts in wrong.values() for s in _keeping(facts)), *map(_in_turn, _TRIED)]:
             for rest in choices:
                 for classes in (False, True):
+                    if steps > _MOST_STEPS:
+                        break
                     walk = self.walk(sizes, rest, classes=classes)
+                    steps += walk.steps
                     dismissed |= {s for s, home in homes.items() if walk.holds(home) and walk.keeps(wrong[s][1])}
                     failing |= {s for s, home in homes.items() if any(home.contains(m) for m in walk.mistakes)}
                     if len(dismissed) == len(wrong):
@@ -337,18 +350,19 @@ class Proof:
         """Elaborates the definition in each of its programs."""
         mistakes: dict[Span, tuple[Diagnostic, Facts]] = {}
         done: set[Span] | None = None
-        rigid = Rigid(sizes, rest, classes)
+        steps = 0
         for mode in self.modes:
             rigid = Rigid(sizes, rest, classes)
             findings = _Noted(proved=self.findings.proved, refuted=self.findings.refuted)
             e = findings.e = rigid.e = Context(mode, findings, rigid=rigid)
             e.keep(Ledger(e))
             self._elaborate(e, rigid)
+            steps += e.steps
             for found in findings.found:
                 if found.severity == "error" and found.code != "U901" and found.span is not None:
                     mistakes.setdefault(found.span, (found, findings.facts.get(found.span, Facts.empty)))
             done = rigid.done if done is None else done | rigid.done
-        return _Walk(mistakes, done or set(), rigid.given)
+        return _Walk(mistakes, done or set(), rigid.given, e.b.facts, steps)
 
     def _elaborate(self, e: Context, rigid: Rigid) -> None:
         definition = self.definition
@@ -397,7 +411,7 @@ class Proof:
         return value
 
 
-def _symbols(name: str, number: int) -> Size:
+def unknowns(name: str, number: int) -> Size:
     """A rigid unknown for each name."""
     return Dim.symbol(Symbol(name))
 
@@ -416,4 +430,4 @@ def _keeping(facts: Facts) -> Iterator[Sizes]:
         yield lambda name, number: sizes.get(name, 6)
 
 
-__all__ = ["Proof", "Rigid", "prove_definitions"]
+__all__ = ["Proof", "Rigid", "further_axes_of", "prove_definitions", "unknowns"]

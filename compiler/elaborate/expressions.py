@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.diagnostics.suggest import did_you_mean
@@ -13,7 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.habits import for_attribute, for_name, for_package
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
-from dlc.compiler.elaborate.report import Poisoned, stop, too_large
+from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.steps import time_index
 from dlc.compiler.elaborate.text import written
@@ -182,7 +183,14 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
 
 
 def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
-    indices = tuple(to_int(evaluate(e, index, scope), index.span, "an index") for index in expr.indices)
+    try:
+        indices = tuple(to_int(evaluate(e, index, scope), index.span, "an index") for index in expr.indices)
+    except Stop as failure:
+        if e.scans and failure.diagnostic.code == "N208":
+            meant = f"{unparse(expr.base)}<{unparse(expr.indices[0])}>".replace(" ", "")
+            advice = f"a step in time stands between < and >: {meant}"
+            raise Stop(replace(failure.diagnostic, help=advice)) from None
+        raise
     text = written(expr, scope)
     if isinstance(expr.base, ast.Name) and scope.find(expr.base.id) is None and not _misspelt(e, expr.base, scope):
         if e.findings.told("N207", expr.span):
@@ -217,8 +225,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
             base = base[index]
         return base
     sliced = isinstance(base, Tensor)
-    help = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
-    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=help)
+    slices = "there are no slices: split(X, (1, 4, 3), over = first) takes a tensor apart" if sliced else None
+    raise stop("N214", f"{written(expr.base, scope)} is {describe(base)}: it cannot be indexed", expr.span, help=slices)
 
 
 def _misspelt(e: Context, name: ast.Name, scope: Scope) -> bool:

@@ -131,6 +131,10 @@ def for_times(operands: Sequence[Tensor], texts: Sequence[str]) -> str | None:
     return None
 
 
+FARTHEST = 300
+"""So many statements below a mistake are read for the name that is missing: a file full of mistakes stays quick."""
+
+
 def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement], int]], scope: Scope) -> Stop:
     """An unknown name that a line below defines: said with that line. `levels` are the blocks that are being executed,
     each with the number of its current statement."""
@@ -141,7 +145,7 @@ def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement],
         return failure
     name = diagnostic.message.removeprefix("unknown name ").split(" is not defined here")[0]
     for statements, at in levels:
-        for statement in statements[at + 1 :]:
+        for statement in statements[at + 1 : at + 1 + FARTHEST]:
             place = _place(statement, name, scope)
             if place is not None:
                 return Stop(
@@ -174,7 +178,10 @@ def _place(statement: ast.Statement, name: str, scope: Scope) -> Span | None:
     """Where a statement defines the name."""
     match statement:
         case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
-            return next((target.span for target in targets if written(target, scope) == name), None)
+            for target in targets:
+                plain = isinstance(target, ast.Name) and target.id == name
+                if plain or (name[-1:] in "]>" and written(target, scope) == name):
+                    return target.span
         case ast.Hyper(name=target) | ast.Output(name=ast.Name() as target) if target.id == name:
             return target.span
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,14 +20,14 @@ from dlc.compiler.elaborate.padding import hidden, padded_symbols, valid
 from dlc.compiler.elaborate.proofs import prove_programs, same_in_all
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.shapes import annotate, is_batch, shape_axes
+from dlc.compiler.elaborate.shapes import annotate, is_batch, names_in, shape_axes
 from dlc.compiler.elaborate.spatial import Freed, advise_sizes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Partial
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -57,6 +57,7 @@ def elaborate_model(
         e = Context(mode, found, dense=dense, freed=freed)
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
+        e.own_lengths = beside_examples(definition.body or ())
         Body(e, evaluate, None, None).run(_with_arguments(e, definition, scope, hypers), scope)
         return e, scope
 
@@ -67,6 +68,9 @@ def elaborate_model(
             continue
         programs[mode], scopes[mode] = walk(mode, findings)
         if findings.failed:
+            lines = programs["training"].lines
+            known = frozenset(programs["training"].parameters)
+            findings.partial.append(Partial(definition.name.id, tuple(lines), known))
             advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
@@ -171,7 +175,19 @@ def _dimension(body: Body, name: ast.Name, bound: ast.Expr | None, scope: Scope)
         upper = to_int(body.evaluate(bound, scope), bound.span, "the bound of a dimension")
         if upper < 1:
             raise stop("D111", f"a size is at least 1, and {name.id} is bounded by {upper}", bound.span)
-    body.define(name, Dim.symbol(Symbol(name.id, "runtime", upper=upper)), scope)
+    symbol = Symbol(name.id, "runtime", upper=upper)
+    if name.id in body.e.own_lengths:
+        body.e.padded |= {symbol}
+    body.define(name, Dim.symbol(symbol), scope)
+
+
+def beside_examples(statements: Sequence[ast.Statement]) -> frozenset[str]:
+    """The names that stand in the shape of an input together with `m`: a dimension among them is each example's own,
+    above that input too."""
+    shapes = [s.shape for s in statements if isinstance(s, ast.Declaration) and s.kind in ("input", "target")]
+    items = ([getattr(item, "size", item) for item in shape.items] for shape in shapes if shape is not None)
+    names = ({name for item in each for name in names_in(item)} for each in items)
+    return frozenset().union(*(found for found in names if "m" in found))
 
 
 def _place_of(target: ast.Expr, scope: Scope) -> str:

@@ -79,7 +79,7 @@ def read_optimizer(checked: CheckedModel, expr: ast.Expr | None) -> Optimizer:
 
 
 def _check_rate(checked: CheckedModel, expr: ast.Expr, optimizer: Layer) -> None:
-    """A learning rate that is a plain number is above 0."""
+    """A learning rate that is a plain number is not negative."""
     first = optimizer.definition.parameters[:1]
     for position, argument in enumerate(expr.arguments if isinstance(expr, ast.Call) else ()):
         name = argument.name or (first[0].name if first and position == 0 else None)
@@ -89,8 +89,8 @@ def _check_rate(checked: CheckedModel, expr: ast.Expr, optimizer: Layer) -> None
             rate = checked.evaluate(argument.value)
         except DiagnosticError:
             continue  # a schedule, which reads the epoch
-        if is_number(rate) and rate <= 0:
-            message = f"a learning rate is above 0, not {written(argument.value, checked.scope)}"
+        if is_number(rate) and rate < 0:
+            message = f"a learning rate is not negative, and this is {written(argument.value, checked.scope)}"
             rule = "W := W - lr * dW: a step against the gradient"
             raise DiagnosticError(stop("T402", message, argument.value.span, rule=rule).diagnostic)
 

@@ -26,7 +26,8 @@ def prove_programs(checked: CheckedModel, training: Context, evaluation: Context
     _reached(checked, training, findings)
     _zero_weights(checked, findings)
     _cancelled_biases(checked, training, findings)
-    _without_loss(checked, training, findings)
+    if not findings.failed:
+        _without_loss(checked, training, findings)
 
 
 def same_in_all(programs: Mapping[str, Context], findings: Findings) -> None:

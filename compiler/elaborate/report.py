@@ -13,6 +13,7 @@ from typing import Any
 from dlc.compiler.diagnostics import Diagnostic, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge
+from dlc.compiler.program import Partial
 from dlc.grammar.span import Span
 
 LIBRARY = "std/"
@@ -57,7 +58,8 @@ def stop(
 
 @dataclass(slots=True)
 class Findings:
-    """What one check has found. `uses` are the places of the calls that are being elaborated, outermost first.
+    """What one check has found. `partial` is what is known of models with errors, `uses` are the places of the calls
+    that are being elaborated, outermost first.
 
     `proved` are the statements of the file's definitions that hold for all sizes that fit: what fails there at a use is
     the use's mistake. `refuted` are the names of the definitions that are wrong for every size; nothing more is said of
@@ -65,6 +67,7 @@ class Findings:
     """
 
     found: list[Diagnostic] = field(default_factory=list)
+    partial: list[Partial] = field(default_factory=list)
     uses: list[tuple[Span, str]] = field(default_factory=list)
     proved: set[Span] = field(default_factory=set)
     refuted: set[Span] = field(default_factory=set)
@@ -105,7 +108,8 @@ class Findings:
             for outer, outer_what in reversed(own[:-1]):
                 if not self.is_proved(place, diagnostic):
                     break
-                inner.append(Related(f"needed here, in {outer_what}", place))
+                if all(part.span != place for part in (*inner, *diagnostic.related)):
+                    inner.append(Related(f"needed here, in {outer_what}", place))
                 place = outer
             return replace(diagnostic, span=place, label=None, related=(*diagnostic.related, *inner), fix=())
         if place == span or any(related.span == place for related in diagnostic.related):

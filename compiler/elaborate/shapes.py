@@ -140,18 +140,22 @@ def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> 
     if isinstance(expr, ast.Binary) and expr.op == "/":
         a, b = evaluate(expr.left, scope), evaluate(expr.right, scope)
         if isinstance(a, int) and isinstance(b, int):
-            below = a // b * b
-            near = ", ".join(str(n) for n in (below - b, below) if n > 0)
-            near = f"{near} and {below + b}" if near else str(below + b)
             return stop(
                 "D107",
                 f"{text} does not divide exactly: {a} / {b}",
                 expr.span,
                 label=f"{a} / {b} = {float(value):g}",
                 rule="a bare / in a size must divide exactly",
-                help=f"{near} can be divided by {b}; floor({text}) drops the rest",
+                help=f"{_multiples(a, b)}; floor({text}) drops the rest",
             )
     return stop("D107", f"a size must be a whole number, and {text} is {value}", expr.span)
+
+
+def _multiples(a: int, b: int) -> str:
+    """504, 511 and 518 for 512 and 7."""
+    below = a // b * b
+    near = ", ".join(str(n) for n in (below - b, below) if n > 0)
+    return f"{f'{near} and ' if near else ''}{below + b} can be divided by {b}"
 
 
 def annotate(
@@ -280,12 +284,17 @@ def _bind_rest(
 
 def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Axis:
     if isinstance(item, ast.NamedAxis):
-        inner = _bind_item(e, item.size, axis, scope, evaluate, fail) if item.name.id != "m" else axis
+        if item.name.id == "m":
+            return _bind_examples(e, item, axis, scope, evaluate, fail)
+        inner = _bind_item(e, item.size, axis, scope, evaluate, fail)
         return replace(inner, name=item.name.id)
     if isinstance(item, ast.Name):
         if item.id == "m" and scope.kind in ("layer", "function"):
             if axis.name != "m":
                 raise fail("the examples, m, here", item)
+            before = next((level.names["m"] for level in scope.levels() if "m" in level.names), None)
+            if before is not None and demand(to_dim(before, item.span), axis.size, e.b.facts) is not Truth.YES:
+                raise fail(f"m = {before} here", item)
             scope.names.setdefault("m", simplest(axis.size))
             return axis
         known = scope.find(item.id) if not is_definition(scope, item.id) else None
@@ -312,6 +321,21 @@ def is_definition(scope: Scope, name: str) -> bool:
     return all(name not in level.names for level in scope.chain() if level.kind != "file")
 
 
+def _bind_examples(
+    e: Context, item: ast.NamedAxis, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure
+) -> Axis:
+    """`m = m * R` binds R: how many regions each example has; `m = 1` is one image. The axis must be called m."""
+    inside = scope.kind in ("layer", "function")
+    if inside and axis.name != "m":
+        raise fail("the examples, m, here", item)
+    if inside and all("m" not in level.names for level in scope.levels()):
+        scope.names["m"] = simplest(Dim.symbol(M) if is_batch(axis.size) else axis.size)
+    size = _solve(e, item.size, axis, scope, evaluate, fail)
+    if demand(size, axis.size, e.b.facts) is not Truth.YES:
+        raise fail(f"{written(item.size, scope)} = {size} here", item)
+    return replace(axis, name="m")
+
+
 def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evaluate, fail: _PatternFailure) -> Dim:
     """The size of an item, after solving for the one name in it that is new (`heads * d`)."""
     unknown = sorted({n for n in names_in(item) if scope.find(n) is None})
@@ -327,9 +351,17 @@ def _solve(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: Evalu
     fits = solved is not None and demand_integer(solved, e.b.facts) is Truth.YES
     if solved is None or not fits or demand_size(solved, e.b.facts) is not Truth.YES:
         would = f", and {axis.size} is not" if solved is None else f" = {axis.size}, and {unknown[0]} would be {solved}"
-        raise fail(f"a size of the form {written(item, scope)}{would}", item)
+        raise fail(f"a size of the form {written(item, scope)}{would}", item, _divisible(axis.size, solved))
     scope.names[unknown[0]] = simplest(solved)
     return pattern.substitute({symbol: solved})
+
+
+def _divisible(whole: Dim, solved: Dim | None) -> str | None:
+    """Which sizes would do, where one does not divide."""
+    if solved is None or not isinstance(solved.constant, Fraction) or not isinstance(whole.constant, int):
+        return None
+    times = whole.constant / solved.constant
+    return _multiples(whole.constant, int(times)) if times.denominator == 1 and times > 0 else None
 
 
 def names_in(expr: Any) -> set[str]:
@@ -379,7 +411,7 @@ class _PatternFailure:
             )
         )
 
-    def __call__(self, need: str, item: ast.Expr | None) -> Stop:
+    def __call__(self, need: str, item: ast.Expr | None, advice: str | None = None) -> Stop:
         pattern = written(self.shape, self.scope)
         related = [(f"{self.owner} takes {self.name} : {pattern}", item.span if item is not None else self.shape.span)]
         declared = self.tensor.declared
@@ -392,7 +424,7 @@ class _PatternFailure:
             label=str(self.tensor.type),
             related=related,
             rule=f"{self.name} : {pattern}",
-            help=_flatten_help(self.tensor.type, self.shape) or _layout_help(self.tensor.type, self.shape),
+            help=advice or _flatten_help(self.tensor.type, self.shape) or _layout_help(self.tensor.type, self.shape),
         )
         notes = tuple(Related(r.message, r.span) for r in error.diagnostic.related)
         return Stop(replace(error.diagnostic, related=notes))

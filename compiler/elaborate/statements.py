@@ -322,7 +322,7 @@ class Body:
                 "N216",
                 "a state changes once in a training step, and this is a step of a scan",
                 statement.span,
-                help="collect what it needs, a<t> = …, and change the state after the scan",
+                help="apply the layer to the whole sequence; or collect a<t> = …, and change the state after the scan",
             )
         if isinstance(statement.target, ast.Name) and scope.find(statement.target.id) is None:
             name = statement.target.id

@@ -19,7 +19,7 @@ from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Family, Poison, Tensor, describe
-from dlc.compiler.ir import Node, topological
+from dlc.compiler.ir import Node
 from dlc.compiler.ops import ShapeError
 from dlc.compiler.ops.base import ordinal
 from dlc.compiler.program import M
@@ -100,10 +100,15 @@ class Frame:
 
     def depends(self, node: Node) -> bool:
         """Whether a value changes from step to step."""
-        if node not in self._inside:
-            for value in topological([node]):
-                if value not in self._inside:
-                    self._inside[value] = any(self._inside[each] for each in value.inputs)
+        waiting = [node]
+        while waiting:
+            value = waiting[-1]
+            open = [each for each in value.inputs if each not in self._inside]
+            if value not in self._inside and open:
+                waiting += open
+                continue
+            waiting.pop()
+            self._inside.setdefault(value, any(self._inside[each] for each in value.inputs))
         return self._inside[node]
 
 

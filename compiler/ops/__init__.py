@@ -6,6 +6,7 @@
 from dlc.compiler.ops import (
     contraction,
     convolution,
+    counting,
     elementwise,
     generate,
     leaf,
@@ -59,6 +60,7 @@ __all__ = [
     "axes_in_place",
     "contraction",
     "convolution",
+    "counting",
     "elements",
     "elementwise",
     "generate",

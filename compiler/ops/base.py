@@ -96,7 +96,8 @@ class Emitter(Protocol):
         ...
 
     def call(self, function: str, *arguments: str) -> str:
-        """A call of one of the host's functions: `exp log sqrt abs tanh erf sign floor ceil sigmoid softplus isnan`,
+        """A call of one of the host's functions: `exp log sqrt abs tanh sin cos erf sign floor ceil sigmoid softplus
+        isnan`,
         `pow(x, y)`, `max(x, y)`, `min(x, y)`; `real(x)` makes a number of a truth value or an index, `index(x)` an
         index of a whole number."""
         ...

@@ -122,6 +122,34 @@ class Tanh(Elementwise):
         return np.tanh(x)
 
 
+@op("sin")
+class Sin(Elementwise):
+    """The sine of an angle in radians."""
+
+    gradients = ("ct * cos(x)",)
+    samples = unary()
+
+    def emit(self, e: Emitter, x: str) -> str:
+        return e.call("sin", x)
+
+    def reference(self, x: Any) -> Any:
+        return np.sin(x)
+
+
+@op("cos")
+class Cos(Elementwise):
+    """The cosine of an angle in radians."""
+
+    gradients = ("-(ct * sin(x))",)
+    samples = unary()
+
+    def emit(self, e: Emitter, x: str) -> str:
+        return e.call("cos", x)
+
+    def reference(self, x: Any) -> Any:
+        return np.cos(x)
+
+
 @op("erf")
 class Erf(Elementwise):
     """2/sqrt(pi) times the integral of e^(-t^2) from 0 to x."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import ONE, Axis, Dim, Facts, Symbol, TensorType, Truth, demand
-from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, axes_in_place, op
+from dlc.compiler.ops.base import Bad, Movement, Sample, ShapeError, axes_in_place, op, ordinal
 from dlc.compiler.ops.numeric import np
 
 if TYPE_CHECKING:
@@ -307,9 +307,11 @@ class Concat(Movement):
             if i != axis and demand(a.size, b.size, facts) is not Truth.YES:
                 raise ShapeError(
                     "D102",
-                    f"{{0}} and {{{number}}} differ in axis {i + 1}: {a.size} against {b.size}, {first} and {other}",
+                    f"{{0}} and {{{number}}} differ in the {ordinal(i)} axis: {a.size} against {b.size}, "
+                    f"{first} and {other}",
                     [(0, i), (number, i)],
-                    rule=f"concat along axis {axis + 1} needs equal sizes in all others",
+                    rule=f"concat along the {ordinal(axis)} axis needs equal sizes in all others",
+                    help=_halved(a.size, b.size),
                 )
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
@@ -362,6 +364,16 @@ class Slice(Movement):
 
     def reference(self, x: Any, *, axis: int, start: int, size: int) -> Any:
         return np.take(x, np.arange(start, start + size), axis=axis)
+
+
+def _halved(a: Dim, b: Dim) -> str | None:
+    """A size that was odd when it was halved: 250 gives 125, 62, and back 124."""
+    if not isinstance((a - b).constant, int) or abs(int((a - b).constant or 0)) != 1:
+        return None
+    return (
+        "an odd size that is halved and doubled again is one smaller: `require n_H % 16 == 0` where it comes in (2 for "
+        "each halving), or pad it"
+    )
 
 
 def _zeros(b: Builder, axes: tuple[Axis, ...], axis: int, size: Dim) -> Node | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.program import InputDeclaration, Requirement
-from dlc.runtime.data.dimensions import Lengths, blank_padding, check_lengths, check_requirements, read_lengths
+from dlc.runtime.data.dimensions import Lengths, check_lengths, check_requirements, fill_padding, read_lengths
 from dlc.runtime.data.labels import class_numbers, encode
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared, fits, shape_text
@@ -40,8 +40,8 @@ def check_arrays(
     an `optional` name is NaN, or -1 where the result holds class numbers. An input without `m` keeps its shape.
 
     `required` names what must be there: by default all inputs, and the targets where `need_targets`; what else is given
-    is checked and returned too. `lengths` come back as `lengths of T`, and what stands in the padding is not read: it
-    becomes 0. Raises DiagnosticError with all mistakes: V506 (shape), V507 (type), V502 (NaN, infinity), V503 (labels),
+    is checked and returned too. `lengths` come back as `lengths of T`, and what stands in the padding is not read.
+    Raises DiagnosticError with all mistakes: V506 (shape), V507 (type), V502 (NaN, infinity), V503 (labels),
     V508 (missing or unknown names), V509 (run-time dimensions), V510 (lengths), V511 (`requirements` of the model on
     its run-time dimensions).
     """
@@ -124,7 +124,7 @@ def _checked(layout: Layout, array: Array, dtype: str, lengths: Lengths) -> Arra
     if array.size == 0:
         raise _unfit("V506", layout, f"{layout.name} has shape {shape_text(array.shape)}: there are no examples")
     physical = array if layout.batch is None else np.moveaxis(array, layout.batch_axis(dense), 0)
-    physical = blank_padding(physical, dense, layout, lengths)
+    physical = fill_padding(physical, dense, layout, lengths)
     if labels and not dense:
         return _class_numbers(layout, physical)
     with np.errstate(over="ignore"):

@@ -187,8 +187,9 @@ def _bad_lengths(message: str, help: str | None = None) -> DiagnosticError:
     return DiagnosticError(Diagnostic("V510", message, None, help=help))
 
 
-def blank_padding(physical: Array, dense: bool, layout: Layout, lengths: Lengths) -> Array:
-    """A physical array with zeros past each example's end, whatever stood there."""
+def fill_padding(physical: Array, dense: bool, layout: Layout, lengths: Lengths) -> Array:
+    """A physical array where each example's last step stands in its padding, whatever stood there: data like the other
+    steps, so that its logarithm, say, is a number too."""
     sizes = layout.declaration.type.sizes
     axes = [i for i in (range(len(sizes)) if dense else layout.label_axes) if i != layout.batch]
     for place, axis in enumerate(axes, 1):
@@ -199,7 +200,7 @@ def blank_padding(physical: Array, dense: bool, layout: Layout, lengths: Lengths
         ends = np.array([int(sizes[axis].evaluate(dict(zip(own, values, strict=True)))) for values in columns])
         if len(ends) != len(physical):
             continue
-        within = np.arange(physical.shape[place]) < ends[:, None]
+        steps = np.minimum(np.arange(physical.shape[place]), np.maximum(ends - 1, 0)[:, None])
         shape = [len(physical), *(physical.shape[i] if i == place else 1 for i in range(1, physical.ndim))]
-        physical = np.where(within.reshape(shape), physical, np.zeros((), physical.dtype))
+        physical = np.take_along_axis(physical, steps.reshape(shape), place)
     return physical

@@ -151,6 +151,35 @@ model Net:
     assert_equal_gradients(gradients, p)
 
 
+def test_lenet(tmp_path: Path) -> None:
+    """The classic one, made small, in the course's layout: the images end in columns."""
+    model = written(
+        tmp_path,
+        """
+model LeNet:
+    input  X : (m, 12, 12, 1)
+    target Y : (5, m) one_hot
+    Y_hat = X -> Conv(3, 3, g = tanh) -> AvgPool() -> Conv(2, 4, g = tanh) -> AvgPool() -> Flatten()
+              -> Dense(6, tanh) -> Dense(5, softmax)
+    loss cross_entropy(Y_hat, Y)
+    output Y_hat
+""",
+    )
+    rng = np.random.default_rng(2)
+    p = differentiable(model, rng)
+    x, y = rng.normal(size=(M, 12, 12, 1)), rng.integers(0, 5, size=M)
+    a = F.avg_pool2d(torch.tanh(conv(p, "conv[1]", channels_first(torch.tensor(x)), 2)), 2)
+    a = F.avg_pool2d(torch.tanh(conv(p, "conv[2]", a, 2)), 2)
+    columns = channels_last(a).reshape(M, -1).T
+    z = p["dense[2].W"] @ torch.tanh(p["dense[1].W"] @ columns + p["dense[1].b"]) + p["dense[2].b"]
+    expected = F.cross_entropy(z.T, torch.tensor(y))
+    expected.backward()
+    loss, gradients = model.loss_and_grads(X=x, Y=y)
+    assert loss == pytest.approx(expected.item(), rel=1e-10)
+    assert_equal_gradients(gradients, p)
+    np.testing.assert_allclose(model.forward(X=x)["Y_hat"], torch.softmax(z, 0).detach().numpy(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("columns", [True, False])
 def test_batch_norm_keeps_running_averages(columns: bool, tmp_path: Path) -> None:
     """Two steps of training, then prediction, against torch's module. Torch averages the variance divided by
@@ -172,7 +201,7 @@ model Net:
     count = 6 if columns else 6 * 5 * 3
     s2 = np.ones(4)
     for x in steps:
-        model.fit(X=x, epochs=1, batch=6, optimizer="GradientDescent(lr = 0)")
+        model.fit(X=x, epochs=1, batch=6, optimizer="GradientDescent(lr = 1e-30)")
         module(torch.tensor(x.T) if columns else channels_first(torch.tensor(x)))
         s2 = 0.8 * s2 + 0.2 * x.var(axis=1 if columns else (0, 1, 2))
     mu = model.state["batchnorm[1].mu"]

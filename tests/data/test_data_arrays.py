@@ -170,9 +170,9 @@ def test_ten_bad_elements_and_a_count():
     assert (len(found), found[10][1]) == (11, "and 5 more values like these")
 
 
-def test_lengths_are_not_yet_supported():
-    expected = [("U901", "lengths: padded sequences are not yet supported", None)]
-    assert refused({"X": GOOD}, lengths={"T": [1, 2]}) == expected
+def test_lengths_are_of_run_time_dimensions():
+    ((code, message, _),) = refused({"X": GOOD}, lengths={"T": [1, 2]})
+    assert (code, message) == ("V510", "no input has its own T for each example")
 
 
 def test_the_declaration_is_the_second_place():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlc.compiler.diagnostics import Diagnostic
-from dlc.compiler.driver import check
+from dlc.compiler.driver import check, constants
 from dlc.compiler.elaborate.definitions import prove_definitions
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.library import Loader, file_scope
@@ -254,5 +254,39 @@ def test_every_definition_of_the_specs_is_proved(path: Path) -> None:
     loader, findings = Loader(path.parent), Findings()
     source = loader.load(path, path.name)
     assert source is not None
-    prove_definitions(source, file_scope(source, lambda file, scope: None), findings, evaluate)
+    scope = file_scope(source, lambda file, names: constants(file, names, findings))
+    prove_definitions(source, scope, findings, evaluate)
     assert not findings.found
+
+
+# --- what is proved of whole models ------------------------------------------------------------------------------
+
+HEAD = "model Net:\n    input X : (4, m)\n    target Y : (1, m)\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("Y_hat = X -> Dense(8) -> BatchNorm() -> Dense(1)\nloss squared_error(Y_hat, Y)\noutput Y_hat", ["P308"]),
+        ("Y_hat = X -> Dense(8, relu) -> BatchNorm() -> Dense(1)\nloss squared_error(Y_hat, Y)\noutput Y_hat", []),
+        ("Z = X -> Dense(8)\nV = (Z -> BatchNorm()) + Z -> Dense(1)\nloss squared_error(V, Y)\noutput V", []),
+        ("Y_hat = X -> Dense(1)\nloss = squared_error(Y_hat, Y)\noutput Y_hat", ["P309"]),
+        ("output Y_hat = X -> Dense(1)", ["P309"]),
+        ("Y_hat = X -> Dense(1, sigmoid)\nloss binary_cross_entropy(Y, Y_hat)\noutput Y_hat", ["P312"]),
+        ("Y_hat = X -> Dense(1, sigmoid)\nloss binary_cross_entropy(Y_hat, Y)\noutput Y_hat", []),
+        ("if 1 == 1:\n    A = X\nelse:\n    A = Q\nV = A -> Dense(1)\nloss squared_error(V, Y)\noutput V", ["N201"]),
+        ("Y_hat = X -> Dense(1 if 2 > 1 else k)\nloss squared_error(Y_hat, Y)\noutput Y_hat", ["N201"]),
+    ],
+)  # fmt: skip
+def test_models(body: str, expected: list[str]) -> None:
+    result = check(Path("net.dl"), text=HEAD + "".join(f"    {line}\n" for line in body.splitlines()))
+    assert [d.code for d in result.diagnostics] == expected
+
+
+def test_an_axis_called_m_binds_how_many_there_are() -> None:
+    text = "layer L():\n    input A : (m = m * R, k)\n    input B : (k, R)\n    output A @ B\n"
+    model = "model Net:\n    input X : (m, 3)\n    param W : (3, 2) ~ he\n    f = L()\n    output Z = f(X, W)\n"
+    (error,) = told(text + model)
+    assert error.code == "D108"
+    assert "R = 1" in error.message
+    assert not told(text + model.replace("(3, 2)", "(3, 1)"))

@@ -9,6 +9,7 @@ from dlc.compiler.elaborate import model
 from dlc.compiler.elaborate.modes import MODES
 from dlc.compiler.ir import Graph, rebuild
 from dlc.compiler.program import CheckedModel
+from dlc.compiler.show import work
 
 SPECS = sorted(Path(__file__).parents[2].glob("specs/[!s]*/*.dl"))
 
@@ -71,7 +72,7 @@ TEXTS = {
 def _told(checked: CheckedModel) -> dict[str, object]:
     graphs = {mode: _text(getattr(checked, mode)) for mode in MODES}
     named = {name: (node.op, node.attrs, str(node.type)) for name, node in checked.names.items()}
-    lines = [(line.name, line.rule, str(line.type), line.flops) for line in checked.lines]
+    lines = [(line.name, line.rule, str(line.type), work(line.nodes)) for line in checked.lines]
     return {**graphs, "names": named, "lines": lines, "shapes": checked.shapes, "inputs": checked.inputs}
 
 

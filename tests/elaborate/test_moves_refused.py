@@ -49,7 +49,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "concat's sizes": (
         "concat(x, y, over = last)",
         "D102",
-        "x and y differ in axis 1: 12 against 2",
+        "x and y differ in the first axis: 12 against 2",
         "concat(x, y, over = last)",
     ),
     "concat's ranks": ("concat(x, drop(sum(y, over = last), over = last), over = first)", "D103", "3 axes", "concat"),
@@ -98,6 +98,7 @@ def test_the_operand_that_fixed_a_size_is_shown() -> None:
 def test_what_does_not_divide_is_told_with_its_numbers() -> None:
     error = only("heads = 7\ninput x : (512, m)\noutput Z = rearrange(x, (heads * d, m) -> (heads, d, m))")
     assert "heads * d = 512, and d would be 512/7" in error.message
+    assert error.help == "504, 511 and 518 can be divided by 7"
 
 
 # --- m ---------------------------------------------------------------------------------------------------------

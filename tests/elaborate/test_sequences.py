@@ -314,6 +314,17 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "D119",
         "T is each example's own length, and w is (1, T): without m it cannot be told where an example ends",
     ),
+    "steps without examples, above the input that has both": (
+        """
+    dim S
+    input w : (1, S)
+    output b = sum(w, over = S)
+    input z : (3, m, k = S)
+    output z
+""",
+        "D119",
+        "S is each example's own length, and w is (1, S)",
+    ),
     "examples before their steps": (
         """
     target y : (1, m, T)

@@ -9,6 +9,7 @@ import pytest
 
 from dlc.compiler.derive import render_derivation
 from dlc.compiler.driver import CheckResult, check
+from dlc.grammar.canonical import formatted
 
 LONGEST = 10.0
 """Seconds of processor time; on an idle machine each of these takes less than two."""
@@ -85,4 +86,27 @@ def test_a_derivation_of_shared_values_stays_short(where: str) -> None:
     assert checked is not None
     start = time.process_time()
     assert len(render_derivation(checked)) < 200_000
+    assert time.process_time() - start < LONGEST
+
+
+LONG = {
+    "sound": ([f"q[{i}] = X * {i}" for i in range(10_000)], 0),
+    "names that nobody knows": ([f"q{i} = r{i} + 1" for i in range(10_000)], 10_000),
+    "one line that cannot be read": (["p = 3 3", *(f"q{i} = p + {i}" for i in range(10_000))], 1),
+    "lines that cannot be read": ([f"q{i} = X *" for i in range(10_000)], 101),
+    "brackets that are never closed": (["Z = f(X"] * 10_000, 101),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_ten_thousand_lines(name: str) -> None:
+    lines, errors = LONG[name]
+    text = "model Net:\n    input X : (3, m)\n" + "".join(f"    {line}\n" for line in lines) + "    output X\n"
+    assert len([d for d in limited(text).diagnostics if d.severity == "error"]) == errors
+
+
+def test_the_layout_of_ten_thousand_lines() -> None:
+    text = "model Net:\n" + "".join(f"    q[{i}] = X*{i} # c\n" for i in range(10_000))
+    start = time.process_time()
+    assert formatted(text, "net.dl")[0].count("\n") == 10_001
     assert time.process_time() - start < LONGEST

@@ -83,7 +83,7 @@ model Net:
     loss squared_error(y_hat, y)
     output y_hat
 train:
-    optimizer = GradientDescent(lr = 0)
+    optimizer = GradientDescent(lr = 1e-30)
     batch     = all
     epochs    = 1
 """
@@ -237,7 +237,7 @@ model Net:
     loss drop(sum(w^2 * d, over = first), over = first)
     output x
 train:
-    optimizer = GradientDescent(lr = 0)
+    optimizer = GradientDescent(lr = 1e-30)
     batch     = all
     epochs    = 1
 """

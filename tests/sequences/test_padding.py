@@ -219,6 +219,48 @@ def test_class_numbers_are_carried(tmp_path: Path) -> None:
     np.testing.assert_array_equal(last, np.eye(6)[:, word])
 
 
+def test_a_logarithm_of_the_data_has_gradients(tmp_path: Path) -> None:
+    text = """
+model Net:
+    dim T
+    input  x : (2, m, T)
+    target y : (3, m, T)
+    y_hat = log(x) -> Dense(3)
+    loss squared_error(y_hat, y)
+    output y_hat
+"""
+    model = compiled(text, tmp_path)
+    given = synthetic(model, 4, {"T": 6})
+    given["x"] = np.exp(given["x"])
+    wanted = model.loss_and_grads(**given, lengths=LENGTHS)[1]
+    given["x"][:, np.arange(6)[None, :] >= np.array(LENGTHS["T"])[:, None]] = 0
+    for name, gradient in model.loss_and_grads(**given, lengths=LENGTHS)[1].items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-12)
+
+
+def test_softmax_over_padded_steps_does_not_overflow(tmp_path: Path) -> None:
+    text = """
+model Net:
+    dim T
+    input  x : (1, m, T)
+    target y : (1, m, T)
+    param w : (1, 1, 1) ~ ones
+    alpha = softmax(w * x, over = T)
+    loss -sum(y * log(alpha), over = first)
+    output alpha
+"""
+    model = compiled(text, tmp_path)
+    model.params["w"][...] = 1
+    x, y = np.zeros((1, 4, 6)), np.zeros((1, 4, 6))
+    x[0, :, 0], y[0, :, 0] = 1e4, 1
+    x[0, 1, 1], y[0, 1, 1] = -1e4, 1
+    found = model.forward(x=x, lengths=LENGTHS)["alpha"][0]
+    np.testing.assert_allclose(found, np.eye(6)[[0, 0, 0, 0]], atol=1e-12)
+    loss, gradients = model.loss_and_grads(x=x, y=y, lengths=LENGTHS)
+    assert loss == pytest.approx(2e4 / 4, rel=1e-12)
+    assert gradients["w"].ravel() == pytest.approx([2e4 / 4], rel=1e-12)
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_every_sequence_spec(name: str, tmp_path: Path) -> None:
     text = (FOLDER / f"{name}.dl").read_text()

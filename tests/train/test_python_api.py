@@ -125,7 +125,7 @@ def test_arrays_turned_round_are_told_how_to_turn(tmp_path: Path) -> None:
 
 def test_lengths_need_a_run_time_dimension(tmp_path: Path) -> None:
     x, _ = clouds()
-    with pytest.raises(dlc.SpecError, match="not yet supported"):
+    with pytest.raises(dlc.DataError, match="no input has its own T"):
         spec(tmp_path).compile().forward(X=x, lengths={"T": [1]})
 
 

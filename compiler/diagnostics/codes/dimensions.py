@@ -607,8 +607,9 @@ CODES = (
         model Net:
             input X : (8, m)
             target Y : (2, m)
+            heads = 2
             parts = rearrange(X, (heads * d, m) -> (heads, m))
-            Y_hat = sum(parts, over = first) * Dense(2)(X)
+            Y_hat = parts -> Dense(2)
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,

@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.primitives import (
     numbers,
     reductions,
     sequences,
+    texts,
 )
 from dlc.compiler.elaborate.primitives.moves import index_range
 from dlc.compiler.elaborate.primitives.registry import (
@@ -42,4 +43,5 @@ __all__ = [
     "numbers",
     "reductions",
     "sequences",
+    "texts",
 ]

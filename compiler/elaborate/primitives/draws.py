@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.dims import Axis, Dim, TensorType
 from dlc.compiler.elaborate.arithmetic import is_number
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site, not_yet, primitive
+from dlc.compiler.elaborate.over import axes_of
+from dlc.compiler.elaborate.primitives.registry import REQUIRED, Site, primitive
 from dlc.compiler.elaborate.report import stop
-from dlc.compiler.elaborate.values import Tensor
+from dlc.compiler.elaborate.values import Over, Tensor
+from dlc.compiler.ir import Node
 
 
 def _standard(e: Context, site: Site, kind: str) -> Tensor:
@@ -65,7 +67,42 @@ def _bernoulli(e: Context, site: Site) -> Any:
 
 @primitive("categorical", P=REQUIRED)
 def _categorical(e: Context, site: Site) -> Any:
-    return not_yet(e, site)
+    """A class for each column of probabilities, (n, m): class numbers of shape (m). In deterministic training it is the
+    most probable class, as class numbers have no mean."""
+    P = site.tensor(e, "P")
+    (axis,) = axes_of(e, Over("features"), P.type, site.span)
+    classes = P.type.axes[axis].size
+    if e.mode == "deterministic":
+        best = e.op("argmax", [P], [], site.span, site.scope, axes=(axis,))
+        return e.op("drop", [best], [], site.span, site.scope, axes=(axis,))
+    u = _standard(e, site, "draw_uniform")
+    left = P.type.sizes[:axis] + P.type.sizes[axis + 1 :]
+    if u.type.sizes != left:
+        wanted = TensorType(tuple(Axis(size) for size in left))
+        raise stop(
+            "D106",
+            f"categorical draws one class for each column of probabilities, {wanted}, and this is declared {u.type}",
+            site.span,
+            label=f"P is {P.type}",
+            rule="z : (m) ~ categorical(P) with P : (n, m)",
+        )
+    b = e.b
+    passed = b.add("ge", b.add("expand", u.node, axes=(axis,)), _summed_up(e, P.node, axis))
+    number = b.add("sum", b.add("real", passed), axes=(axis,))
+    number = b.add("min", number, b.size(classes - 1))  # the probabilities may add up to a little less than 1
+    return Tensor(b.add("index", b.add("drop", number, axes=(axis,)), classes=classes))
+
+
+def _summed_up(e: Context, P: Node, axis: int) -> Node:
+    """P[1], P[1] + P[2], … along an axis: a product with the lower triangle of ones."""
+    size = P.type.axes[axis].size
+    square = (Axis(size), Axis(size))
+    table = e.b.add("broadcast", e.b.constant(0.0), axes=square)
+    rows, columns = (e.b.add("position", table, axis=side) for side in (0, 1))
+    triangle = e.b.add("real", e.b.add("le", e.b.add("broadcast", columns, axes=square), rows))
+    labels = tuple(f"axis {i}" for i in range(P.type.rank))
+    result = (*labels[:axis], "sum", *labels[axis + 1 :])
+    return e.b.add("einsum", triangle, P, left=("sum", labels[axis]), right=labels, result=result)
 
 
 @primitive("randn")
@@ -74,5 +111,10 @@ def _randn(e: Context, site: Site) -> Any:
     return _standard(e, site, "draw_normal")
 
 
-for _name in ("orthogonal",):
-    PRIMITIVES[_name] = Signature((), not_yet, variadic=True)
+@primitive("orthogonal")
+def _orthogonal(e: Context, site: Site) -> Any:
+    """Orthonormal rows, or columns where there are fewer: a matrix that keeps lengths (Saxe et al. 2013)."""
+    draw = _standard(e, site, "draw_normal")
+    if e.mode == "deterministic":
+        return e.op("mul", [draw, Tensor(e.b.constant(0.0))], [], site.span, site.scope)
+    return e.op("orthogonalise", [draw], [], site.span, site.scope)

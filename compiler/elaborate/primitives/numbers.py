@@ -39,6 +39,8 @@ _SCALAR: dict[str, Callable[[float], float]] = {
     "log": _log,
     "sqrt": _sqrt,
     "tanh": math.tanh,
+    "sin": lambda x: math.sin(x) if math.isfinite(x) else math.nan,
+    "cos": lambda x: math.cos(x) if math.isfinite(x) else math.nan,
     "erf": _erf,
 }
 

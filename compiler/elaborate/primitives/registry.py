@@ -79,7 +79,7 @@ class Signature:
 
 PRIMITIVES: dict[str, Signature] = {}
 VALID, SAME = Word("valid"), Word("same")
-CONSTANTS = {word.name: word for word in (VALID, SAME)}
+CONSTANTS: dict[str, Any] = {"valid": VALID, "same": SAME, "true": True, "false": False}
 """Names that are values wherever a file gives them no other meaning."""
 
 

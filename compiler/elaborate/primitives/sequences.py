@@ -8,7 +8,7 @@ from dlc.compiler.dims import ONE, Axis, TensorType
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import axes_of
 from dlc.compiler.elaborate.padding import examples_of, is_padded, lengths_along, lengths_of
-from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site, not_yet, primitive
+from dlc.compiler.elaborate.primitives.registry import REQUIRED, Site, primitive
 from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.values import Range, Tensor, describe
 from dlc.compiler.ir import Node
@@ -97,6 +97,3 @@ def _reverse(e: Context, site: Site) -> Any:
     except ShapeError as error:
         raise e.refused(error, [value], [site.exprs["x"]], site.span, site.scope) from None
     return _node(e, site, value, "reverse_each", lengths_of(e.b, e.padded, size), axis=axis, examples=examples)
-
-
-PRIMITIVES["bleu"] = Signature((), not_yet, variadic=True)
