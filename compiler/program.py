@@ -122,11 +122,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What is known of a model with an error: the lines that have a type, and which of them are parameters."""
+    """What is known of a model with an error: the lines that have a type, which of them are parameters, and its blocks,
+    whose settings may be wrong too (`evaluate` as in `CheckedModel`)."""
 
     name: str
     lines: tuple[Line, ...]
     parameters: frozenset[str]
+    data: ast.Block | None
+    train: ast.Block | None
+    evaluate: Callable[[ast.Expr], Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

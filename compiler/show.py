@@ -16,8 +16,8 @@ from dlc.compiler.program import CheckedModel, Line, M, Partial
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row. `size` (values), `flops` and `memory` (bytes, float32) are for one example; `rule` is the law as the
-    file states it. The row of a layer counts its own parameters; each of them has a row too, which stands `inside`.
-    `chain`: the value is that of the layer before it."""
+    file states it. A parameter counts its values; what stands in a layer is `inside`, and the layer's row has the
+    `total` of them. `chain`: the value is that of the layer before it."""
 
     name: str
     rule: str
@@ -26,6 +26,7 @@ class Row:
     parameters: int
     flops: int
     memory: int
+    total: int = 0
     inside: bool = False
     chain: bool = False
 
@@ -43,14 +44,15 @@ def shape_table(checked: CheckedModel | Partial) -> list[Row]:
     for line in checked.lines:
         inside = _inside(line, layers)
         if line.name in counts:
-            rows.append(Row(line.name, line.rule, str(line.type), 0, counts[line.name], 0, 0, inside))
+            count = counts[line.name]
+            rows.append(Row(line.name, line.rule, str(line.type), count, count, 0, 0, 0 if inside else count, inside))
         elif not inside:
             own = [node for node in line.nodes if node not in done]
             done.update(line.nodes)
             owned = [name for name in counts if line.instance and name.startswith(line.name + ".")]
-            parameters, size = sum(map(counts.pop, owned)), _elements(line.type)
+            total, size = sum(map(counts.pop, owned)), _elements(line.type)
             flops, chain = _for_one(work(own)), bool(line.nodes) and not own and not line.instance
-            rows.append(Row(line.name, line.rule, str(line.type), size, parameters, flops, 4 * size, chain=chain))
+            rows.append(Row(line.name, line.rule, str(line.type), size, 0, flops, 4 * size, total, chain=chain))
     return rows
 
 

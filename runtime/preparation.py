@@ -6,7 +6,7 @@ data held against the inputs. `dlc check` is this and nothing more, so neither n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def prepare(request: Request, *, headers: bool = True) -> Prepared:
         if not any(d.severity == "error" for d in found):
             found.append(_which_model(request, result))
         sources = {**result.sources, **request.sources}
+        found += _mistakes_in_blocks(request, result.partial)
         return Prepared(request, found, result.models, sources, partial=result.partial)
     return _with_settings(request, result, result.checked, headers)
 
@@ -94,7 +95,8 @@ def prepare_all(request: Request, *, headers: bool = True) -> Iterator[Prepared]
     """Checks every model of a file, or the one that is asked for."""
     result = _check(request, request.model)
     if not result.proved:
-        yield Prepared(request, list(result.diagnostics), result.models, {**result.sources, **request.sources})
+        found = [*result.diagnostics, *_mistakes_in_blocks(request, result.partial)]
+        yield Prepared(request, found, result.models, {**result.sources, **request.sources})
     for checked in result.proved:
         yield _with_settings(request, result, checked, headers)
 
@@ -103,6 +105,20 @@ def _check(request: Request, model: str | None, *, corners: bool = True) -> Chec
     return check(
         request.path, model=model, hypers=request.hypers, root=request.root, dense=request.dense, corners=corners
     )
+
+
+def _mistakes_in_blocks(request: Request, models: Sequence[Partial]) -> Iterator[Diagnostic]:
+    """What is wrong with the settings of models that have errors themselves: one run tells all mistakes of a file."""
+    train_texts, data_texts = _texts(request)
+    for model in models:
+        yield from read_train(model.train, model.evaluate, train_texts)[1]
+        yield from read_data(model.data, model.evaluate, None, data_texts)[1]
+
+
+def _texts(request: Request) -> tuple[dict[str, str], dict[str, str]]:
+    """What `--set` says of `train:` and of `data:`."""
+    train = {key: text for key, text in request.settings.items() if key in TRAIN_KEYS}
+    return train, {key: text for key, text in request.settings.items() if key not in TRAIN_KEYS}
 
 
 def _which_model(request: Request, result: CheckResult) -> Diagnostic:
@@ -116,8 +132,7 @@ def _which_model(request: Request, result: CheckResult) -> Diagnostic:
 
 def _with_settings(request: Request, result: CheckResult, checked: CheckedModel, headers: bool) -> Prepared:
     found = list(result.diagnostics)
-    train_texts = {key: text for key, text in request.settings.items() if key in TRAIN_KEYS}
-    data_texts = {key: text for key, text in request.settings.items() if key not in TRAIN_KEYS}
+    train_texts, data_texts = _texts(request)
     train, wrong = read_train(checked.train, checked.evaluate, train_texts, checked.metrics)
     data, wrong_data = read_data(checked.data, checked.evaluate, tuple(checked.inputs), data_texts)
     found += [*wrong, *wrong_data, *disagreements(data, train)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,7 +70,8 @@ def elaborate_model(
         if findings.failed:
             lines = programs["training"].lines
             known = frozenset(programs["training"].parameters)
-            findings.partial.append(Partial(definition.name.id, tuple(lines), known))
+            compile_time = _compile_time(scopes["training"])
+            findings.partial.append(Partial(definition.name.id, tuple(lines), known, data, train, compile_time))
             advise_sizes(findings, lambda found, freed: walk("training", found, freed)[0])
             return None
     training, deterministic, evaluation = (programs[mode] for mode in MODES)
@@ -82,16 +83,6 @@ def elaborate_model(
     parameters = declare_parameters(training, findings, evaluate)
     states = declare_states(training, findings, evaluate)
     scope = scopes["evaluation"]
-
-    def compile_time(expr: ast.Expr) -> Any:
-        found = Findings()
-        try:
-            return evaluate(Context("evaluation", found), expr, scope)
-        except Stop as mistake:
-            raise DiagnosticError(*found.found, mistake.diagnostic) from None
-        except Poisoned:
-            raise DiagnosticError(*found.found) from None
-
     checked = CheckedModel(
         name=definition.name.id,
         file=file,
@@ -110,12 +101,27 @@ def elaborate_model(
         data=data,
         train=train,
         sources=sources,
-        evaluate=compile_time,
+        evaluate=_compile_time(scope),
         scope=scope,
         requirements=requirements(programs.values()),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked
+
+
+def _compile_time(scope: Scope) -> Callable[[ast.Expr], Any]:
+    """What computes an expression of a block with the model's names. Raises `DiagnosticError`."""
+
+    def compute(expr: ast.Expr) -> Any:
+        found = Findings()
+        try:
+            return evaluate(Context("evaluation", found), expr, scope)
+        except Stop as mistake:
+            raise DiagnosticError(*found.found, mistake.diagnostic) from None
+        except Poisoned:
+            raise DiagnosticError(*found.found) from None
+
+    return compute
 
 
 def _with_arguments(

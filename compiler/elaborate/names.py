@@ -6,7 +6,8 @@ as known where the definition binds it anywhere, so that only what cannot be mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -17,6 +18,7 @@ from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.scope import Scope
 from dlc.grammar import ast
+from dlc.grammar.span import Span
 
 AMBIENT = {
     "model": ("m",),
@@ -45,17 +47,39 @@ def note_own_names(source: Source, findings: Findings) -> None:
 
 def check_names(source: Source, scope: Scope, findings: Findings) -> None:
     """Reports the unknown names in every definition of the file that is no model, and in a model's choices: the side
-    that is not taken is not elaborated."""
+    that is not taken is not elaborated. Of a model with errors some lines were not elaborated to their end either."""
     own = [name for name, definition in source.definitions.items() if definition.kind != "model"]
     every = [text for name in source.definitions for text in (source.definitions[name], *source.others.get(name, ()))]
+    failed: dict[int, list[Span]] = defaultdict(list)
+    for error in findings.found:
+        if error.severity == "error" and error.span is not None and error.span.line == error.span.end_line:
+            failed[error.span.line].append(error.span)
     for definition in every:
         bound = {*CONSTANTS, *AMBIENT[definition.kind], *_bound(definition)}
-        texts = _choices(definition) if definition.kind == "model" else (definition,)
+        texts: Iterable[Any] = (definition,)
+        if definition.kind == "model":
+            texts = _values(definition) if findings.failed else _choices(definition)
         for name in (name for text in texts for name in _read(text)):
+            if any(place.column <= name.span.column < place.end_column for place in failed[name.span.line]):
+                continue  # an error stands there already
             if name.id not in bound and scope.find(name.id) is None and name.id not in PRIMITIVES:
                 near = findings.suggestion(name.id, [*bound, *scope.names, *own, *standard_names(), *PRIMITIVES])
                 help = f"did you mean {near}?" if near else None
                 findings.add(Diagnostic("N201", f"unknown name {name.id}", name.span, help=help))
+
+
+def _values(tree: Any) -> Iterator[Any]:
+    """The statements of a model that give values, and the values themselves where a name stands beside them."""
+    for part in parts(tree):
+        match part:
+            case ast.Equation() | ast.Draw() | ast.StateUpdate() | ast.Loss():
+                yield part
+            case ast.Metric(value=value) | ast.Output(value=value):
+                yield value
+            case ast.Hyper() | ast.Freeze() | ast.Load():
+                continue
+            case _:
+                yield from _values(part)
 
 
 def _choices(tree: Any) -> Iterator[Any]:

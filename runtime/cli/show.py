@@ -45,8 +45,8 @@ def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
 
 
 def _told(common: Common, rows: list[Row]) -> list[Row]:
-    """The rows for people: a layer tells of its parameters, and of a chain its layers tell; `-v` gives all."""
-    return rows if common.verbose else [row for row in rows if not row.inside and not row.chain]
+    """The rows for people: of a chain its layers tell; `-v` gives all."""
+    return rows if common.verbose else [row for row in rows if not row.chain]
 
 
 def _print_table(name: str, rows: list[Row], rules: bool) -> None:
@@ -69,9 +69,9 @@ def _fitted(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     """Zeros are left blank."""
-    parameters = f"{row.parameters:,}" if row.parameters else ""
+    parameters = f"{row.total:,}" if row.total else ""
     flops = f"{row.flops:,}" if row.flops else ""
-    size, memory = (f"{row.size:,}", _bytes(row.memory)) if row.size else ("", "")
+    size, memory = f"{row.size:,}" if row.size else "", _bytes(row.memory) if row.memory else ""
     return row.name, row.rule, row.shape, size, parameters, flops, memory
 
 

@@ -214,7 +214,7 @@ def test_a_parameter_that_no_loss_reaches_has_the_gradient_zero() -> None:
         ("target Y : (1, m)\nloss (X -> Dense(3)) - Y\noutput X", ("error", "D105")),
         ("dim T\noutput X", None),
         ("F : (2, 2) = [[1, 2], [3, 4]]\noutput X", None),
-        ("x = categorical(X)\noutput X", ("error", "U901")),
+        ("x = categorical(X)\noutput X", ("error", "N213")),
         ("hyper k = 3 in {1, 3}\nhyper lr = 0.1 in log(1e-3, 1)\nhyper b = 0.9 in log1m(0.9, 0.999)\noutput X", None),
         ("hyper k = 3 in lgo(1, 3)\noutput X", ("error", "T402")),
     ],
