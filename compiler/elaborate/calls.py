@@ -427,7 +427,7 @@ def apply_instance(
         first = len(e.b.made)
         outputs = _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=given, span=span))
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
-        if isinstance(result, Tensor) and e.mode == "training":
+        if isinstance(result, Tensor) and e.training:
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
             nodes = e.made_since(first)
             e.lines.append(Line(path, text, result.type, span, definition.name.id, "", nodes, instance=True))
