@@ -217,7 +217,10 @@ class Body:
         """What a statement that could not be read would have defined, for the whole definition."""
         *_, home = scope.levels()
         for name in statement.names:
-            if statement.word in DEFINITION_WORDS or home.find(name.id) is None:
+            known = home.find(name.id)
+            if isinstance(known, Family):
+                known.broken = True
+            elif statement.word in DEFINITION_WORDS or known is None:
                 home.names[name.id] = Poison()
         self.broken |= statement.word in ("", "output")
 
