@@ -12,12 +12,15 @@ from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS
 from dlc.compiler.program import CheckedModel, Line, M, Partial
 
+FAR = 10_000
+"""Where the search for a size that fits ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `size` (values), `flops` and `memory` (bytes, float32) are for one example; `rule` is the law as the
-    file states it. A parameter counts its values; what stands in a layer is `inside`, and the layer's row has the
-    `total` of them. `chain`: the value is that of the layer before it."""
+    """One row. `size` (values), `flops` and `memory` (bytes, float32) are for one example of the `smallest` size;
+    `rule` is the law as the file states it. A parameter counts its values; what stands in a layer is `inside`, and the
+    layer's row has the `total` of them. `chain`: the value is that of the layer before it."""
 
     name: str
     rule: str
@@ -39,6 +42,7 @@ def shape_table(checked: CheckedModel | Partial) -> list[Row]:
     """
     layers = {line.name for line in checked.lines if line.instance}
     counts = {line.name: _count(line.type) for line in checked.lines if line.name in checked.parameters}
+    steps = smallest(checked)
     rows: list[Row] = []
     done: set[Node] = set()
     for line in checked.lines:
@@ -50,10 +54,19 @@ def shape_table(checked: CheckedModel | Partial) -> list[Row]:
             own = [node for node in line.nodes if node not in done]
             done.update(line.nodes)
             owned = [name for name in counts if line.instance and name.startswith(line.name + ".")]
-            total, size = sum(map(counts.pop, owned)), _elements(line.type)
-            flops, chain = _for_one(work(own)), bool(line.nodes) and not own and not line.instance
+            total, size = sum(map(counts.pop, owned)), _elements(line.type, steps)
+            flops, chain = _for_one(work(own), steps), bool(line.nodes) and not own and not line.instance
             rows.append(Row(line.name, line.rule, str(line.type), size, 0, flops, 4 * size, total, chain=chain))
     return rows
+
+
+def smallest(checked: CheckedModel | Partial) -> int:
+    """The first size that all run-time dimensions together may have: what a row's numbers are for. 1 where the sizes
+    that fit are far away, or not known."""
+    conditions = [each.condition for each in checked.requirements] if isinstance(checked, CheckedModel) else []
+    symbols = {symbol for condition in conditions for symbol in condition.symbols}
+    fits = (n for n in range(1, FAR) if all(each.holds(dict.fromkeys(symbols, n)) for each in conditions))
+    return next(fits, 1)
 
 
 def accepted(checked: CheckedModel) -> str:
@@ -99,19 +112,19 @@ def work(nodes: Iterable[Node]) -> Dim:
     return sum((OPS[node.op].work(node) for node in once.values()), start=ZERO)
 
 
-def _for_one(count: Dim) -> int:
-    return int(count.evaluate(dict.fromkeys(count.symbols, 1)))
+def _for_one(count: Dim, steps: int) -> int:
+    return int(count.evaluate({symbol: 1 if symbol == M else steps for symbol in count.symbols}))
 
 
 def _count(type: TensorType) -> int:
     return prod(int(size.constant or 0) for size in type.sizes)
 
 
-def _elements(type: TensorType) -> int:
+def _elements(type: TensorType, steps: int) -> int:
     count = Dim.of(1)
     for size in type.sizes:
         count = count * size
-    return _for_one(count) if M in count.symbols else 0
+    return _for_one(count, steps) if M in count.symbols else 0
 
 
-__all__ = ["Row", "accepted", "shape_table", "work"]
+__all__ = ["Row", "accepted", "shape_table", "smallest", "work"]

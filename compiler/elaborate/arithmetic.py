@@ -61,7 +61,8 @@ def to_dim(value: Any, span: Span) -> Dim:
         raise stop("N208", f"a size is a whole number known before anything runs, not {describe(value)}", span)
     exact = Fraction(value) if not isinstance(value, float) else None
     if exact is None or exact.denominator != 1:
-        raise stop("D117", f"a size must be a whole number, and this is {value}", span)
+        help = "floor(…) rounds down, ceil(…) rounds up"
+        raise stop("D117", f"a size must be a whole number, and this is {value}", span, help=help)
     return Dim.of(int(exact))
 
 

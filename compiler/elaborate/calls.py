@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.over import WORDS, read_over
 from dlc.compiler.elaborate.overloads import chosen
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Further, Pattern, Signature, Site
-from dlc.compiler.elaborate.report import LIBRARY, Poisoned, Stop, stop
+from dlc.compiler.elaborate.report import LIBRARY, Poisoned, Stop, Use, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import bind_pattern
 from dlc.compiler.elaborate.tables import table
@@ -303,7 +303,7 @@ def run_function(
     inner = callee.scope.child(path="", rest=None, indices={}, counts={}, instance=None, kind="function")
     if definition.kind != "function":
         inner.names.update(e.ambient)
-    with inside(e, definition, span):
+    with inside(e, definition, span, exprs):
         for parameter in definition.parameters:
             bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
         if definition.value is not None:
@@ -355,12 +355,12 @@ def read_default(e: Context, default: ast.Expr, scope: Scope, evaluate: Callable
 
 
 @contextmanager
-def inside(e: Context, definition: ast.Definition, span: Span) -> Iterator[None]:
+def inside(e: Context, definition: ast.Definition, span: Span, texts: Mapping[str, ast.Expr]) -> Iterator[None]:
     """While a definition's text is elaborated for the use at `span`. A mistake that leaves it is told at the use."""
     if e.depth >= DEEPEST:
         raise stop("D118", f"{definition.name.id} calls itself, or is nested too deep", span)
     e.depth += 1
-    e.findings.uses.append((span, definition.name.id))
+    e.findings.uses.append(Use(span, definition.name.id, definition, texts))
     try:
         yield
     except Stop as mistake:
@@ -379,7 +379,8 @@ def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evalua
     definition = layer.definition
     names = [p.name.id for p in definition.parameters]
     given: dict[str, Any] = {}
-    _read_arguments(e, definition.name.id, expr, names, names, given, {}, scope, evaluate)
+    texts: dict[str, ast.Expr] = {}
+    _read_arguments(e, definition.name.id, expr, names, names, given, texts, scope, evaluate)
     missing = [p.name.id for p in definition.parameters if p.default is None and p.name.id not in given]
     if missing:
         raise stop(
@@ -389,7 +390,7 @@ def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evalua
             related=[("declared here", definition.name.span)],
             rule=f"{definition.name.id}({', '.join(names)})",
         )
-    return Instance(layer, given, expr.span, text=expr)
+    return Instance(layer, given, expr.span, text=expr, written=texts)
 
 
 def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) -> None:
@@ -416,7 +417,7 @@ def apply_instance(
     inner = instance.layer.scope.child(path=path, rest=None, indices={}, counts={}, instance=instance, kind="layer")
     instance.uses.append(span)
     e.count(STEPS_OF_A_LAYER, span)
-    with inside(e, definition, span):
+    with inside(e, definition, span, instance.written):
         for parameter in definition.parameters:
             bind_parameter(e, definition, parameter, instance.arguments, {}, inner, span, evaluate)
             value = inner.names[parameter.name.id]
@@ -426,7 +427,7 @@ def apply_instance(
         first = len(e.b.made)
         outputs = _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=given, span=span))
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
-        if isinstance(result, Tensor) and e.mode == "training":
+        if isinstance(result, Tensor) and e.training:
             text = written(instance.text, scope) if instance.text is not None else definition.name.id
             nodes = e.made_since(first)
             e.lines.append(Line(path, text, result.type, span, definition.name.id, "", nodes, instance=True))

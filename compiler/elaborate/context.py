@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,19 +51,19 @@ class PendingInitial:
 class Context:
     """One program of a model while it is elaborated.
 
-    `mode` is `training`, `deterministic` or `evaluation`. Everything declared is keyed by its full name. `lines` is
-    what `show` prints, kept in training mode only. `known` gives for the value of an optional input whether it is
-    known (0 or 1); `asked` are the values of which the program asked that. `divided` says that a `when` was met,
-    `random` that a draw was, `changed` are states behind a `:=`: by them programs differ (`modes.py`). `ambient`
-    holds what an initializer (`fan_in`), a schedule (`epoch`) or a regularizer (`W`, `m`) may read without being
-    given it; `dense` names the one-hot inputs that come as real arrays. `padded` are the dimensions that are each
-    example's own (`own_lengths`: their names, before they are declared), `scans` the scans whose steps are being
-    elaborated, outermost first; `counted` is work that a loop counts already. `ledger` takes what is demanded of sizes
-    that are not known, `rigid` makes the inputs of a definition that is checked for all sizes; `at` is the statement
-    being executed. `freed` makes spatial sizes unknown (`spatial.py`).
+    `_mode` is `training`, `deterministic` or `evaluation`; it is asked for below, so that it is known who asked.
+    Everything declared is keyed by its full name. `lines` is what `show` prints, kept in training mode only. `known`
+    gives for the value of an optional input whether it is known (0 or 1); `asked` are the values of which the program
+    asked that. `divided` says that a `when` was met, `random` that a draw was, `changed` are states behind a `:=`: by
+    them programs differ (`modes.py`). `ambient` holds what an initializer (`fan_in`), a schedule (`epoch`) or a
+    regularizer (`W`, `m`) may read without being given it; `dense` names the one-hot inputs that come as real arrays.
+    `padded` are the dimensions that are each example's own (`own_lengths`: their names, before they are declared),
+    `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already.
+    `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is
+    checked for all sizes; `at` is the statement being executed. `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
-    mode: str
+    _mode: str
     findings: Findings
     b: Builder = field(default_factory=Builder)
     hypers: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +106,22 @@ class Context:
     def deterministic(self) -> bool:
         """Whether a draw is replaced by its mean; whoever asks is a draw."""
         self.random = True
-        return self.mode == "deterministic"
+        return self._mode == "deterministic"
+
+    @property
+    def training(self) -> bool:
+        """Whether updates count, and lines are kept for `show`."""
+        return self._mode == "training"
+
+    @property
+    def evaluation(self) -> bool:
+        return self._mode == "evaluation"
+
+    def in_mode(self, mode: str) -> Context:
+        """The same program in another mode, in which no update counts."""
+        program = copy(self)
+        program._mode, program.updates = mode, {}
+        return program
 
     def __post_init__(self) -> None:
         self.keep(Required(self))

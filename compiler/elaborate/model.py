@@ -428,7 +428,7 @@ def _graph(e: Context, findings: Findings) -> Graph:
     for number, (node, _) in enumerate(e.losses):
         roots[f"loss.{number}"] = node
     roots |= {f"update.{name}": node for name, node in e.updates.items()}
-    if e.mode == "evaluation":
+    if e.evaluation:
         roots |= {f"output.{name}": node for name, (node, _) in e.outputs.items()}
         roots |= {f"metric.{name}": node for name, (node, _) in e.metrics.items()}
     return Graph.of(roots, e.names)

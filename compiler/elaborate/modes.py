@@ -8,7 +8,6 @@ network takes its time: what is provably the same is elaborated once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 
 from dlc.compiler.elaborate.context import Context
 
@@ -19,19 +18,12 @@ def as_deterministic(training: Context) -> Context | None:
     """The deterministic program, where it is the training program without its updates; else None."""
     if training.random or _reads_an_update(training):
         return None
-    return _as(training, "deterministic")
+    return training.in_mode("deterministic")
 
 
 def as_evaluation(training: Context) -> Context | None:
     """The evaluation program, where the text is the same while training and otherwise; else None."""
-    return None if training.divided or training.updates else _as(training, "evaluation")
-
-
-def _as(training: Context, mode: str) -> Context:
-    """The same program in another mode, in which no update counts."""
-    program = copy(training)
-    program.mode, program.updates = mode, {}
-    return program
+    return None if training.divided or training.updates else training.in_mode("evaluation")
 
 
 def _reads_an_update(training: Context) -> bool:

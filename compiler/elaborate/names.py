@@ -125,7 +125,9 @@ def _bound(tree: Any) -> Iterator[str]:
 
 def _targets(targets: tuple[ast.Expr, ...]) -> Iterator[str]:
     for target in targets:
-        base = target.base if isinstance(target, ast.Index | ast.TimeIndex) else target
+        base = target
+        while isinstance(base, ast.Index | ast.TimeIndex):
+            base = base.base
         if isinstance(base, ast.Name):
             yield base.id
 

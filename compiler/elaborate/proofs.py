@@ -9,8 +9,9 @@ from dlc.compiler.dims import same_sizes
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.evaluation import folds_examples, is_additive, not_additive, pairs
 from dlc.compiler.elaborate.report import Findings
+from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, bodies, topological
-from dlc.compiler.ops import OPS, Contraction, Movement
+from dlc.compiler.ops import OPS, Contraction, Movement, Reduction
 from dlc.compiler.program import CheckedModel, M
 from dlc.grammar.span import Span
 
@@ -145,8 +146,20 @@ def mixes_examples(node: Node) -> Diagnostic:
         node.span,
         label=_how_mixed(node),
         rule="only losses, metrics and `when training:` may mix examples",
-        help="for a feature map (m, …, n_C) the features are `over = features`",
+        help=_apart(node),
     )
+
+
+def _apart(node: Node) -> str | None:
+    """How what mixes examples is meant, as far as its shape tells."""
+    type = node.inputs[0].type
+    if not isinstance(OPS[node.op], Reduction):
+        return None
+    if node.inputs[0].op == "exp":
+        return "a softmax goes over the features: leave `over` out, or write `over = features`"
+    if type.rank > 1 and is_batch(type.axes[0].size):
+        return "for a feature map (m, …, n_C) the features are `over = features`"
+    return "a `state` keeps an average over the batches, changed `when training:`, as in BatchNorm"
 
 
 def _how_mixed(node: Node) -> str:
@@ -183,7 +196,7 @@ def _zero_weights(checked: CheckedModel, findings: Findings) -> None:
     graph: Graph = checked.training
     users = graph.users()
     for parameter in checked.parameters.values():
-        if not parameter.weight or parameter.initial.text not in ("zeros", "constant(0)", "0"):
+        if not parameter.weight or not _is_zero(parameter.initial.graph.roots["value"]):
             continue
         leaf = next((n for n in graph.nodes if n.op == "parameter" and n.attr("name") == parameter.name), None)
         if leaf is not None and parameter.shape[0] > 1 and _feeds_a_contraction(leaf, users):
@@ -195,15 +208,29 @@ def _zero_weights(checked: CheckedModel, findings: Findings) -> None:
             )
 
 
+def _is_zero(first: Node) -> bool:
+    """Whether a first value is the number 0, however it is spread."""
+    source = _unmoved(first)
+    return source.op == "constant" and source.attr("value") == 0
+
+
+def _unmoved(node: Node) -> Node:
+    """What a value was before its elements were moved, repeated or renamed."""
+    while isinstance(OPS[node.op], Movement) and len(node.inputs) == 1:
+        node = node.inputs[0]
+    return node
+
+
 def _feeds_a_contraction(leaf: Node, users: dict[Node, list[Node]]) -> bool:
-    """Whether what a weight computes is used by another weight's contraction: its layer is hidden."""
+    """Whether what a weight computes is used by another weight's contraction: its layer is hidden. A product of two
+    computed values is none: what they are multiplied with differs from unit to unit."""
     seen: set[tuple[Node, bool]] = set()
     stack = [(leaf, False)]
     while stack:
         node, contracted = stack.pop()
         for user in users.get(node, []):
             contracts = isinstance(OPS[user.op], Contraction)
-            if contracts and contracted:
+            if contracts and contracted and any(_unmoved(each).op == "parameter" for each in user.inputs):
                 return True
             if (user, contracted or contracts) not in seen:
                 seen.add((user, contracted or contracts))
@@ -219,7 +246,7 @@ def _cancelled_biases(checked: CheckedModel, training: Context, findings: Findin
     for leaf in graph.nodes:
         parameter = checked.parameters.get(str(leaf.attr("name"))) if leaf.op == "parameter" else None
         if parameter is None or parameter.weight:
-            continue
+            continue  # a parameter whose initializer failed is not among them
         sums = [node for alias in _same_value(leaf, users) for node in users[alias] if node.op == "add"]
         if len(sums) == 1 and _loses_its_mean(sums[0], leaf, users):
             name = str(leaf.attr("name"))

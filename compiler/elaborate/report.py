@@ -6,14 +6,15 @@ mistake was reported before. The statement's names then hold `Poison`, so that o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import DimTooLarge
 from dlc.compiler.program import Partial
+from dlc.grammar import ast
 from dlc.grammar.span import Span
 
 LIBRARY = "std/"
@@ -56,6 +57,34 @@ def stop(
     return Stop(Diagnostic(code, message, span, "error", label, notes, rule, help, tuple(fix)))
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One application of a definition: its place, the name, and the arguments as they are written there."""
+
+    place: Span
+    name: str
+    definition: ast.Definition
+    written: Mapping[str, ast.Expr]
+
+    def argument(self, span: Span) -> tuple[ast.Expr, str] | None:
+        """What was given for the parameter whose name stands at a place in the definition's text, and for which."""
+        name = next((name.id for name in _names(self.definition) if name.span == span), None)
+        if name is None or name not in self.written:
+            return None
+        return self.written[name], f"{name} of {self.name}"
+
+
+def _names(tree: Any) -> Iterator[ast.Name]:
+    if isinstance(tree, ast.Name):
+        yield tree
+    elif isinstance(tree, tuple):
+        for part in tree:
+            yield from _names(part)
+    elif isinstance(tree, ast.Tree):
+        for field_ in fields(tree):
+            yield from _names(getattr(tree, field_.name))
+
+
 @dataclass(slots=True)
 class Findings:
     """What one check has found. `partial` is what is known of models with errors, `uses` are the places of the calls
@@ -68,7 +97,7 @@ class Findings:
 
     found: list[Diagnostic] = field(default_factory=list)
     partial: list[Partial] = field(default_factory=list)
-    uses: list[tuple[Span, str]] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
     proved: set[Span] = field(default_factory=set)
     refuted: set[Span] = field(default_factory=set)
     _told: set[tuple[str, Span | None]] = field(default_factory=set)
@@ -93,13 +122,13 @@ class Findings:
         """The user's own text that a place in the library stands for: the innermost use outside the library."""
         if not span.file.startswith(LIBRARY):
             return span
-        return next((use for use, _ in reversed(self.uses) if not use.file.startswith(LIBRARY)), span)
+        return next((use.place for use in reversed(self.uses) if not use.place.file.startswith(LIBRARY)), span)
 
     def at_use(self, diagnostic: Diagnostic) -> Diagnostic:
         span = diagnostic.span
         if span is None or not self.uses:
             return diagnostic
-        own = [(place, what) for place, what in self.uses if not place.file.startswith(LIBRARY)]
+        own = [(use.place, use.name) for use in self.uses if not use.place.file.startswith(LIBRARY)]
         if not own:
             return diagnostic
         place, what = own[-1]
@@ -111,10 +140,22 @@ class Findings:
                 if all(part.span != place for part in (*inner, *diagnostic.related)):
                     inner.append(Related(f"needed here, in {outer_what}", place))
                 place = outer
-            return replace(diagnostic, span=place, label=None, related=(*diagnostic.related, *inner), fix=())
+            place, label = self._argument(span) or (place, None)
+            return replace(diagnostic, span=place, label=label, related=(*diagnostic.related, *inner), fix=())
         if place == span or any(related.span == place for related in diagnostic.related):
             return diagnostic
         return replace(diagnostic, related=(*diagnostic.related, Related(f"in this use of {what}", place)))
+
+    def _argument(self, span: Span) -> tuple[Span, str] | None:
+        """The user's own argument that stands behind a name in a layer's text: what is wrong is what was given."""
+        for use in reversed(self.uses):
+            given = use.argument(span)
+            if given is None:
+                return None
+            span = given[0].span
+            if not span.file.startswith(LIBRARY):
+                return span, given[1]
+        return None
 
     def is_proved(self, span: Span, diagnostic: Diagnostic) -> bool:
         """Whether a mistake here is a use's: the statement holds for all sizes that fit it."""

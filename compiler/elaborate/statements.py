@@ -96,7 +96,7 @@ class Body:
                 self.branch(statement, scope)
             case ast.When(training=training, otherwise=otherwise):
                 self.e.divided = True
-                taken, other = (otherwise, training) if self.e.mode == "evaluation" else (training, otherwise)
+                taken, other = (otherwise, training) if self.e.evaluation else (training, otherwise)
                 self.choose(taken, other, scope)
             case ast.Require():
                 self.require(statement, scope)
@@ -253,7 +253,7 @@ class Body:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
         elif isinstance(value, Tensor) and value.declared is None:
             value = replace(value, declared=Declared(name, target.span))
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and self.e.mode == "training":
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and self.e.training:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
             self.e.lines.append(
@@ -334,13 +334,13 @@ class Body:
             raise stop(
                 "N214", f"`:=` changes a `state`, and {written(statement.target, scope)} is none", statement.target.span
             )
-        if self.e.mode == "evaluation":
+        if self.e.evaluation:
             raise stop(
                 "N213", "a state changes only while training", statement.span, help="write it under `when training:`"
             )
         value = self.e.real(self.evaluate(statement.value, scope), statement.value.span)
         new = fit(self.e, value, old, name, statement.value.span)
-        if self.e.mode == "training":
+        if self.e.training:
             ones = self.e.states[name].ones
             self.e.updates[name] = self.e.b.add("drop", new.node, axes=ones) if ones else new.node
             self.e.changed |= {new.node, self.e.updates[name]}

@@ -135,7 +135,8 @@ class Layer:
 class Instance:
     """`Dense(64, relu)`: a layer with its arguments and, once it is placed, its name and parameters.
 
-    `path` is None until the instance is placed; `parameters` holds what its first application declared. `within` is
+    `path` is None until the instance is placed; `parameters` holds what its first application declared, `written`
+    the arguments' texts. `within` is
     the instance in whose text it is placed.
     """
 
@@ -143,6 +144,7 @@ class Instance:
     arguments: dict[str, Any]
     span: Span
     text: ast.Expr | None = None
+    written: dict[str, ast.Expr] = field(default_factory=dict)
     path: str | None = None
     named: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)

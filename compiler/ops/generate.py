@@ -222,7 +222,7 @@ class Generate(Loop):
         name: str,
     ) -> Words:
         if isinstance(until, str):
-            raise ValueError(f"{until!r} is a word: the meaning of generate needs its class number")
+            raise ValueError(f"{until!r} is a word, and no vocabulary says which class it is: write the class number")
         constants = {f"constant.{i}": array for i, array in enumerate(arrays)}
 
         def predict(words: Any) -> Any:

@@ -15,6 +15,7 @@ from dlc.compiler.ir import Graph
 from dlc.compiler.ir.verify import BrokenGraph, verify
 from dlc.compiler.passes.erase import erase
 from dlc.compiler.passes.expand import expand
+from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.masks import share_masks
 from dlc.compiler.passes.simplify import simplify
 from dlc.compiler.passes.stabilise import stabilise
@@ -23,7 +24,7 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 Watcher: TypeAlias = Callable[[str, Graph, float], None]
 """`on_pass(name, graph, seconds)`, called after each pass with its result."""
 
-BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise)
+BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise, hoist)
 AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
 BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks)
 
@@ -51,6 +52,7 @@ __all__ = [
     "Watcher",
     "erase",
     "expand",
+    "hoist",
     "run",
     "simplify",
     "stabilise",

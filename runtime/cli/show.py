@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.show import Row, accepted, shape_table
+from dlc.compiler.show import Row, accepted, shape_table, smallest
 from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import print_json, print_warnings, request_of, table
 from dlc.runtime.errors import SpecError
@@ -40,7 +40,7 @@ def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
     if not rules:
         print(f"\n{checked.parameter_count:,} parameters")
         if checked.requirements:
-            print(f"\n{accepted(checked)}")
+            print(f"\n{accepted(checked)}; size, FLOPs and memory are for {smallest(checked)}")
     return 0
 
 

@@ -223,6 +223,30 @@ def test_findings(body: str, expected: tuple[str, str] | None) -> None:
     assert found(model(body)) == ([expected] if expected else [])
 
 
+ZERO_LAYER = """
+layer L(n, begin):
+    input A : (k, m)
+    param W : (n, k) ~ begin
+    output tanh(W @ A)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "warned"),
+    [
+        ("Y_hat = X -> L(4, zeros) -> L(3, he)", True),
+        ("Y_hat = X -> L(4, he) -> L(3, zeros)", False),
+        ("param E : (3, 3) ~ zeros * 2\nparam W : (3, 3)\nY_hat = W @ relu(E @ X)", True),
+        ("param E : (3, 3) ~ zeros\nparam W : (3, 3)\nY_hat = W.T @ relu(E @ X)", True),
+        # as in skip-gram: the units of one meet those of the other, which were drawn
+        ("param E : (3, 3) ~ zeros\nparam W : (3, 3)\nY_hat = einsum(E @ X, W @ X, (a, m), (b, m) -> (a, m))", False),
+    ],
+)
+def test_hidden_weights_that_begin_at_zero(body: str, warned: bool) -> None:
+    text = ZERO_LAYER + model(f"target Y : (3, m)\n{body}\nloss squared_error(Y_hat, Y)\noutput Y_hat")
+    assert [code for _, code in found(text)] == (["P307"] if warned else [])
+
+
 def test_own_names_win_and_a_note_says_so() -> None:
     assert found("function relu(z) = z\n" + model("output A = relu(X)")) == [("note", "N215")]
 

@@ -71,7 +71,7 @@ TEXTS = {
 
 def _told(checked: CheckedModel) -> dict[str, object]:
     graphs = {mode: _text(getattr(checked, mode)) for mode in MODES}
-    named = {name: (node.op, node.attrs, str(node.type)) for name, node in checked.names.items()}
+    named = {name: (node.op, repr(node.attrs), str(node.type)) for name, node in checked.names.items()}
     lines = [(line.name, line.rule, str(line.type), work(line.nodes)) for line in checked.lines]
     return {**graphs, "names": named, "lines": lines, "shapes": checked.shapes, "inputs": checked.inputs}
 

@@ -191,7 +191,7 @@ def test_passes_leave_the_meaning() -> None:
 
 def test_a_word_of_the_vocabulary_must_be_looked_up_first() -> None:
     chain = Chain(np.random.default_rng(0), 1)
-    with pytest.raises(ValueError, match="needs its class number"):
+    with pytest.raises(ValueError, match="write the class number"):
         chain.run(chain.graph(Greedy(), "<EOS>"))  # type: ignore[arg-type]
 
 

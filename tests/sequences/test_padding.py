@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from padded import assert_padding_is_not_seen, compiled, synthetic
 
-FOLDER = Path(__file__).resolve().parents[2] / "specs"
 LENGTHS = {"T": [2, 6, 1, 4]}
 
 NETS = {
@@ -147,23 +146,6 @@ model Net:
 """,
 }
 
-
-SPECS: dict[str, dict[str, int | list[int]]] = {
-    "sequences/bidirectional": {"V": 7, "n": 3, "n_a": 4, "kinds": 3},
-    "sequences/ctc": {"n_x": 3, "V": 5, "n_a": 4, "S": 2},
-    "sequences/deep_rnn": {"n": [3, 4, 5], "classes": 3},
-    "sequences/gru_simplified": {},
-    "sequences/lstm_peephole": {},
-    "sequences/sentiment": {"V": 7, "n": 3, "n_a": 4, "stars": 3},
-    "sequences/tagger": {"n_x": 7, "n_a": 4},
-    "sequences/trigger_word": {"n_x": 5, "n_C": 4, "n_a": 3},
-    "attention/self_attention": {"n_x": 3, "heads": 2, "d": 2},
-    "embeddings/sentiment_mean": {"V": 7, "n": 3, "stars": 3},
-}
-"""The specs of sequences, at tiny sizes."""
-MIXED = ("sequences/trigger_word",)
-"""Specs whose loss mixes examples (batch normalization): only what they predict is the same for each example alone."""
-
 TWO = """
 model Net:
     dim T
@@ -259,14 +241,6 @@ model Net:
     loss, gradients = model.loss_and_grads(x=x, y=y, lengths=LENGTHS)
     assert loss == pytest.approx(2e4 / 4, rel=1e-12)
     assert gradients["w"].ravel() == pytest.approx([2e4 / 4], rel=1e-12)
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_every_sequence_spec(name: str, tmp_path: Path) -> None:
-    text = (FOLDER / f"{name}.dl").read_text()
-    model = compiled(text, tmp_path, **SPECS[name])
-    long = {"T": [17, 24, 15, 19]} if name in MIXED else LENGTHS
-    assert_padding_is_not_seen(model, long, losses=name not in MIXED)
 
 
 @pytest.mark.parametrize("name", NETS)

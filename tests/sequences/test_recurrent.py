@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from padded import assert_padding_is_not_seen, compiled, synthetic
-from recurrences import NUMPY, bidirectional, gru, lstm, rnn
+from recurrences import NUMPY, bidirectional, gru, lstm, of_torch, rnn
 
 from dlc.runtime.gradcheck import GREAT, gradcheck
 from dlc.runtime.program import Model
@@ -59,14 +58,7 @@ def test_values(name: str, model: Model) -> None:
 
 def test_gradients_equal_torch(name: str, model: Model) -> None:
     torch = pytest.importorskip("torch")
-    lib = SimpleNamespace(
-        tanh=torch.tanh,
-        sigmoid=torch.sigmoid,
-        rows=lambda *parts: torch.cat(parts, 0),
-        steps=lambda parts: torch.stack(parts, -1),
-        zeros=lambda *shape: torch.zeros(*shape, dtype=torch.float64),
-        back=lambda x: torch.flip(x, (2,)),
-    )
+    lib = of_torch(torch)
     given = synthetic(model, 5, {"T": 6})
     p = {n: torch.tensor(np.array(v), requires_grad=True) for n, v in model.params.items()}
     x, y = (torch.tensor(given[n]) for n in ("x", "y"))

@@ -72,7 +72,7 @@ def _categorical(e: Context, site: Site) -> Any:
     P = site.tensor(e, "P")
     (axis,) = axes_of(e, Over("features"), P.type, site.span)
     classes = P.type.axes[axis].size
-    if e.mode == "deterministic":
+    if e.deterministic:
         best = e.op("argmax", [P], [], site.span, site.scope, axes=(axis,))
         return e.op("drop", [best], [], site.span, site.scope, axes=(axis,))
     u = _standard(e, site, "draw_uniform")
@@ -115,6 +115,6 @@ def _randn(e: Context, site: Site) -> Any:
 def _orthogonal(e: Context, site: Site) -> Any:
     """Orthonormal rows, or columns where there are fewer: a matrix that keeps lengths (Saxe et al. 2013)."""
     draw = _standard(e, site, "draw_normal")
-    if e.mode == "deterministic":
+    if e.deterministic:
         return e.op("mul", [draw, Tensor(e.b.constant(0.0))], [], site.span, site.scope)
     return e.op("orthogonalise", [draw], [], site.span, site.scope)

@@ -21,6 +21,18 @@ NUMPY = SimpleNamespace(
 """What the loops need of a library of arrays."""
 
 
+def of_torch(torch: Any) -> SimpleNamespace:
+    """The same of torch."""
+    return SimpleNamespace(
+        tanh=torch.tanh,
+        sigmoid=torch.sigmoid,
+        rows=lambda *parts: torch.cat(parts, 0),
+        steps=lambda parts: torch.stack(parts, -1),
+        zeros=lambda *shape: torch.zeros(*shape, dtype=torch.float64),
+        back=lambda x: torch.flip(x, (2,)),
+    )
+
+
 def rnn(lib: Any, p: Values, name: str, x: Any) -> Any:
     """Course 5, week 1: a<t> = tanh(W_aa a<t-1> + W_ax x<t> + b_a)."""
     a, steps = lib.zeros(p[f"{name}.b_a"].shape[0], x.shape[1]), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,16 @@ def compiled(text: str, folder: Path, seed: int = 0, **hypers: Any) -> Model:
     """The model by the reference executor, with parameters away from their first values (biases are not zero)."""
     path = folder / "net.dl"
     path.write_text(text)
-    model = dlc.load(path, **hypers).compile(dtype="float64", target="reference")
+    return loaded(path, seed=seed, **hypers)
+
+
+def loaded(path: Path, model: str | None = None, seed: int = 0, **hypers: Any) -> Model:
+    """The same of a file."""
+    net = dlc.load(path, model=model, **hypers).compile(dtype="float64", target="reference")
     random = np.random.default_rng(seed)
-    for value in model.params.values():
+    for value in net.params.values():
         value[...] = 0.7 * random.standard_normal(value.shape)
-    return model
+    return net
 
 
 def synthetic(model: Model, examples: int, sizes: Mapping[str, int], seed: int = 1) -> dict[str, Array]:
@@ -37,14 +42,14 @@ def synthetic(model: Model, examples: int, sizes: Mapping[str, int], seed: int =
     random = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for name, declaration in model.spec.inputs.items():
-        shape = [_size(dim, examples, sizes) for dim in _sizes(declaration)]
+        shape = [_size(dim, examples, sizes) for dim in array_sizes(declaration)]
         labels = declaration.one_hot or declaration.index
         real = random.uniform(0.1, 0.9, shape) if declaration.role == "target" else random.standard_normal(shape)
         arrays[name] = random.integers(0, declaration.classes, shape) if labels else real
     return arrays
 
 
-def _sizes(declaration: InputDeclaration) -> list[Dim]:
+def array_sizes(declaration: InputDeclaration) -> list[Dim]:
     layout = Layout.of(declaration)
     axes = layout.label_axes if declaration.one_hot else range(declaration.type.rank)
     return [declaration.type.sizes[axis] for axis in axes]
@@ -74,29 +79,41 @@ def spoiled(array: Array, dims: Sequence[Dim], lengths: Mapping[str, Sequence[in
     return result
 
 
-def assert_padding_is_not_seen(model: Model, lengths: Mapping[str, Sequence[int]], *, losses: bool = True) -> None:
+def with_garbage(model: Model, given: Mapping[str, Array], lengths: Mapping[str, Sequence[int]]) -> dict[str, Array]:
+    """What the engine is given: the arrays with garbage in their padding, and the lengths."""
+    inputs = model.spec.inputs
+    fill = {name: 0 if d.one_hot or d.index else 1e3 for name, d in inputs.items()}
+    dirty = {name: spoiled(array, array_sizes(inputs[name]), lengths, fill[name]) for name, array in given.items()}
+    physical = dict(check_arrays(inputs, dirty, True, None, "float64"))
+    return physical | {LENGTHS + name: np.array(values) for name, values in lengths.items()}
+
+
+def assert_padding_is_not_seen(
+    model: Model, lengths: Mapping[str, Sequence[int]], *, losses: bool = True, drawn: Collection[str] = ()
+) -> None:
     """Outputs, loss and gradients of the padded batch, with garbage in the padding, are those of its examples alone.
 
-    The garbage goes to the engine itself, past the reader of arrays, which would have replaced it by zeros.
+    The garbage goes to the engine itself, past the reader of arrays, which would have replaced it by zeros. Outputs
+    that are `drawn` at random are left out: the draws are the batch's.
     """
     examples = len(next(iter(lengths.values())))
     sizes = {name: max(values) for name, values in lengths.items()}
     given = synthetic(model, examples, sizes)
-    dims = {name: _sizes(declaration) for name, declaration in model.spec.inputs.items()}
-    classes = {name: d.one_hot or d.index for name, d in model.spec.inputs.items()}
-    dirty = {n: spoiled(a, dims[n], lengths, 0 if classes[n] else 1e3) for n, a in given.items()}
-    physical = check_arrays(model.spec.inputs, dirty, True, None, "float64")
-    physical |= {LENGTHS + name: np.array(values) for name, values in lengths.items()}
+    dims = {name: array_sizes(declaration) for name, declaration in model.spec.inputs.items()}
+    physical = with_garbage(model, given, lengths)
     targets = [name for name, d in model.spec.inputs.items() if d.role == "target"]
-    outputs = model.engine.forward(physical)
+    compared = set(model.spec.outputs) - set(drawn)
+    outputs = {n: value for n, value in model.engine.forward(physical).items() if n in compared} if compared else {}
     losses = losses and bool(targets)
     loss, gradients = model.engine.gradients(physical, False) if losses else (0.0, {})
     total, sums = 0.0, dict.fromkeys(gradients, 0.0)
     for example in range(examples):
         own = {name: values[example] for name, values in lengths.items()}
         alone = {name: one_example(array, dims[name], example, own) for name, array in given.items()}
-        single = model.forward(**{name: array for name, array in alone.items() if name not in targets})
-        for name, value in single.items():
+        read = {name: array for name, array in alone.items() if name not in targets}
+        single = model.forward(**read) if compared else {}
+        for name in compared:
+            value = single[name]
             type = model.spec.checked.evaluation.roots[f"output.{name}"].type
             np.testing.assert_allclose(one_example(outputs[name], type.sizes, example, own), value, EXACT, EXACT)
         if losses:
