@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -136,3 +137,16 @@ def test_a_text_of_somebody_else_runs_no_code_and_reads_no_file_outside(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "inside", "outside.csv", "outside.dl", "outside.safetensors"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["reference", "native"])
+def test_a_regularizer_may_read_the_epoch(tmp_path: Path, target: Literal["reference", "native"]) -> None:
+    """Beside the training it is epoch 1."""
+    path = tmp_path / "net.dl"
+    costs = []
+    for weight in ("epoch", "1"):
+        path.write_text(net("Z = X -> Dense(2)", "loss sum(Z)") + f"train:\n    regularize = l2({weight})\n")
+        model = dlc.load(path).compile(dtype="float64", seed=1, target=target)
+        costs.append(model.loss_and_grads(X=np.ones((3, 4)), regularized=True)[0])
+        assert model.loss(X=np.ones((3, 4))) < costs[-1]
+    assert costs[0] == costs[1]
