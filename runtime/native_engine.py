@@ -40,8 +40,10 @@ def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: b
         )
     except NotSupported as problem:
         span = problem.node.span if problem.node is not None else None
-        help = 'target="reference" runs it all the same, in NumPy'
-        raise DiagnosticError(Diagnostic("U901", f"{problem.message}: not yet supported", span, help=help)) from None
+        help = '`--target reference`, in Python target="reference", runs it all the same, in NumPy'
+        raise DiagnosticError(
+            Diagnostic("U901", f"not yet supported in compiled code: {problem.message}", span, help=help)
+        ) from None
 
 
 def _titled(programs: Programs) -> dict[str, Graph]:

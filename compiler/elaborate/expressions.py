@@ -75,14 +75,19 @@ def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         case ast.Attribute():
             return _attribute(e, expr, scope)
         case ast.Call(function=ast.Name() as name):
-            return call(e, expr, scope, evaluate, value=name_value(e, name, scope, called=True))
+            return _carried(e, expr, call(e, expr, scope, evaluate, value=name_value(e, name, scope, called=True)))
         case ast.Call():
-            return call(e, expr, scope, evaluate)
+            return _carried(e, expr, call(e, expr, scope, evaluate))
         case ast.Apply():
-            return apply_value(e, expr, scope, evaluate)
+            return _carried(e, expr, apply_value(e, expr, scope, evaluate))
         case ast.TimeIndex():
             return time_index(e, expr, scope, evaluate)
     raise stop("N214", "this has no value here", expr.span)
+
+
+def _carried(e: Context, expr: ast.Expr, value: Any) -> Any:
+    """Of several outputs the first goes on, but where an equation names them all: `h, c = LSTM(64)(x)`."""
+    return value.items[0] if isinstance(value, Tuple) and expr is not e.several else value
 
 
 def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False) -> Any:

@@ -239,6 +239,8 @@ class Body:
 
     def equation(self, statement: ast.Equation, scope: Scope) -> None:
         first = len(self.e.b.made)
+        if len(statement.targets) > 1:
+            self.e.several = statement.value
         value = self.evaluate(statement.value, scope)
         if isinstance(value, Poison):
             raise Poisoned
@@ -246,8 +248,6 @@ class Body:
             self.several(statement, value, scope)
             return
         (target,) = statement.targets
-        if isinstance(value, Tuple) and isinstance(statement.value, (ast.Call, ast.Apply)):
-            value = value.items[0]
         name = written(target, scope)
         if statement.shape is not None:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
