@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dlc.compiler.dims.facts import Facts
 from dlc.compiler.dims.poly import Dim, DimLike
@@ -39,6 +39,13 @@ class TensorType:
     kind: str = "real"
     classes: Dim | None = None
     one_hot: bool = False
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Computed once: a type is part of what makes nodes equal."""
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash((self.axes, self.kind, self.classes, self.one_hot)))
+        return self._hash
 
     @property
     def rank(self) -> int:
@@ -121,30 +128,42 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
     the two sides may broadcast. A name is the left operand's where the two differ, the right's where the left is a
     broadcast 1 or has none. The mark `one` stays where both sides have it.
     """
-    if a.rank == 0 or b.rank == 0:
-        return TensorType((a if b.rank == 0 else b).axes, _kind(a, b))
-    if a.rank != b.rank:
+    if not a.axes or not b.axes:
+        return TensorType(a.axes or b.axes, _kind(a, b))
+    if len(a.axes) != len(b.axes):
         return Mismatch(None, None, "rank")
     axes: list[Axis] = []
     stretched: list[int | None] = [None, None]
     for i, (left, right) in enumerate(zip(a.axes, b.axes, strict=True)):
         truth = equal(left.size, right.size, facts)
         if truth is Truth.YES:
-            axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
+            axes.append(_merged(left, right))
         elif left.one == right.one:
             truth = demand(left.size, right.size, facts)
             if truth is not Truth.YES:
                 return Mismatch(i, i, "size", truth)
-            axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
+            axes.append(_merged(left, right))
         elif left.one:
             stretched[0] = i if stretched[0] is None else stretched[0]
-            axes.append(replace(right, name=right.name or left.name))
+            axes.append(_named(right, left.name))
         else:
             stretched[1] = i if stretched[1] is None else stretched[1]
-            axes.append(replace(left, name=left.name or right.name))
+            axes.append(_named(left, right.name))
     if stretched[0] is not None and stretched[1] is not None:
         return Mismatch(stretched[0], stretched[1], "both broadcast")
     return TensorType(tuple(axes), _kind(a, b))
+
+
+def _merged(left: Axis, right: Axis) -> Axis:
+    """The axis of two that are equally long; the left one itself where it says all there is to say."""
+    if left is right or (left.name and (right.one or not left.one)):
+        return left
+    return Axis(left.size, left.name or right.name, left.one and right.one)
+
+
+def _named(axis: Axis, name: str | None) -> Axis:
+    """The axis, with a name if it has none."""
+    return axis if axis.name or not name else Axis(axis.size, name, axis.one)
 
 
 def same_sizes(

@@ -57,6 +57,8 @@ def to_dim(value: Any, span: Span) -> Dim:
     """A compile-time number as a dimension; it must be a whole number (or may still turn out to be one)."""
     if isinstance(value, Dim):
         return value
+    if type(value) is int:  # the usual case, without a fraction in between; a truth value is none
+        return Dim.of(value)
     if isinstance(value, bool) or not is_number(value):
         raise stop("N208", f"a size is a whole number known before anything runs, not {describe(value)}", span)
     exact = Fraction(value) if not isinstance(value, float) else None
@@ -68,6 +70,8 @@ def to_dim(value: Any, span: Span) -> Dim:
 
 def to_int(value: Any, span: Span, what: str = "this") -> int:
     """A compile-time whole number."""
+    if type(value) is int:  # the usual case; a truth value is none
+        return value
     if isinstance(value, Dim) and value.constant is not None:
         value = value.constant
     if isinstance(value, Dim) and _rigid(value):

@@ -451,4 +451,4 @@ def _layout_help(type: TensorType, shape: ast.Shape) -> str | None:
 
 def is_batch(size: Dim) -> bool:
     """Whether a size grows with the examples."""
-    return M in size.symbols
+    return size.constant is None and M in size.symbols

@@ -20,6 +20,8 @@ def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
 
 def fill(expr: Any, indices: dict[str, int]) -> Any:
     """The expression with loop indices replaced by their values, and sums of numbers computed."""
+    if not indices:
+        return expr
     if isinstance(expr, ast.Name):
         if expr.id not in indices:
             return expr
@@ -31,7 +33,7 @@ def fill(expr: Any, indices: dict[str, int]) -> Any:
         return replace(expr, value=fill(expr.value, indices))
     if isinstance(expr, ast.Attribute):
         return replace(expr, base=fill(expr.base, indices))
-    if not isinstance(expr, ast.Tree) or not indices:
+    if not isinstance(expr, ast.Tree):
         return expr
     changed = {
         f.name: fill(getattr(expr, f.name), indices)
