@@ -94,7 +94,7 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
 
 def _twice_in_chain(e: Context, expr: ast.Apply, instance: Instance, scope: Scope) -> None:
     """`x -> f -> f` is legal, and one set of weights: a warning, unless it is the round of a loop."""
-    if not instance.named or isinstance(expr.target, ast.Call):
+    if not instance.named or isinstance(expr.target, ast.Call) or not isinstance(expr.value, ast.Apply):
         return
     text, before = written(expr.target, scope), expr.value
     while isinstance(before, ast.Apply):

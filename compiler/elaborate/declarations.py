@@ -64,8 +64,10 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
             case _:
                 message = f"a layer's input is real or index(V), not {unparse(qualifier)}"
                 raise stop("N214", message, qualifier.span)
+    if classes is None and tensor.type.kind == "real":
+        return
     shown = written(expr, scope)
-    if classes is None and tensor.type.kind != "real":
+    if classes is None:
         message = f"{shown} holds class indices, and {name} takes real numbers"
         raise stop("N214", message, expr.span, help="write `one_hot(…)`")
     if classes is not None and tensor.type.kind != "index":

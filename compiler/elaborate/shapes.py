@@ -38,8 +38,12 @@ MOST_VALUES = 10**15
 
 def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> list[Axis]:
     """The axes of a shape all of whose names are known."""
+    return _axes(e, shape.items, shape.span, scope, evaluate)
+
+
+def _axes(e: Context, items: Sequence[ast.Expr], span: Span, scope: Scope, evaluate: Evaluate) -> list[Axis]:
     axes: list[Axis] = []
-    for item in shape.items:
+    for item in items:
         match item:
             case ast.Rest():
                 axes += further_axes(scope, item.span)
@@ -53,7 +57,7 @@ def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
                 axes.append(Axis(size_of(e, item, scope, evaluate), called))
-    holdable(axes, shape.span)
+    holdable(axes, span)
     return axes
 
 
@@ -66,7 +70,7 @@ def stored_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) 
     if len(rests) > 1:
         raise stop("N214", "a parameter's shape has at most one `...`", shape.span)
     parts = shape.items[: rests[0]], shape.items[rests[0] + 1 :]
-    before, after = (shape_axes(e, replace(shape, items=items), scope, evaluate) for items in parts)
+    before, after = (_axes(e, items, shape.span, scope, evaluate) for items in parts)
     ones = range(len(before), len(before) + len(further_axes(scope, shape.items[rests[0]].span)))
     return before + after, tuple(ones)
 

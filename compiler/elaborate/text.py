@@ -12,10 +12,30 @@ from dlc.grammar.format import unparse
 
 def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
     """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
-    filled = fill(expr, scope.indices)
-    single = isinstance(filled, ast.Shape) and len(filled.items) == 1
-    text = f"({unparse(filled.items[0])})" if single else unparse(filled)
+    text = _text(fill(expr, scope.indices)) if scope.indices else _known_text(expr)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _text(expr: ast.Expr) -> str:
+    single = isinstance(expr, ast.Shape) and len(expr.items) == 1
+    return f"({unparse(expr.items[0])})" if single else unparse(expr)
+
+
+_texts: dict[int, tuple[ast.Expr, str]] = {}
+"""The texts of expressions in which nothing is filled in, by their identity: a layer's text is read once for each of
+its uses. The expression is kept beside its text, so that no other one can have its identity."""
+_MOST_TEXTS = 10_000
+
+
+def _known_text(expr: ast.Expr) -> str:
+    if isinstance(expr, ast.Name):
+        return expr.id
+    known = _texts.get(id(expr))
+    if known is None:
+        if len(_texts) >= _MOST_TEXTS:
+            _texts.clear()
+        known = _texts[id(expr)] = expr, _text(expr)
+    return known[1]
 
 
 def fill(expr: Any, indices: dict[str, int]) -> Any:
