@@ -223,6 +223,8 @@ class Dim:
 
 def integral(value: Number) -> Number:
     """The same number, as an int where it is one."""
+    if type(value) is int:  # at once: asking whether a number is a Fraction takes long
+        return value
     if isinstance(value, Fraction) and value.denominator == 1:
         return value.numerator
     return value

@@ -47,6 +47,10 @@ class TensorType:
             object.__setattr__(self, "_hash", hash((self.axes, self.kind, self.classes, self.one_hot)))
         return self._hash
 
+    def with_axes(self, axes: tuple[Axis, ...]) -> TensorType:
+        """A tensor of the same kind with other axes."""
+        return self if axes is self.axes else TensorType(axes, self.kind, self.classes, self.one_hot)
+
     @property
     def rank(self) -> int:
         return len(self.axes)

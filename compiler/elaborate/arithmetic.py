@@ -50,7 +50,7 @@ LARGEST = 10**30
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, Fraction, Dim)) and not isinstance(value, bool)
+    return isinstance(value, (int, float, Dim, Fraction)) and not isinstance(value, bool)
 
 
 def to_dim(value: Any, span: Span) -> Dim:
@@ -90,6 +90,8 @@ def simplest(value: Any) -> Any:
     """A number in its plainest form: a `Dim` without unknowns is an int or a Fraction, a whole Fraction an int."""
     if isinstance(value, Dim) and value.constant is not None:
         value = value.constant
+    if type(value) is int:  # at once: asking whether a number is a Fraction takes long
+        return value
     if isinstance(value, Fraction) and value.denominator == 1:
         return int(value)
     return value
@@ -231,8 +233,10 @@ def power(left: Any, right: Any, span: Span) -> Any:
 
 def within(value: Any, span: Span) -> Any:
     """The number, if its digits are within reason."""
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise stop("D118", "this number is too large to be a size", span)
+    if isinstance(value, int):
+        if abs(value) > LARGEST:
+            raise stop("D118", "this number is too large to be a size", span)
+        return value
     if isinstance(value, Fraction) and max(abs(value.numerator), value.denominator) > LARGEST**2:
         raise stop("D118", "this fraction has too many digits", span, help="write one of its numbers with a point: 1.0")
     return simplest(value)

@@ -180,7 +180,7 @@ def annotate(
     wrong = _first_difference(e, axes, tensor.type)
     if wrong is not None:
         raise _annotation_error(e, axes, tensor, shape, target, scope, span, wrong)
-    kind = replace(tensor.type, axes=tuple(axes))
+    kind = tensor.type.with_axes(tuple(axes))
     node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, span)
     return Tensor(node, declared)
 
@@ -260,7 +260,7 @@ def bind_pattern(
         pairs, at, middle = list(zip(items, axes, strict=True)), 0, []
     bound = [_bind_item(e, item, axis, scope, evaluate, fail) for item, axis in pairs]
     renamed = bound[:at] + middle + bound[at:] if spread else bound
-    kind = replace(tensor.type, axes=tuple(renamed))
+    kind = tensor.type.with_axes(tuple(renamed))
     node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, where)
     return Tensor(node, tensor.declared or Declared(name, shape.span, shape.items, written(shape, scope)))
 
@@ -306,12 +306,12 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
             if axis.name == "m" and scope.kind == "layer":
                 raise fail(f"{item.id} here, where the value has the examples m", item)
             scope.names[item.id] = simplest(axis.size)
-            return replace(axis, name=item.id)
+            return Axis(axis.size, item.id, axis.one)
         if not is_number(known):
             raise stop("N214", f"{item.id} is {describe(known)}, not a size", item.span)
         if demand(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
             raise fail(f"{item.id} = {known} here", item)
-        return replace(axis, name=item.id)
+        return Axis(axis.size, item.id, axis.one)
     size = _solve(e, item, axis, scope, evaluate, fail)
     if demand(size, axis.size, e.b.facts) is not Truth.YES:
         raise fail(

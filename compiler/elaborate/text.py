@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 from dlc.compiler.elaborate.scope import Scope
@@ -12,7 +13,8 @@ from dlc.grammar.format import unparse
 
 def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
     """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
-    text = _text(fill(expr, scope.indices)) if scope.indices else _known_text(expr)
+    filled = fill(expr, scope.indices)
+    text = plain(filled) if filled is expr else _text(filled)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -27,7 +29,8 @@ its uses. The expression is kept beside its text, so that no other one can have 
 _MOST_TEXTS = 10_000
 
 
-def _known_text(expr: ast.Expr) -> str:
+def plain(expr: ast.Expr) -> str:
+    """The text of an expression as the file has it; of a shape, as in a declaration."""
     if isinstance(expr, ast.Name):
         return expr.id
     known = _texts.get(id(expr))
@@ -48,21 +51,27 @@ def fill(expr: Any, indices: dict[str, int]) -> Any:
         value = indices[expr.id]
         return ast.Number(value=value, text=str(value), span=expr.span)
     if isinstance(expr, tuple):
-        return tuple(fill(item, indices) for item in expr)
+        filled = tuple(fill(item, indices) for item in expr)
+        return filled if any(new is not old for new, old in zip(filled, expr, strict=True)) else expr
     if isinstance(expr, ast.Argument):
         return replace(expr, value=fill(expr.value, indices))
     if isinstance(expr, ast.Attribute):
         return replace(expr, base=fill(expr.base, indices))
     if not isinstance(expr, ast.Tree):
         return expr
-    changed = {
-        f.name: fill(getattr(expr, f.name), indices)
-        for f in fields(expr)
-        if f.name not in ("span", "op", "text", "name")
-    }
+    before = {name: getattr(expr, name) for name in _parts(type(expr))}
+    changed = {name: fill(part, indices) for name, part in before.items()}
+    if all(changed[name] is part for name, part in before.items()):
+        return expr
     result = replace(expr, **changed)
     match result:
         case ast.Binary(op="+" | "-" as op, left=ast.Number(value=int(a)), right=ast.Number(value=int(b))):
             value = a + b if op == "+" else a - b
             return ast.Number(value=value, text=str(value), span=result.span)
     return result
+
+
+@cache
+def _parts(kind: type[ast.Tree]) -> tuple[str, ...]:
+    """What an index may stand in, of a kind of expression."""
+    return tuple(f.name for f in fields(kind) if f.name not in ("span", "op", "text", "name"))

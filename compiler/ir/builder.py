@@ -27,7 +27,7 @@ class Builder:
 
         Raises `ShapeError` where the op's type rule refuses.
         """
-        from dlc.compiler.ops import OPS, Composite
+        from dlc.compiler.ops.base import OPS, Composite  # not of the package: that import takes longer each time
 
         rule = OPS[op]
         if isinstance(rule, Composite):
