@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from dlc.compiler.dims.facts import Facts
 from dlc.compiler.dims.poly import Dim, DimLike
@@ -89,6 +90,7 @@ class TensorType:
         return f"({', '.join(map(str, self.axes))})"
 
 
+@cache
 def scalar(kind: str = "real") -> TensorType:
     """The type of one number, `()`."""
     return TensorType((), kind)

@@ -96,7 +96,8 @@ def _twice_in_chain(e: Context, expr: ast.Apply, instance: Instance, scope: Scop
     """`x -> f -> f` is legal, and one set of weights: a warning, unless it is the round of a loop."""
     if not instance.named or isinstance(expr.target, ast.Call) or not isinstance(expr.value, ast.Apply):
         return
-    text, before = written(expr.target, scope), expr.value
+    text = written(expr.target, scope)
+    before: ast.Expr = expr.value
     while isinstance(before, ast.Apply):
         if written(before.target, scope) == text:
             e.findings.warn(

@@ -90,6 +90,8 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     axes, ones = stored_axes(body.e, shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     for axis in axes:
+        if axis.size.constant is not None:
+            continue
         if is_batch(axis.size) and axis.name == "m":
             raise stop(
                 "D117",

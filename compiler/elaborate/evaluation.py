@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, TensorType, scalar
@@ -132,12 +131,7 @@ def folds_examples(node: Node) -> bool:
 
 def pairs(node: Node) -> bool:
     """Whether a value has one place for each pair of examples, (m, m)."""
-    return _paired(node.type)
-
-
-@lru_cache(maxsize=1 << 12)
-def _paired(type: TensorType) -> bool:
-    return sum(is_batch(axis.size) for axis in type.axes) > 1
+    return len([axis for axis in node.type.axes if is_batch(axis.size)]) > 1
 
 
 def is_additive(node: Node) -> bool:

@@ -38,12 +38,12 @@ def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
     """The value of an expression. Raises `Stop` at a mistake and `Poisoned` after one."""
     e.count(1, expr.span)
     try:
-        return _VALUES.get(type(expr), _no_value)(e, expr, scope)
+        return _VALUES.get(expr.__class__, _no_value)(e, expr, scope)
     except DimTooLarge as error:
         raise too_large(error, expr.span) from None
 
 
-def _no_value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
+def _no_value(e: Context, expr: Any, scope: Scope) -> Any:
     raise stop("N214", "this has no value here", expr.span)
 
 
@@ -195,10 +195,10 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
             advice = f"a step in time stands between < and >: {meant}"
             raise Stop(replace(failure.diagnostic, help=advice)) from None
         raise
-    text = written(expr, scope)
     if isinstance(expr.base, ast.Name) and scope.find(expr.base.id) is None and not _misspelt(e, expr.base, scope):
         if e.findings.told("N207", expr.span):
             raise Poisoned
+        text = written(expr, scope)
         raise stop(
             "N207",
             f"{text} is not defined here: no {expr.base.id}[…] stands above",
@@ -211,18 +211,22 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
         if value is None:
             if base.broken:
                 raise Poisoned
-            raise _no_member(base, indices, expr, text)
+            raise _no_member(base, indices, expr, written(expr, scope))
         if isinstance(value, Poison):
             raise Poisoned
         return value
     if isinstance(base, list):
         for number, index in enumerate(indices):
             if not isinstance(base, list):
-                raise stop("N214", f"{text} has {len(indices)} indices, and the list only {number} levels", expr.span)
+                raise stop(
+                    "N214",
+                    f"{written(expr, scope)} has {len(indices)} indices, and the list only {number} levels",
+                    expr.span,
+                )
             if not 0 <= index < len(base):
                 raise stop(
                     "N207",
-                    f"{text} is outside the list, which has {len(base)} elements",
+                    f"{written(expr, scope)} is outside the list, which has {len(base)} elements",
                     expr.span,
                     rule=f"a list is indexed from 0 to {len(base) - 1}",
                 )
@@ -278,7 +282,7 @@ def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
     raise stop("N214", f"{text} is {describe(base)}: it has no parts", expr.span, help=help)
 
 
-_VALUES: dict[type[ast.Tree], Callable[[Context, Any, Scope], Any]] = {
+_VALUES: dict[type, Callable[[Context, Any, Scope], Any]] = {
     ast.Number: _written_value,
     ast.String: _written_value,
     ast.Name: name_value,

@@ -19,8 +19,9 @@ def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
 
 
 def _text(expr: ast.Expr) -> str:
-    single = isinstance(expr, ast.Shape) and len(expr.items) == 1
-    return f"({unparse(expr.items[0])})" if single else unparse(expr)
+    if isinstance(expr, ast.Shape) and len(expr.items) == 1:
+        return f"({unparse(expr.items[0])})"
+    return unparse(expr)
 
 
 _texts: dict[int, tuple[ast.Expr, str]] = {}
@@ -59,7 +60,7 @@ def fill(expr: Any, indices: dict[str, int]) -> Any:
         return replace(expr, base=fill(expr.base, indices))
     if not isinstance(expr, ast.Tree):
         return expr
-    before = {name: getattr(expr, name) for name in _parts(type(expr))}
+    before = {name: getattr(expr, name) for name in _parts(expr.__class__)}
     changed = {name: fill(part, indices) for name, part in before.items()}
     if all(changed[name] is part for name, part in before.items()):
         return expr
@@ -72,6 +73,6 @@ def fill(expr: Any, indices: dict[str, int]) -> Any:
 
 
 @cache
-def _parts(kind: type[ast.Tree]) -> tuple[str, ...]:
+def _parts(kind: type) -> tuple[str, ...]:
     """What an index may stand in, of a kind of expression."""
     return tuple(f.name for f in fields(kind) if f.name not in ("span", "op", "text", "name"))
