@@ -72,9 +72,10 @@ def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a = b, in the sense of the module's docstring."""
     if a is b:
         return Truth.YES
-    a, b = Dim.of(a), Dim.of(b)
+    if type(a) is not Dim or type(b) is not Dim:
+        a, b = Dim.of(a), Dim.of(b)
     if a.constant is not None and b.constant is not None:
-        return _truth(a.constant == b.constant)
+        return Truth.YES if a.constant == b.constant else Truth.NO
     if a == b:
         return Truth.YES
     return _answer(a, b, facts.known)

@@ -52,6 +52,11 @@ class TensorType:
         """A tensor of the same kind with other axes."""
         return self if axes is self.axes else TensorType(axes, self.kind, self.classes, self.one_hot)
 
+    def of_kind(self, kind: str) -> TensorType:
+        """A tensor of these sizes and a kind, with neither classes nor marks; often it is this one."""
+        plain = self.classes is None and not self.one_hot
+        return self if plain and kind == self.kind else TensorType(self.axes, kind)
+
     @property
     def rank(self) -> int:
         return len(self.axes)
@@ -134,8 +139,10 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
     the two sides may broadcast. A name is the left operand's where the two differ, the right's where the left is a
     broadcast 1 or has none. The mark `one` stays where both sides have it.
     """
-    if not a.axes or not b.axes:
-        return TensorType(a.axes or b.axes, _kind(a, b))
+    if not b.axes or a.axes == b.axes:
+        return a.of_kind(_kind(a, b))
+    if not a.axes:
+        return b.of_kind(_kind(a, b))
     if len(a.axes) != len(b.axes):
         return Mismatch(None, None, "rank")
     axes: list[Axis] = []

@@ -60,7 +60,7 @@ def fill(expr: Any, indices: dict[str, int]) -> Any:
         return replace(expr, base=fill(expr.base, indices))
     if not isinstance(expr, ast.Tree):
         return expr
-    before = {name: getattr(expr, name) for name in _parts(expr.__class__)}
+    before = {name: getattr(expr, name) for name in _parts(type(expr))}  # type: ignore[arg-type]  # a class has a hash of its own
     changed = {name: fill(part, indices) for name, part in before.items()}
     if all(changed[name] is part for name, part in before.items()):
         return expr
