@@ -279,6 +279,8 @@ class Context:
 
     def real(self, value: Any, span: Span) -> Tensor:
         """A value as a real tensor: truth values and class indices count as 0, 1, 2, …"""
+        if isinstance(value, Tensor) and value.node.type.kind == "real":
+            return value
         node = self.node(value, span)
         if node.type.kind != "real":
             node = self.b.add("real", node, span=span)

@@ -67,13 +67,15 @@ class Scope:
 
     def find(self, name: str) -> Any:
         """The value of `name`, or None."""
-        for scope in self.chain():
+        scope: Scope | None = self
+        while scope is not None:
             if name in scope.names:
                 return scope.names[name]
             if scope.lookup is not None:
                 found = scope.lookup(name)
                 if found is not None:
                     return found
+            scope = scope.parent
         return None
 
     def place(self, name: str) -> Span | None:

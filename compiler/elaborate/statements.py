@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
@@ -255,7 +254,7 @@ class Body:
         if statement.shape is not None:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
         elif isinstance(value, Tensor) and value.declared is None:
-            value = replace(value, declared=Declared(name, target.span))
+            value = Tensor(value.node, Declared(name, target.span))
         if isinstance(value, Tensor) and scope.kind in ("model", "layer") and self.e.training:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
@@ -487,7 +486,7 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     node = (
         value.node
         if value.type.axes == axes
-        else e.b.typed("rename", (value.node,), (), replace(value.type, axes=axes), span)
+        else e.b.typed("rename", (value.node,), (), value.type.with_axes(axes), span)
     )
     return Tensor(node, old.declared)
 
