@@ -378,6 +378,9 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
     name = statement.name.id if statement.name is not None else _called(statement.value)
     if name is None:
         raise stop("N213", "this metric needs a name", statement.value.span, help="write `metric name = …`")
+    if name in ("loss", "cost"):
+        message = f"{name} is measured already: a metric has a name of its own"
+        raise stop("N202", message, statement.name.span if statement.name is not None else statement.value.span)
     if name in body.e.metrics:
         raise stop(
             "N202",

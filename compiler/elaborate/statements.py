@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
-from dlc.compiler.elaborate.arithmetic import to_int, undecided
+from dlc.compiler.elaborate.arithmetic import COMPARISONS, to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
@@ -448,7 +448,16 @@ class Body:
             return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        raise _unmet(statement, written(statement.condition, scope))
+        raise _unmet(statement, self.filled_in(statement.condition, scope))
+
+    def filled_in(self, condition: ast.Expr, scope: Scope) -> str:
+        """A condition with its numbers: `n % heads == 0, and here 2 == 0`."""
+        text = written(condition, scope)
+        if not isinstance(condition, ast.Binary) or condition.op not in COMPARISONS:
+            return text
+        sides = [self.evaluate(side, scope) for side in (condition.left, condition.right)]
+        here = f" {condition.op} ".join(map(str, sides))
+        return text if here == text else f"{text}, and here {here}"
 
     def require_later(self, statement: ast.Require, condition: Condition) -> None:
         """A requirement on sizes that are not known yet: the obligation of a use, or of the data, and a fact below."""
