@@ -161,7 +161,7 @@ def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
         case "columns":
             require_columns(entry.columns, file, f"{layout.name} was trained on it")
             texts = layout.class_axis is not None and not entry.dense and not entry.steps
-            require_kinds(layout, entry.columns, texts, span, file)
+            require_kinds(layout, entry.columns, texts, file, span)
             return Origin("columns", layout, span, columns=entry.columns, dense=entry.dense, texts=texts)
         case "array":
             dense = array_is_dense(layout, entry.array, entry.transposed, file, span)

@@ -94,11 +94,13 @@ def from_columns(layout: Layout, selection: Selection, files: list[Opened]) -> O
         raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout), rule=rule))
     texts = layout.class_axis is not None and not dense and not selection.steps
     for file in files:
-        require_kinds(layout, columns, texts, selection.span, file)
+        require_kinds(layout, columns, texts, file, selection.span, selection.selectors)
     return Origin("columns", layout, selection.span, columns=columns, dense=dense, texts=texts)
 
 
-def require_kinds(layout: Layout, columns: Iterable[str], texts: bool, span: Span, file: Opened) -> None:
+def require_kinds(
+    layout: Layout, columns: Iterable[str], texts: bool, file: Opened, span: Span, selectors: Iterable[Selector] = ()
+) -> None:
     """V507 for a column that, as the header tells, holds no numbers, nor texts where labels are read."""
     for name in columns:
         kind = file.kinds.get(name, NUMBERS)
@@ -109,7 +111,8 @@ def require_kinds(layout: Layout, columns: Iterable[str], texts: bool, span: Spa
         help: str | None = None
         if kind == TEXTS:
             help = "texts can be the labels of a one_hot input or target only, and no step applies to them"
-        raise DiagnosticError(Diagnostic("V507", message, span, related=declared(layout), help=help))
+        place = next((selector.span for selector in selectors if selector.name == name), span)
+        raise DiagnosticError(Diagnostic("V507", message, place, related=declared(layout), help=help))
 
 
 def matching(selection: Selection, file: Opened) -> tuple[str, ...]:
