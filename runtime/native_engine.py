@@ -17,7 +17,7 @@ from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
-from dlc.runtime.engine import Arrays, Totals, example_count, reads
+from dlc.runtime.engine import FIRST, Arrays, Totals, example_count, reads
 from dlc.runtime.initial import first_value
 from dlc.runtime.native import Native
 
@@ -125,7 +125,7 @@ class NativeEngine:
     ) -> dict[str, Array]:
         declared = {name: array for name, array in inputs.items() if name in self.checked.inputs}
         m = example_count(declared, self.checked.inputs) or 1
-        return self.native.run(title, inputs, m, scalars, step)
+        return self.native.run(title, inputs, m, {**FIRST, **(scalars or {})}, step)
 
 
 def _shape(graph: Graph, root: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias, Union
 
 from dlc.compiler.dims.symbol import MAX_DEGREE, MAX_INT, MAX_SIZE, MAX_TERMS, DimTooLarge, Symbol
@@ -72,7 +73,7 @@ class Dim:
         """The dimension of an exact number; a `Dim` is returned as it is."""
         if isinstance(value, Dim):
             return value
-        return polynomial({(): value})
+        return _whole(value) if type(value) is int else polynomial({(): value})
 
     @staticmethod
     def symbol(symbol: Symbol) -> Dim:
@@ -222,9 +223,17 @@ class Dim:
 
 def integral(value: Number) -> Number:
     """The same number, as an int where it is one."""
+    if type(value) is int:  # at once: asking whether a number is a Fraction takes long
+        return value
     if isinstance(value, Fraction) and value.denominator == 1:
         return value.numerator
     return value
+
+
+@lru_cache(maxsize=1 << 12)
+def _whole(value: int) -> Dim:
+    """The dimension of a whole number: a program has few of them, and asks for each many times."""
+    return polynomial({(): value})
 
 
 def polynomial(terms: dict[Monomial, Number]) -> Dim:

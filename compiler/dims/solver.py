@@ -45,7 +45,7 @@ class Truth(Enum):
         raise TypeError("a Truth may be unknown; compare it with `is Truth.YES`, `is Truth.NO` or `is Truth.UNKNOWN`")
 
     def __invert__(self) -> Truth:
-        return {Truth.YES: Truth.NO, Truth.NO: Truth.YES, Truth.UNKNOWN: Truth.UNKNOWN}[self]
+        return Truth.NO if self is Truth.YES else Truth.YES if self is Truth.NO else self
 
 
 def _truth(value: bool) -> Truth:
@@ -70,9 +70,12 @@ def _within_limits(question: _Question) -> _Question:
 
 def equal(a: DimLike, b: DimLike, facts: Facts = Facts.empty) -> Truth:
     """Whether a = b, in the sense of the module's docstring."""
-    a, b = Dim.of(a), Dim.of(b)
+    if a is b:
+        return Truth.YES
+    if type(a) is not Dim or type(b) is not Dim:
+        a, b = Dim.of(a), Dim.of(b)
     if a.constant is not None and b.constant is not None:
-        return _truth(a.constant == b.constant)
+        return Truth.YES if a.constant == b.constant else Truth.NO
     if a == b:
         return Truth.YES
     return _answer(a, b, facts.known)
@@ -184,6 +187,8 @@ def demand_that(relation: Relation, facts: Facts = Facts.empty) -> Truth:
 
 def demand_size(a: Dim, facts: Facts = Facts.empty) -> Truth:
     """Whether a is at least 1, demanded."""
+    if a.constant is not None and a.constant >= 1:
+        return Truth.YES
     return demand_that(Relation(">=", a, ONE), facts)
 
 

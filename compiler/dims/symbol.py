@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_TERMS = 200
 MAX_DEGREE = 64
@@ -29,11 +29,18 @@ class Symbol:
     lower: int = 1
     upper: int | None = None
     uid: int = 0
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> tuple[object, ...]:
         """A total order among atoms (see `poly.Term.key`)."""
         return (0, self.name, self.kind, self.uid, self.lower, -1 if self.upper is None else self.upper)
+
+    def __hash__(self) -> int:
+        """Computed once: every question about sizes looks symbols up."""
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash((self.name, self.kind, self.lower, self.upper, self.uid)))
+        return self._hash
 
     def __str__(self) -> str:
         return self.name

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from dlc.compiler.dims.facts import Facts
 from dlc.compiler.dims.poly import Dim, DimLike
@@ -39,6 +40,22 @@ class TensorType:
     kind: str = "real"
     classes: Dim | None = None
     one_hot: bool = False
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Computed once: a type is part of what makes nodes equal."""
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash((self.axes, self.kind, self.classes, self.one_hot)))
+        return self._hash
+
+    def with_axes(self, axes: tuple[Axis, ...]) -> TensorType:
+        """A tensor of the same kind with other axes."""
+        return self if axes is self.axes else TensorType(axes, self.kind, self.classes, self.one_hot)
+
+    def of_kind(self, kind: str) -> TensorType:
+        """A tensor of these sizes and a kind, with neither classes nor marks; often it is this one."""
+        plain = self.classes is None and not self.one_hot
+        return self if plain and kind == self.kind else TensorType(self.axes, kind)
 
     @property
     def rank(self) -> int:
@@ -78,6 +95,7 @@ class TensorType:
         return f"({', '.join(map(str, self.axes))})"
 
 
+@cache
 def scalar(kind: str = "real") -> TensorType:
     """The type of one number, `()`."""
     return TensorType((), kind)
@@ -121,30 +139,44 @@ def broadcast(a: TensorType, b: TensorType, facts: Facts = Facts.empty) -> Tenso
     the two sides may broadcast. A name is the left operand's where the two differ, the right's where the left is a
     broadcast 1 or has none. The mark `one` stays where both sides have it.
     """
-    if a.rank == 0 or b.rank == 0:
-        return TensorType((a if b.rank == 0 else b).axes, _kind(a, b))
-    if a.rank != b.rank:
+    if not b.axes or a.axes == b.axes:
+        return a.of_kind(_kind(a, b))
+    if not a.axes:
+        return b.of_kind(_kind(a, b))
+    if len(a.axes) != len(b.axes):
         return Mismatch(None, None, "rank")
     axes: list[Axis] = []
     stretched: list[int | None] = [None, None]
     for i, (left, right) in enumerate(zip(a.axes, b.axes, strict=True)):
         truth = equal(left.size, right.size, facts)
         if truth is Truth.YES:
-            axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
+            axes.append(_merged(left, right))
         elif left.one == right.one:
             truth = demand(left.size, right.size, facts)
             if truth is not Truth.YES:
                 return Mismatch(i, i, "size", truth)
-            axes.append(Axis(left.size, left.name or right.name, left.one and right.one))
+            axes.append(_merged(left, right))
         elif left.one:
             stretched[0] = i if stretched[0] is None else stretched[0]
-            axes.append(replace(right, name=right.name or left.name))
+            axes.append(_named(right, left.name))
         else:
             stretched[1] = i if stretched[1] is None else stretched[1]
-            axes.append(replace(left, name=left.name or right.name))
+            axes.append(_named(left, right.name))
     if stretched[0] is not None and stretched[1] is not None:
         return Mismatch(stretched[0], stretched[1], "both broadcast")
     return TensorType(tuple(axes), _kind(a, b))
+
+
+def _merged(left: Axis, right: Axis) -> Axis:
+    """The axis of two that are equally long; the left one itself where it says all there is to say."""
+    if left is right or (left.name and (right.one or not left.one)):
+        return left
+    return Axis(left.size, left.name or right.name, left.one and right.one)
+
+
+def _named(axis: Axis, name: str | None) -> Axis:
+    """The axis, with a name if it has none."""
+    return axis if axis.name or not name else Axis(axis.size, name, axis.one)
 
 
 def same_sizes(

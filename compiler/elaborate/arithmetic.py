@@ -15,6 +15,7 @@ from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Tensor, describe
+from dlc.compiler.ir import Node
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
@@ -50,13 +51,15 @@ LARGEST = 10**30
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, Fraction, Dim)) and not isinstance(value, bool)
+    return isinstance(value, (int, float, Dim, Fraction)) and not isinstance(value, bool)
 
 
 def to_dim(value: Any, span: Span) -> Dim:
     """A compile-time number as a dimension; it must be a whole number (or may still turn out to be one)."""
     if isinstance(value, Dim):
         return value
+    if type(value) is int:  # the usual case, without a fraction in between; a truth value is none
+        return Dim.of(value)
     if isinstance(value, bool) or not is_number(value):
         raise stop("N208", f"a size is a whole number known before anything runs, not {describe(value)}", span)
     exact = Fraction(value) if not isinstance(value, float) else None
@@ -68,6 +71,8 @@ def to_dim(value: Any, span: Span) -> Dim:
 
 def to_int(value: Any, span: Span, what: str = "this") -> int:
     """A compile-time whole number."""
+    if type(value) is int:  # the usual case; a truth value is none
+        return value
     if isinstance(value, Dim) and value.constant is not None:
         value = value.constant
     if isinstance(value, Dim) and _rigid(value):
@@ -86,6 +91,8 @@ def simplest(value: Any) -> Any:
     """A number in its plainest form: a `Dim` without unknowns is an int or a Fraction, a whole Fraction an int."""
     if isinstance(value, Dim) and value.constant is not None:
         value = value.constant
+    if type(value) is int:  # at once: asking whether a number is a Fraction takes long
+        return value
     if isinstance(value, Fraction) and value.denominator == 1:
         return int(value)
     return value
@@ -151,7 +158,24 @@ def tensor_binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Sc
             operands.append(e.real(value, side.span))
     if expr.op in ("==", "!=") and len({t.type.kind for t in operands}) > 1:
         operands = [e.real(t, expr.span) for t in operands]
+    if expr.op in COMPARISONS and all(_is_position(operand.node) for operand in operands):
+        operands[0] = _beside(e, operands[0], operands[1])
     return e.op(TENSOR_OPS[expr.op], operands, [expr.left, expr.right], expr.span, scope)
+
+
+def _is_position(node: Node) -> bool:
+    """Whether a value counts places: `position(S, over = q)`, or that and a number."""
+    while node.op in ("add", "sub", "rename"):
+        node = next((value for value in node.inputs if value.op != "constant"), node.inputs[0])
+    return node.op == "position"
+
+
+def _beside(e: Context, left: Tensor, right: Tensor) -> Tensor:
+    """Positions along two axes of one tensor are compared each with each: a causal mask says so on purpose."""
+    if left.type.rank != right.type.rank:
+        return left
+    axes = tuple(b if a.one else a for a, b in zip(left.type.axes, right.type.axes, strict=True))
+    return Tensor(e.b.add("broadcast", left.node, axes=axes), left.declared)
 
 
 def _class_numbers(expr: ast.Binary, side: ast.Expr, value: Tensor, scope: Scope) -> Stop:
@@ -227,8 +251,10 @@ def power(left: Any, right: Any, span: Span) -> Any:
 
 def within(value: Any, span: Span) -> Any:
     """The number, if its digits are within reason."""
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise stop("D118", "this number is too large to be a size", span)
+    if isinstance(value, int):
+        if abs(value) > LARGEST:
+            raise stop("D118", "this number is too large to be a size", span)
+        return value
     if isinstance(value, Fraction) and max(abs(value.numerator), value.denominator) > LARGEST**2:
         raise stop("D118", "this fraction has too many digits", span, help="write one of its numbers with a point: 1.0")
     return simplest(value)

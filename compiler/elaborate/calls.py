@@ -74,7 +74,7 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
     name_span = expr.target.span
     if isinstance(target, Instance):
         if expr.name is not None:
-            place_instance(target, expr.name.id, scope, named=True)
+            place_instance(target, scope.in_round(expr.name.id), scope, named=True)
             define_instance(e, expr.name, target, scope)
         result = apply_instance(e, target, [given], name_span, scope, evaluate)
         _twice_in_chain(e, expr, target, scope)
@@ -94,9 +94,10 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
 
 def _twice_in_chain(e: Context, expr: ast.Apply, instance: Instance, scope: Scope) -> None:
     """`x -> f -> f` is legal, and one set of weights: a warning, unless it is the round of a loop."""
-    if not instance.named or isinstance(expr.target, ast.Call):
+    if not instance.named or isinstance(expr.target, ast.Call) or not isinstance(expr.value, ast.Apply):
         return
-    text, before = written(expr.target, scope), expr.value
+    text = written(expr.target, scope)
+    before: ast.Expr = expr.value
     while isinstance(before, ast.Apply):
         if written(before.target, scope) == text:
             e.findings.warn(
@@ -140,7 +141,7 @@ def call_primitive(
     _read_arguments(
         e, callee.name, expr, free[1:] if waiting else free, names, given, exprs, scope, evaluate, signature
     )
-    missing = [name for name, default in signature.parameters if default is REQUIRED and name not in given]
+    missing = [name for name in signature.required if name not in given]
     if missing and missing == names[:1] and not signature.variadic:
         return replace(callee, given=tuple(given.items()))
     if missing:
@@ -168,7 +169,7 @@ def _known(value: Any) -> Any:
 
 def _first_is_left_out(expr: ast.Call, signature: Signature) -> bool:
     """Whether a call leaves its first tensor to come: `x -> rearrange((m, n) -> (n, m))`."""
-    required = [name for name, default in signature.parameters if default is REQUIRED]
+    required = signature.required
     if signature.variadic or not required or required[0] != signature.names[0]:
         return False
     named = {a.name.id for a in expr.arguments if a.name is not None}
@@ -231,11 +232,8 @@ def _read_arguments(
 
 
 def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval) -> Any:
-    def evaluate_here(item: ast.Expr, inner: Scope) -> Any:
-        return evaluate(e, item, inner)
-
     if key == "over":
-        return read_over(e, expr, scope, evaluate_here)
+        return read_over(e, expr, scope, functools.partial(evaluate, e))
     try:
         return evaluate(e, expr, scope)
     except Stop as mistake:
@@ -390,7 +388,7 @@ def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evalua
             related=[("declared here", definition.name.span)],
             rule=f"{definition.name.id}({', '.join(names)})",
         )
-    return Instance(layer, given, expr.span, text=expr, written=texts)
+    return Instance(layer, given, expr.span, text=expr, written=texts, in_function=scope.kind == "function")
 
 
 def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) -> None:

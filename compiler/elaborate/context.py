@@ -60,8 +60,8 @@ class Context:
     `padded` are the dimensions that are each example's own (`own_lengths`: their names, before they are declared),
     `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already.
     `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is
-    checked for all sizes; `at` is the statement being executed,
-    `several` the value whose outputs all get names. `freed` makes spatial sizes unknown (`spatial.py`).
+    checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
+    `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     _mode: str
@@ -279,6 +279,8 @@ class Context:
 
     def real(self, value: Any, span: Span) -> Tensor:
         """A value as a real tensor: truth values and class indices count as 0, 1, 2, …"""
+        if isinstance(value, Tensor) and value.node.type.kind == "real":
+            return value
         node = self.node(value, span)
         if node.type.kind != "real":
             node = self.b.add("real", node, span=span)

@@ -10,11 +10,11 @@ from dlc.compiler.elaborate.context import PendingInitial
 from dlc.compiler.elaborate.report import Poisoned, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import bind_pattern, is_batch, stored_axes
-from dlc.compiler.elaborate.text import written
+from dlc.compiler.elaborate.text import plain, written
 from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor
 from dlc.compiler.program import Line
 from dlc.grammar import ast
-from dlc.grammar.format import unparse, unparse_shape
+from dlc.grammar.format import unparse
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.statements import Body
@@ -28,7 +28,7 @@ def layer_input(body: Body, statement: ast.Declaration, scope: Scope) -> None:
     if scope.kind != "layer" or body.inputs is None:
         raise stop("N213", f"a {scope.kind} takes its tensors as arguments", statement.span)
     for target in statement.targets:
-        name = unparse(target)
+        name = plain(target)
         if body.e.rigid is not None and scope.instance is body.e.rigid.instance:
             make = body.e.rigid.tensor
             made = make(name, statement.shape, scope, body.evaluate, target.span, statement.qualifiers)
@@ -64,8 +64,10 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
             case _:
                 message = f"a layer's input is real or index(V), not {unparse(qualifier)}"
                 raise stop("N214", message, qualifier.span)
+    if classes is None and tensor.type.kind == "real":
+        return
     shown = written(expr, scope)
-    if classes is None and tensor.type.kind != "real":
+    if classes is None:
         message = f"{shown} holds class indices, and {name} takes real numbers"
         raise stop("N214", message, expr.span, help="write `one_hot(…)`")
     if classes is not None and tensor.type.kind != "index":
@@ -76,10 +78,24 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
         raise stop("D108", message, expr.span, related=[(f"{name} : index({classes})", statement.span)])
 
 
+def _not_in_function(instance: Instance | None) -> None:
+    """A layer with parameters is made in a model or in a layer: a function may be called often."""
+    while instance is not None:
+        if instance.in_function:
+            raise stop(
+                "N213",
+                f"a function has no parameters of its own, and {instance.layer.definition.name.id} has some",
+                instance.span,
+                help="write `layer` in place of `function`, and make an instance of it: Name(…)(x)",
+            )
+        instance = instance.within
+
+
 def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
     """A `param` or `state`: a leaf of the graph, named by where it stands."""
-    name = written(target, scope)
+    name = body.place(target, scope)
     full = scope.qualified(name)
+    _not_in_function(scope.instance)
     shape = statement.shape
     if shape is None:
         what = f"{statement.kind} {unparse(target)}"
@@ -88,6 +104,8 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
     axes, ones = stored_axes(body.e, shape, scope, body.evaluate)
     type = TensorType(tuple(axes))
     for axis in axes:
+        if axis.size.constant is not None:
+            continue
         if is_batch(axis.size) and axis.name == "m":
             raise stop(
                 "D117",
@@ -100,7 +118,7 @@ def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: S
             message = f"the size {axis.size} of {name} is known only when data arrives"
             raise stop("D112", message, target.span, rule=rule)
     law = written(shape, scope)
-    declared = Declared(name, shape.span, shape.items, law, f"{unparse(target)} : {unparse_shape(shape)}")
+    declared = Declared(name, shape.span, shape.items, law, f"{plain(target)} : {plain(shape)}")
     table = body.e.parameters if statement.kind == "param" else body.e.states
     kind = "parameter" if statement.kind == "param" else "state"
     node = body.e.b.typed(kind, (), (("name", full),), type, target.span)

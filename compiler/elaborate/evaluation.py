@@ -123,14 +123,15 @@ class _Split:
 
 def folds_examples(node: Node) -> bool:
     """Whether the value of one example depends on the others here."""
+    if pairs(node) and not any(map(pairs, node.inputs)):
+        return True
     crossed = zip(node.inputs, OPS[node.op].crosses(node), strict=True)
-    paired = pairs(node) and not any(map(pairs, node.inputs))
-    return paired or any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
+    return any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
 
 
 def pairs(node: Node) -> bool:
     """Whether a value has one place for each pair of examples, (m, m)."""
-    return sum(is_batch(size) for size in node.type.sizes) > 1
+    return len([axis for axis in node.type.axes if is_batch(axis.size)]) > 1
 
 
 def is_additive(node: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -37,57 +38,59 @@ def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
     """The value of an expression. Raises `Stop` at a mistake and `Poisoned` after one."""
     e.count(1, expr.span)
     try:
-        return _value(e, expr, scope)
+        return _VALUES.get(expr.__class__, _no_value)(e, expr, scope)
     except DimTooLarge as error:
         raise too_large(error, expr.span) from None
-
-
-def _value(e: Context, expr: ast.Expr, scope: Scope) -> Any:
-    match expr:
-        case ast.Number(value=value):
-            return value
-        case ast.String(value=value):
-            return value
-        case ast.Name():
-            return name_value(e, expr, scope)
-        case ast.ListExpr(items=items):
-            return [evaluate(e, item, scope) for item in items]
-        case ast.Shape(items=items):
-            return Tuple(tuple(evaluate(e, item, scope) for item in items))
-        case ast.Unary():
-            return _unary(e, expr, scope)
-        case ast.Binary(op=".."):
-            first = to_int(evaluate(e, expr.left, scope), expr.left.span, "the start of a range")
-            last = to_int(evaluate(e, expr.right, scope), expr.right.span, "the end of a range")
-            return Range(first, last)
-        case ast.Binary():
-            left = evaluate(e, expr.left, scope)
-            if isinstance(left, bool) and expr.op in ("and", "or") and left == (expr.op == "or"):
-                return left
-            return binary(e, expr, left, evaluate(e, expr.right, scope), scope)
-        case ast.Conditional():
-            return _conditional(e, expr, scope)
-        case ast.Transpose(operand=operand):
-            tensor = e.real(evaluate(e, operand, scope), operand.span)
-            return e.op("transpose", [tensor], [operand], expr.span, scope)
-        case ast.Index():
-            return _index(e, expr, scope)
-        case ast.Attribute():
-            return _attribute(e, expr, scope)
-        case ast.Call(function=ast.Name() as name):
-            return _carried(e, expr, call(e, expr, scope, evaluate, value=name_value(e, name, scope, called=True)))
-        case ast.Call():
-            return _carried(e, expr, call(e, expr, scope, evaluate))
-        case ast.Apply():
-            return _carried(e, expr, apply_value(e, expr, scope, evaluate))
-        case ast.TimeIndex():
-            return time_index(e, expr, scope, evaluate)
-    raise stop("N214", "this has no value here", expr.span)
 
 
 def _carried(e: Context, expr: ast.Expr, value: Any) -> Any:
     """Of several outputs the first goes on, but where an equation names them all: `h, c = LSTM(64)(x)`."""
     return value.items[0] if isinstance(value, Tuple) and expr is not e.several else value
+
+
+def _no_value(e: Context, expr: Any, scope: Scope) -> Any:
+    raise stop("N214", "this has no value here", expr.span)
+
+
+def _written_value(e: Context, expr: ast.Number | ast.String, scope: Scope) -> Any:
+    return expr.value
+
+
+def _list(e: Context, expr: ast.ListExpr, scope: Scope) -> Any:
+    return [evaluate(e, item, scope) for item in expr.items]
+
+
+def _tuple(e: Context, expr: ast.Shape, scope: Scope) -> Any:
+    return Tuple(tuple(evaluate(e, item, scope) for item in expr.items))
+
+
+def _binary(e: Context, expr: ast.Binary, scope: Scope) -> Any:
+    left = evaluate(e, expr.left, scope)
+    if expr.op == "..":
+        first = to_int(left, expr.left.span, "the start of a range")
+        last = to_int(evaluate(e, expr.right, scope), expr.right.span, "the end of a range")
+        return Range(first, last)
+    if isinstance(left, bool) and expr.op in ("and", "or") and left == (expr.op == "or"):
+        return left
+    return binary(e, expr, left, evaluate(e, expr.right, scope), scope)
+
+
+def _transpose(e: Context, expr: ast.Transpose, scope: Scope) -> Any:
+    tensor = e.real(evaluate(e, expr.operand, scope), expr.operand.span)
+    return e.op("transpose", [tensor], [expr.operand], expr.span, scope)
+
+
+def _call(e: Context, expr: ast.Call, scope: Scope) -> Any:
+    callee = name_value(e, expr.function, scope, called=True) if isinstance(expr.function, ast.Name) else None
+    return _carried(e, expr, call(e, expr, scope, evaluate, value=callee))
+
+
+def _apply(e: Context, expr: ast.Apply, scope: Scope) -> Any:
+    return _carried(e, expr, apply_value(e, expr, scope, evaluate))
+
+
+def _time_index(e: Context, expr: ast.TimeIndex, scope: Scope) -> Any:
+    return time_index(e, expr, scope, evaluate)
 
 
 def name_value(e: Context, expr: ast.Name, scope: Scope, *, called: bool = False) -> Any:
@@ -196,10 +199,10 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
             advice = f"a step in time stands between < and >: {meant}"
             raise Stop(replace(failure.diagnostic, help=advice)) from None
         raise
-    text = written(expr, scope)
     if isinstance(expr.base, ast.Name) and scope.find(expr.base.id) is None and not _misspelt(e, expr.base, scope):
         if e.findings.told("N207", expr.span):
             raise Poisoned
+        text = written(expr, scope)
         raise stop(
             "N207",
             f"{text} is not defined here: no {expr.base.id}[…] stands above",
@@ -212,18 +215,22 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
         if value is None:
             if base.broken:
                 raise Poisoned
-            raise _no_member(base, indices, expr, text)
+            raise _no_member(base, indices, expr, written(expr, scope))
         if isinstance(value, Poison):
             raise Poisoned
         return value
     if isinstance(base, list):
         for number, index in enumerate(indices):
             if not isinstance(base, list):
-                raise stop("N214", f"{text} has {len(indices)} indices, and the list only {number} levels", expr.span)
+                raise stop(
+                    "N214",
+                    f"{written(expr, scope)} has {len(indices)} indices, and the list only {number} levels",
+                    expr.span,
+                )
             if not 0 <= index < len(base):
                 raise stop(
                     "N207",
-                    f"{text} is outside the list, which has {len(base)} elements",
+                    f"{written(expr, scope)} is outside the list, which has {len(base)} elements",
                     expr.span,
                     rule=f"a list is indexed from 0 to {len(base) - 1}",
                 )
@@ -277,3 +284,22 @@ def _attribute(e: Context, expr: ast.Attribute, scope: Scope) -> Any:
     text = written(expr.base, scope)
     help = for_attribute(text, expr.name.id) if isinstance(base, Tensor) else None
     raise stop("N214", f"{text} is {describe(base)}: it has no parts", expr.span, help=help)
+
+
+_VALUES: dict[type, Callable[[Context, Any, Scope], Any]] = {
+    ast.Number: _written_value,
+    ast.String: _written_value,
+    ast.Name: name_value,
+    ast.ListExpr: _list,
+    ast.Shape: _tuple,
+    ast.Unary: _unary,
+    ast.Binary: _binary,
+    ast.Conditional: _conditional,
+    ast.Transpose: _transpose,
+    ast.Index: _index,
+    ast.Attribute: _attribute,
+    ast.Call: _call,
+    ast.Apply: _apply,
+    ast.TimeIndex: _time_index,
+}
+"""What evaluates a kind of expression: the most frequent question of a check, so a table and no chain of cases."""

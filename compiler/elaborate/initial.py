@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.diagnostics.suggest import did_you_mean
@@ -10,8 +11,8 @@ from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context, PendingInitial
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.statements import fit
-from dlc.compiler.elaborate.values import Tensor
-from dlc.compiler.ir import Graph, Node, topological
+from dlc.compiler.elaborate.values import Function, Tensor
+from dlc.compiler.ir import Builder, Graph, Node, rebuild, topological
 from dlc.compiler.ops import OPS, Contraction
 from dlc.compiler.program import Initial, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
@@ -41,10 +42,11 @@ def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
 def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[str, ParameterDeclaration]:
     """The model's parameters with their initial values' graphs."""
     known = fans(e.b.made)
+    values = FirstValues(findings, evaluate)
     result: dict[str, ParameterDeclaration] = {}
     for name, pending in e.parameters.items():
         fan = known.get(pending.node)
-        initial = _initial(pending, fan, findings, evaluate)
+        initial = values.of(pending, fan)
         if initial is None:
             continue
         result[name] = ParameterDeclaration(
@@ -66,9 +68,10 @@ def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[s
 
 def declare_states(e: Context, findings: Findings, evaluate: Eval) -> dict[str, StateDeclaration]:
     """The model's `state`s."""
+    values = FirstValues(findings, evaluate)
     result: dict[str, StateDeclaration] = {}
     for name, pending in e.states.items():
-        initial = _initial(pending, None, findings, evaluate)
+        initial = values.of(pending, None)
         if initial is not None:
             result[name] = StateDeclaration(name, pending.node.type, pending.declared.span, initial)
     return result
@@ -81,6 +84,56 @@ def _frozen(name: str, e: Context) -> bool:
 def _covers(target: str, name: str) -> bool:
     """`freeze backbone` covers `backbone.conv[1].W` and `backbone[2].W`."""
     return name == target or name.startswith((target + ".", target + "["))
+
+
+class FirstValues:
+    """The first values of parameters or states. Those that one text names alike, for tensors of one type, differ at
+    most in the name of their draw: the value is elaborated once, and drawn under each name."""
+
+    def __init__(self, findings: Findings, evaluate: Eval) -> None:
+        self.findings, self.evaluate = findings, evaluate
+        self.known: dict[tuple[object, ...], tuple[str, Initial]] = {}
+
+    def of(self, pending: PendingInitial, fan: tuple[int, int] | None) -> Initial | None:
+        """The graph of a first value; None where it is wrong."""
+        key = self._key(pending, fan)
+        if key is not None and key in self.known:
+            name, initial = self.known[key]
+            return replace(initial, graph=_drawn_as(pending.name, name, initial.graph))
+        found = _initial(pending, fan, self.findings, self.evaluate)
+        if found is not None and key is not None and _names_draws(found.graph, pending.name):
+            self.known[key] = pending.name, found
+        return found
+
+    def _key(self, pending: PendingInitial, fan: tuple[int, int] | None) -> tuple[object, ...] | None:
+        """What a first value depends on, where it is a bare name such as `he`: which place of the text names which
+        initializer, the type and the fans. None for everything else, which may read the names around it."""
+        expr = pending.initializer
+        value = pending.scope.find(expr.id) if isinstance(expr, ast.Name) else None
+        if not isinstance(value, Function) or value.given:
+            return None
+        return id(expr), id(value), pending.node.type, fan
+
+
+def _is_draw(node: Node) -> bool:
+    return node.op.startswith("draw_")
+
+
+def _names_draws(graph: Graph, name: str) -> bool:
+    """Whether all draws of a first value are called after it, alone or with a number."""
+    return all(str(node.attr("name")).partition("#")[0] == name for node in graph.nodes if _is_draw(node))
+
+
+def _drawn_as(new: str, old: str, graph: Graph) -> Graph:
+    """A first value's graph with its draws called after another tensor."""
+
+    def renamed(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if not _is_draw(node):
+            return None
+        name = new + str(node.attr("name")).removeprefix(old)
+        return b.typed(node.op, inputs, (("name", name),), node.type, node.span)
+
+    return rebuild(graph, renamed) if any(map(_is_draw, graph.nodes)) else graph
 
 
 def _initial(

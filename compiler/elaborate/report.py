@@ -122,7 +122,10 @@ class Findings:
         """The user's own text that a place in the library stands for: the innermost use outside the library."""
         if not span.file.startswith(LIBRARY):
             return span
-        return next((use.place for use in reversed(self.uses) if not use.place.file.startswith(LIBRARY)), span)
+        for use in reversed(self.uses):
+            if not use.place.file.startswith(LIBRARY):
+                return use.place
+        return span
 
     def at_use(self, diagnostic: Diagnostic) -> Diagnostic:
         span = diagnostic.span

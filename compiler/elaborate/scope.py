@@ -67,13 +67,15 @@ class Scope:
 
     def find(self, name: str) -> Any:
         """The value of `name`, or None."""
-        for scope in self.chain():
+        scope: Scope | None = self
+        while scope is not None:
             if name in scope.names:
                 return scope.names[name]
             if scope.lookup is not None:
                 found = scope.lookup(name)
                 if found is not None:
                     return found
+            scope = scope.parent
         return None
 
     def place(self, name: str) -> Span | None:
@@ -83,6 +85,10 @@ class Scope:
     def known(self) -> list[str]:
         """All names that scopes hold, for suggestions."""
         return [name for scope in self.chain() for name in scope.names]
+
+    def in_round(self, name: str) -> str:
+        """What an instance is called that a round of a `for` names for itself: `f` of round 2 is `f[2]`."""
+        return f"{name}[{', '.join(map(str, self.indices.values()))}]" if self.indices else name
 
     def qualified(self, name: str) -> str:
         """The name as checkpoints and messages give it."""

@@ -38,8 +38,12 @@ MOST_VALUES = 10**15
 
 def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -> list[Axis]:
     """The axes of a shape all of whose names are known."""
+    return _axes(e, shape.items, shape.span, scope, evaluate)
+
+
+def _axes(e: Context, items: Sequence[ast.Expr], span: Span, scope: Scope, evaluate: Evaluate) -> list[Axis]:
     axes: list[Axis] = []
-    for item in shape.items:
+    for item in items:
         match item:
             case ast.Rest():
                 axes += further_axes(scope, item.span)
@@ -53,7 +57,7 @@ def shape_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) -
             case _:
                 called = item.id if isinstance(item, ast.Name) else None
                 axes.append(Axis(size_of(e, item, scope, evaluate), called))
-    holdable(axes, shape.span)
+    holdable(axes, span)
     return axes
 
 
@@ -66,7 +70,7 @@ def stored_axes(e: Context, shape: ast.Shape, scope: Scope, evaluate: Evaluate) 
     if len(rests) > 1:
         raise stop("N214", "a parameter's shape has at most one `...`", shape.span)
     parts = shape.items[: rests[0]], shape.items[rests[0] + 1 :]
-    before, after = (shape_axes(e, replace(shape, items=items), scope, evaluate) for items in parts)
+    before, after = (_axes(e, items, shape.span, scope, evaluate) for items in parts)
     ones = range(len(before), len(before) + len(further_axes(scope, shape.items[rests[0]].span)))
     return before + after, tuple(ones)
 
@@ -176,7 +180,7 @@ def annotate(
     wrong = _first_difference(e, axes, tensor.type)
     if wrong is not None:
         raise _annotation_error(e, axes, tensor, shape, target, scope, span, wrong)
-    kind = replace(tensor.type, axes=tuple(axes))
+    kind = tensor.type.with_axes(tuple(axes))
     node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, span)
     return Tensor(node, declared)
 
@@ -256,7 +260,7 @@ def bind_pattern(
         pairs, at, middle = list(zip(items, axes, strict=True)), 0, []
     bound = [_bind_item(e, item, axis, scope, evaluate, fail) for item, axis in pairs]
     renamed = bound[:at] + middle + bound[at:] if spread else bound
-    kind = replace(tensor.type, axes=tuple(renamed))
+    kind = tensor.type.with_axes(tuple(renamed))
     node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, where)
     return Tensor(node, tensor.declared or Declared(name, shape.span, shape.items, written(shape, scope)))
 
@@ -302,12 +306,12 @@ def _bind_item(e: Context, item: ast.Expr, axis: Axis, scope: Scope, evaluate: E
             if axis.name == "m" and scope.kind == "layer":
                 raise fail(f"{item.id} here, where the value has the examples m", item)
             scope.names[item.id] = simplest(axis.size)
-            return replace(axis, name=item.id)
+            return Axis(axis.size, item.id, axis.one)
         if not is_number(known):
             raise stop("N214", f"{item.id} is {describe(known)}, not a size", item.span)
         if demand(to_dim(known, item.span), axis.size, e.b.facts) is not Truth.YES:
             raise fail(f"{item.id} = {known} here", item)
-        return replace(axis, name=item.id)
+        return Axis(axis.size, item.id, axis.one)
     size = _solve(e, item, axis, scope, evaluate, fail)
     if demand(size, axis.size, e.b.facts) is not Truth.YES:
         raise fail(
@@ -451,4 +455,4 @@ def _layout_help(type: TensorType, shape: ast.Shape) -> str | None:
 
 def is_batch(size: Dim) -> bool:
     """Whether a size grows with the examples."""
-    return M in size.symbols
+    return size.constant is None and M in size.symbols

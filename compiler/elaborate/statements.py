@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
@@ -14,6 +13,7 @@ from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
+from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import scan, scanned_names, stands_in_step
@@ -168,11 +168,16 @@ class Body:
     def indices(self, target: ast.Index, scope: Scope) -> tuple[int, ...]:
         return tuple(to_int(self.evaluate(i, scope), i.span, "an index") for i in target.indices)
 
+    def place(self, target: ast.Expr, scope: Scope) -> str:
+        """What a target is called by where it stands."""
+        return place_name(target, scope, self.evaluate)
+
     def record(self, target: ast.Expr, value: Any, scope: Scope) -> None:
         """Remembers named tensors for messages, `show` and `derive`, and names instances."""
-        name = written(target, scope)
+        name = self.place(target, scope)
         if isinstance(value, Instance):
-            place_instance(value, name, scope, named=True)
+            called = scope.in_round(name) if isinstance(target, ast.Name) else name
+            place_instance(value, called, scope, named=True)
         if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
             self.e.names.setdefault(scope.qualified(name), value.node)
 
@@ -211,13 +216,16 @@ class Body:
                     except (Stop, Poisoned):
                         continue
                 case ast.TimeIndex():
-                    poison_step(target, scope)
+                    poison_step(self, target, scope)
 
     def poison_broken(self, statement: ast.Broken, scope: Scope) -> None:
         """What a statement that could not be read would have defined, for the whole definition."""
         *_, home = scope.levels()
         for name in statement.names:
-            if statement.word in DEFINITION_WORDS or home.find(name.id) is None:
+            known = home.find(name.id)
+            if isinstance(known, Family):
+                known.broken = True
+            elif statement.word in DEFINITION_WORDS or known is None:
                 home.names[name.id] = Poison()
         self.broken |= statement.word in ("", "output")
 
@@ -248,11 +256,11 @@ class Body:
             self.several(statement, value, scope)
             return
         (target,) = statement.targets
-        name = written(target, scope)
+        name = self.place(target, scope)
         if statement.shape is not None:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
         elif isinstance(value, Tensor) and value.declared is None:
-            value = replace(value, declared=Declared(name, target.span))
+            value = Tensor(value.node, Declared(name, target.span))
         if isinstance(value, Tensor) and scope.kind in ("model", "layer") and self.e.training:
             law = written(statement.shape, scope) if statement.shape is not None else ""
             text = self.equation_text(statement, scope)
@@ -297,7 +305,7 @@ class Body:
             raise stop("D112", "a draw needs a shape", statement.span, help="write `D : (n, m) ~ …`")
         for target in statement.targets:
             axes = tuple(shape_axes(self.e, statement.shape, scope, self.evaluate))
-            name = written(target, scope)
+            name = self.place(target, scope)
             saved = (self.e.draw_shape, self.e.draw_name, self.e.draws)
             self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), self.draw_name(name, scope), 0
             try:
@@ -329,7 +337,7 @@ class Body:
             help = f"an equation is {name} = …; a state is declared: state {name} : (n, 1) ~ zeros"
             raise stop("N201", f"`:=` changes a `state`, and no {name} is declared", statement.target.span, help=help)
         old = self.evaluate(statement.target, scope)
-        name = scope.qualified(written(statement.target, scope))
+        name = scope.qualified(self.place(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
             raise stop(
                 "N214", f"`:=` changes a `state`, and {written(statement.target, scope)} is none", statement.target.span
@@ -484,7 +492,7 @@ def fit(e: Context, value: Tensor, old: Tensor, name: str, span: Span) -> Tensor
     node = (
         value.node
         if value.type.axes == axes
-        else e.b.typed("rename", (value.node,), (), replace(value.type, axes=axes), span)
+        else e.b.typed("rename", (value.node,), (), value.type.with_axes(axes), span)
     )
     return Tensor(node, old.declared)
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import cache, partial, wraps
+from typing import TYPE_CHECKING
 
 from dlc.compiler.dims import Dim, Facts, TensorType
 from dlc.compiler.ir.node import Body, Graph, Node
 from dlc.grammar.span import Span
+
+if TYPE_CHECKING:
+    from dlc.compiler.ops import Composite, Op
+
+
+@cache
+def _ops() -> tuple[dict[str, Op], type[Composite]]:
+    """The table of ops, and which of them decompose: imported late, as ops are written in terms of nodes, and once, as
+    an import statement in the way of each node takes its time."""
+    from dlc.compiler.ops import OPS, Composite
+
+    return OPS, Composite
 
 
 @dataclass(slots=True)
@@ -27,17 +40,16 @@ class Builder:
 
         Raises `ShapeError` where the op's type rule refuses.
         """
-        from dlc.compiler.ops import OPS, Composite
-
-        rule = OPS[op]
-        if isinstance(rule, Composite):
+        ops, composite = _ops()
+        rule = ops[op]
+        if isinstance(rule, composite):
             outer, self.span = self.span, span or self.span
             try:
                 return rule.decompose(self, *inputs, **attrs)
             finally:
                 self.span = outer
-        kind = rule.type(self.facts, *(value.type for value in inputs), **attrs)
-        return self.typed(op, inputs, tuple(sorted(attrs.items())), kind, span)
+        kind = rule.type(self.facts, *[value.type for value in inputs], **attrs)
+        return self.typed(op, inputs, tuple(sorted(attrs.items())) if attrs else (), kind, span)
 
     def typed(
         self,

@@ -105,14 +105,13 @@ def topological(roots: Iterable[Node]) -> tuple[Node, ...]:
     """All nodes the roots need, inputs before users; the order depends on the roots alone."""
     order: dict[Node, None] = {}
     for root in roots:
-        stack: list[tuple[Node, bool]] = [(root, False)]
+        stack = [root]
         while stack:
-            node, done = stack.pop()
-            if node in order:
-                continue
-            if done:
-                order[node] = None
+            node = stack[-1]
+            missing = [value for value in reversed(node.inputs) if value not in order]
+            if missing:
+                stack += missing
             else:
-                stack.append((node, True))
-                stack.extend((value, False) for value in reversed(node.inputs))
+                order[node] = None  # again, where it was reached on another way meanwhile: it keeps its place
+                stack.pop()
     return tuple(order)

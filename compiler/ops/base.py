@@ -177,14 +177,15 @@ class Elementwise(Op):
     gradients: ClassVar[Sequence[str | None]] = ()
 
     def type(self, facts: Facts, *types: Any, **attrs: Any) -> TensorType:
-        result, widest = types[0], 0
+        result: TensorType = types[0]
+        widest = 0
         for number, other in enumerate(types[1:], 1):
             met = broadcast(result, other, facts)
             if isinstance(met, Mismatch):
                 raise mismatch_error(result, other, met).about(widest, number)
             widest = number if other.rank > result.rank else widest
             result = met
-        return TensorType(result.axes, self.result_kind)
+        return result.of_kind(self.result_kind)
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         values = {**dict(zip("xyz", node.inputs, strict=False)), "r": node, "ct": ct}

@@ -74,7 +74,7 @@ class Permute(Movement):
     samples = (Sample(((2, 3, 4),), (("order", (2, 0, 1)),)),)
 
     def type(self, facts: Facts, x: TensorType, *, order: tuple[int, ...]) -> TensorType:
-        return replace(x, axes=tuple(x.axes[axis] for axis in order))
+        return x.with_axes(tuple(x.axes[axis] for axis in order))
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         order = node.attr("order")
@@ -211,7 +211,7 @@ class Drop(Movement):
                     [(0, axis)],
                     rule="drop removes axes of size 1",
                 )
-        return replace(x, axes=tuple(axis for i, axis in enumerate(x.axes) if i not in axes))
+        return x.with_axes(tuple(axis for i, axis in enumerate(x.axes) if i not in axes))
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("expand", ct, axes=node.attr("axes"))]
@@ -234,7 +234,7 @@ class Expand(Movement):
     def type(self, facts: Facts, x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
         old = iter(x.axes)
         rank = x.rank + len(axes)
-        return replace(x, axes=tuple(Axis(ONE, one=True) if i in axes else next(old) for i in range(rank)))
+        return x.with_axes(tuple(Axis(ONE, one=True) if i in axes else next(old) for i in range(rank)))
 
     def vjp(self, b: Builder, node: Node, ct: Node) -> Sequence[Node | None]:
         return [b.add("drop", ct, axes=node.attr("axes"))]

@@ -1,4 +1,4 @@
-"""Three shapes at which static checkers give up, proved for all sizes at the definition, and refuted where they are wrong.
+"""Three shapes at which static checkers give up: proved for all sizes at the definition, or refuted there.
 
 Each layer is checked with rigid sizes and is used by no model, so nothing here is decided by numbers.
 """
@@ -44,11 +44,7 @@ layer Skip(n):
 """
 
 WRONG = {
-    "heads put together twice": (
-        HEADS,
-        "(heads * d, m, q))\n",
-        "(heads * d, m, q))\n    B : (d_model + 1, m, T) = Z\n",
-    ),
+    "one row beyond the heads": (HEADS, "output Z : (d_model, m, T)", "output Z : (d_model + 1, m, T)"),
     "one direction counted": (BOTH_WAYS, "(2 * n_a, m, T)", "(n_a, m, T)"),
     "one row too many": (SKIP, "ConvTranspose(2, 2 * n, stride = 2)", "ConvTranspose(3, 2 * n, stride = 2)"),
 }

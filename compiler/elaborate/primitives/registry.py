@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.compiler.elaborate.context import Context
@@ -71,10 +71,12 @@ class Signature:
     handler: Handler
     variadic: bool = False
     patterns: tuple[str, ...] = ()
+    names: list[str] = field(init=False)
+    required: list[str] = field(init=False)
 
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self.parameters]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", [name for name, _ in self.parameters])
+        object.__setattr__(self, "required", [name for name, default in self.parameters if default is REQUIRED])
 
 
 PRIMITIVES: dict[str, Signature] = {}
