@@ -29,6 +29,10 @@ Arrays = Mapping[str, Array]
 Target = Literal["native", "reference", "plain"]
 
 
+FIRST = {"t": 1.0, "step": 1.0, "epoch": 1.0}
+"""What a program that is run beside the training reads as its counters: a regularizer may read the epoch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over the examples of some training batches: loss without and cost with regularization."""
@@ -185,7 +189,7 @@ class ReferenceEngine:
 
     def _run(self, graph: Graph, inputs: Arrays, scalars: Mapping[str, Any] | None = None) -> dict[str, Array]:
         bindings, sizes = bind_inputs(reads(graph), inputs, self.checked.inputs)
-        bindings |= {("scalar", name): value for name, value in (scalars or {}).items()}
+        bindings |= {("scalar", name): value for name, value in {**FIRST, **(scalars or {})}.items()}
         bindings |= {("parameter", name): value for name, value in self.parameters.items()}
         bindings |= {("state", name): value for name, value in (self.states | self.slots).items()}
         step = int((scalars or {}).get("step", 0))

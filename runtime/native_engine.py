@@ -17,7 +17,7 @@ from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
-from dlc.runtime.engine import Arrays, Totals, example_count, reads
+from dlc.runtime.engine import FIRST, Arrays, Totals, example_count, reads
 from dlc.runtime.initial import first_value
 from dlc.runtime.native import Native
 
@@ -40,8 +40,10 @@ def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: b
         )
     except NotSupported as problem:
         span = problem.node.span if problem.node is not None else None
-        help = 'target="reference" runs it all the same, in NumPy'
-        raise DiagnosticError(Diagnostic("U901", f"{problem.message}: not yet supported", span, help=help)) from None
+        help = '`--target reference`, in Python target="reference", runs it all the same, in NumPy'
+        raise DiagnosticError(
+            Diagnostic("U901", f"not yet supported in compiled code: {problem.message}", span, help=help)
+        ) from None
 
 
 def _titled(programs: Programs) -> dict[str, Graph]:
@@ -123,7 +125,7 @@ class NativeEngine:
     ) -> dict[str, Array]:
         declared = {name: array for name, array in inputs.items() if name in self.checked.inputs}
         m = example_count(declared, self.checked.inputs) or 1
-        return self.native.run(title, inputs, m, scalars, step)
+        return self.native.run(title, inputs, m, {**FIRST, **(scalars or {})}, step)
 
 
 def _shape(graph: Graph, root: str) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ def role(node: Node) -> Role:
         return Role.SCATTERED
     if isinstance(op, Movement) and node.op in _MOVES:
         return Role.INLINE
-    raise NotSupported(f"{node.op} cannot be compiled yet", node)
+    raise NotSupported(f"the op {node.op}", node)
 
 
 def draw_number(name: str) -> int:

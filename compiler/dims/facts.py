@@ -25,6 +25,8 @@ from dlc.compiler.dims.poly import ONE, ZERO, Atom, Dim, DimLike, Term
 from dlc.compiler.dims.symbol import DimTooLarge, Symbol
 from dlc.compiler.dims.terms import build, content, dim_min, divide, lead, mod, power, quotient
 
+MOST_INEQUALITIES = 80
+"""Further ones prove nothing: every proof reads them all."""
 OPS = ("==", "!=", "<", "<=", ">", ">=")
 
 
@@ -140,7 +142,8 @@ class Facts:
             difference = difference - 1
         bound = _single(difference)
         if bound is None:
-            return replace(self, at_least_zero=(*self.at_least_zero, difference))
+            kept = len(self.at_least_zero) < MOST_INEQUALITIES
+            return replace(self, at_least_zero=(*self.at_least_zero, difference)) if kept else self
         symbol, coefficient, constant = bound
         limit = -Fraction(constant) / coefficient
         if coefficient > 0:

@@ -15,6 +15,7 @@ from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Tensor, describe
+from dlc.compiler.ir import Node
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
@@ -157,7 +158,24 @@ def tensor_binary(e: Context, expr: ast.Binary, left: Any, right: Any, scope: Sc
             operands.append(e.real(value, side.span))
     if expr.op in ("==", "!=") and len({t.type.kind for t in operands}) > 1:
         operands = [e.real(t, expr.span) for t in operands]
+    if expr.op in COMPARISONS and all(_is_position(operand.node) for operand in operands):
+        operands[0] = _beside(e, operands[0], operands[1])
     return e.op(TENSOR_OPS[expr.op], operands, [expr.left, expr.right], expr.span, scope)
+
+
+def _is_position(node: Node) -> bool:
+    """Whether a value counts places: `position(S, over = q)`, or that and a number."""
+    while node.op in ("add", "sub", "rename"):
+        node = next((value for value in node.inputs if value.op != "constant"), node.inputs[0])
+    return node.op == "position"
+
+
+def _beside(e: Context, left: Tensor, right: Tensor) -> Tensor:
+    """Positions along two axes of one tensor are compared each with each: a causal mask says so on purpose."""
+    if left.type.rank != right.type.rank:
+        return left
+    axes = tuple(b if a.one else a for a, b in zip(left.type.axes, right.type.axes, strict=True))
+    return Tensor(e.b.add("broadcast", left.node, axes=axes), left.declared)
 
 
 def _class_numbers(expr: ast.Binary, side: ast.Expr, value: Tensor, scope: Scope) -> Stop:

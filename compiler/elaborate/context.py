@@ -60,7 +60,8 @@ class Context:
     `padded` are the dimensions that are each example's own (`own_lengths`: their names, before they are declared),
     `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already.
     `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is
-    checked for all sizes; `at` is the statement being executed. `freed` makes spatial sizes unknown (`spatial.py`).
+    checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
+    `freed` makes spatial sizes unknown (`spatial.py`).
     """
 
     _mode: str
@@ -95,6 +96,7 @@ class Context:
     rigid: Rigid | None = None
     at: Span | None = None
     freed: Freed | None = None
+    several: ast.Expr | None = None
     depth: int = 0
     rounds: int = 0
     steps: int = 0

@@ -43,6 +43,11 @@ def evaluate(e: Context, expr: ast.Expr, scope: Scope) -> Any:
         raise too_large(error, expr.span) from None
 
 
+def _carried(e: Context, expr: ast.Expr, value: Any) -> Any:
+    """Of several outputs the first goes on, but where an equation names them all: `h, c = LSTM(64)(x)`."""
+    return value.items[0] if isinstance(value, Tuple) and expr is not e.several else value
+
+
 def _no_value(e: Context, expr: Any, scope: Scope) -> Any:
     raise stop("N214", "this has no value here", expr.span)
 
@@ -76,13 +81,12 @@ def _transpose(e: Context, expr: ast.Transpose, scope: Scope) -> Any:
 
 
 def _call(e: Context, expr: ast.Call, scope: Scope) -> Any:
-    if isinstance(expr.function, ast.Name):
-        return call(e, expr, scope, evaluate, value=name_value(e, expr.function, scope, called=True))
-    return call(e, expr, scope, evaluate)
+    callee = name_value(e, expr.function, scope, called=True) if isinstance(expr.function, ast.Name) else None
+    return _carried(e, expr, call(e, expr, scope, evaluate, value=callee))
 
 
 def _apply(e: Context, expr: ast.Apply, scope: Scope) -> Any:
-    return apply_value(e, expr, scope, evaluate)
+    return _carried(e, expr, apply_value(e, expr, scope, evaluate))
 
 
 def _time_index(e: Context, expr: ast.TimeIndex, scope: Scope) -> Any:

@@ -216,7 +216,10 @@ class Body:
         """What a statement that could not be read would have defined, for the whole definition."""
         *_, home = scope.levels()
         for name in statement.names:
-            if statement.word in DEFINITION_WORDS or home.find(name.id) is None:
+            known = home.find(name.id)
+            if isinstance(known, Family):
+                known.broken = True
+            elif statement.word in DEFINITION_WORDS or known is None:
                 home.names[name.id] = Poison()
         self.broken |= statement.word in ("", "output")
 
@@ -238,6 +241,8 @@ class Body:
 
     def equation(self, statement: ast.Equation, scope: Scope) -> None:
         first = len(self.e.b.made)
+        if len(statement.targets) > 1:
+            self.e.several = statement.value
         value = self.evaluate(statement.value, scope)
         if isinstance(value, Poison):
             raise Poisoned
@@ -245,8 +250,6 @@ class Body:
             self.several(statement, value, scope)
             return
         (target,) = statement.targets
-        if isinstance(value, Tuple) and isinstance(statement.value, (ast.Call, ast.Apply)):
-            value = value.items[0]
         name = written(target, scope)
         if statement.shape is not None:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)

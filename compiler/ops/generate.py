@@ -98,8 +98,8 @@ class Sampling(_OneByOne):
     temperature: float = 1.0
 
     def pick(self, probabilities: Any, uniform: Callable[[tuple[int, ...]], Any]) -> Any:
-        logs = np.log(probabilities) / self.temperature
-        weights = np.exp(logs - np.max(logs, axis=0))
+        logs = np.log(probabilities)
+        weights = np.exp((logs - np.max(logs, axis=0)) / self.temperature)
         up_to = np.cumsum(weights, axis=0)
         place = uniform((probabilities.shape[1],)) * up_to[-1]
         return np.argmax(up_to > place, axis=0)

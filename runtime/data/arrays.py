@@ -128,7 +128,7 @@ def _checked(layout: Layout, array: Array, dtype: str, lengths: Lengths) -> Arra
     if labels and not dense:
         return _class_numbers(layout, physical)
     with np.errstate(over="ignore"):
-        reals = np.ascontiguousarray(physical, dtype=dtype)
+        reals = np.ascontiguousarray(physical, dtype=dtype).reshape(physical.shape)
     _require_finite(layout, physical, reals)
     classes = class_numbers(reals, layout)
     return reals if classes is None else classes
@@ -138,7 +138,7 @@ def _class_numbers(layout: Layout, physical: Array) -> Array:
     problems = Problems()
     cells = physical.reshape(len(physical), -1) if physical.ndim else physical.reshape(1, 1)
     if physical.dtype.kind in "iub" and _all_in_range(cells, layout):
-        return np.ascontiguousarray(physical, dtype=np.int64)
+        return np.ascontiguousarray(physical, dtype=np.int64).reshape(physical.shape)
     parts = np.flatnonzero(np.isfinite(cells) & (cells % 1 != 0)) if physical.dtype.kind == "f" else np.empty(0, int)
     if parts.size:
         where = _element(layout, physical.shape, int(parts[0]))

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from bases import oddities, zoo
 from mutations import SMALL, mutated, specs
 
 from dlc.compiler.diagnostics import json_text, render_all
@@ -39,7 +40,7 @@ _WORDS = (
 def inputs(count: int, seed: int) -> list[str]:
     """Random texts, of characters and of words, and changed specs: by whole changes and by torn characters."""
     rng = random.Random(seed)
-    known = [*specs().values(), *SMALL.values()]
+    known = [*specs().values(), *SMALL.values(), *zoo().values(), *oddities().values()]
     return [_input(rng, known) for _ in range(count)]
 
 

@@ -53,6 +53,111 @@ TOO_LARGE = {
 }
 
 
+LAYER = "layer L():\n    input A : (m, a, b, c, d, e)\n{}    output A\n"
+IMAGE = "layer L():\n    input A : (m, h, w, c)\n{}"
+
+
+def lines(count: int, line: str) -> str:
+    """The line for i = 0, 1, …, indented."""
+    return "".join(f"    {line.replace('@', str(i))}\n" for i in range(count))
+
+
+def many(count: int, item: str, joint: str = ", ") -> str:
+    return joint.join(item.replace("@", str(i)) for i in range(count))
+
+
+QUICK = {
+    "a list of a million": model(f"k = [{'1, ' * 10**6}]\nZ = X"),
+    "a list of ten thousand": model(f"k = [{many(10**4, '1')}]\nZ = X * k[7]"),
+    "a range of 10^40": model("for i in 1..10^40:\n    q[i] = X\nZ = X"),
+    "a domain of 10^40": model("hyper k = 1 in 1..10^40\nZ = X * k"),
+    "a domain of ten thousand": model(f"hyper k = 1 in {{{many(10**4, '@')}}}\nZ = X -> Dense(k + 1)"),
+    "a domain that is no number": model("hyper k = 1 in uniform(0, m)\nZ = X * k"),
+    "scans in scans": model(
+        "".join("    " * i + f"a{i}<0> : (3, m) = 0\n" + "    " * i + f"scan t{i} in 1..3:\n" for i in range(12))
+        + "    " * 12
+        + "a11<t11> = a11<t11-1> + X\n"
+        + "".join("    " * (i + 1) + f"a{i}<t{i}> = a{i}<t{i}-1> + a{i + 1}<3>\n" for i in range(10, -1, -1))
+        + "Z = a0<3>"
+    ),
+    "loops in loops in loops": model(
+        "".join("    " * i + f"for i{i} in 1..2:\n" for i in range(30)) + " " * 120 + "q = X\nZ = X"
+    ),
+    "a hundred axes": model(
+        f"Z = X\nq = rearrange(A, ({many(99, 'a@')}, m) -> (m, {many(99, 'a@')}))\ninput B : (3, m)",
+        f"function f(A : ({many(99, 'a@')}, m)) = A\n",
+    ),
+    "a hundred factors": model(f"Z = rearrange(X, ({many(100, 'a@', ' * ')}, m) -> ({many(100, 'a@')}, m))"),
+    "two thousand factors": model(f"Z = einsum({many(2000, 'X')}, {many(2000, '(i, m)')} -> (i, m))"),
+    "three thousand parts": model(f"Z = X\n{many(3000, 'q@')} = split(k, ({many(3000, '1')}), over = first)\n"),
+    "ten thousand to join": model(f"Z = sum(concat({many(10**4, 'X')}, over = first), over = first)"),
+    "a layer in itself": model("Z = X -> L()", "layer L():\n    input X : (k, m)\n    output X -> L()\n"),
+    "a layer in itself a million times": model(
+        "Z = X -> L(10^6)",
+        "layer L(n):\n    input X : (k, m)\n    if n > 0:\n        output X -> L(n - 1)\n    else:\n        output X\n",
+    ),
+    **{
+        f"A -> {layer}": model(f"q = A -> {layer}\nZ = X").replace("input X", "input A : (m, 8, 8, 3)\n    input X")
+        for layer in (
+            "MaxPool(10^12)",
+            "MaxPool(2, stride = 10^40)",
+            "MaxPool(2, pad = 10^25)",
+            "Conv(3, 4, pad = 10^9)",
+            "Conv(3, 4, stride = 10^30)",
+            "Conv(10^9, 4)",
+            "Conv(3, 4, groups = 10^9)",
+            "ConvTranspose(3, 4, stride = 10^9)",
+        )
+    },
+    "a long polynomial": model("Z = X", LAYER.format("    param W : ((a + b + c)^30, (a + b + c + d + e)^9)\n")),
+    "sizes in sizes": model(
+        "Z = X",
+        LAYER.format(
+            "    k[0] = a\n    for i in 1..100:\n        k[i] = max(min(k[i-1] + b, 2 * k[i-1]), b * i)\n"
+            "    require k[100] > a\n"
+        ),
+    ),
+    "many pools": model(
+        "Z = X",
+        IMAGE.format(
+            "    B[0] = A\n    for i in 1..30:\n        B[i] = B[i-1] -> MaxPool(3, stride = 2)\n    output B[30]\n"
+        ),
+    ),
+    "many inequalities": model(
+        "Z = X", LAYER.format(lines(120, "require a * (@ + 2) + b * (@ * 7 % 13) > c * (@ % 11) - d + e"))
+    ),
+    "many remainders": model("Z = X", LAYER.format(lines(80, "require (a + @) % (@ + 2) == (b + c) % (@ % 7 + 2)"))),
+    "many alternatives": model("Z = X", LAYER.format(f"    require {many(100, '(a > @ or b > @ + 1)', ' and ')}\n")),
+    "a thousand brackets": model("Z = " + "relu(" * 1000 + "X" + ")" * 1000),
+    "many words too many": model("Z = X" + " + X" * 10**5),
+    "brackets alone": "(" * 10**5 + "[" * 10**5,
+    "marks alone": '"' * 10**5 + "a<" * 10**4 + "." * 10**5,
+}  # fmt: skip
+"""Texts of every kind that have to end soon; some are right, and then they run to an end."""
+
+
+@pytest.mark.parametrize("text", QUICK.values(), ids=QUICK)
+def test_ends_soon(text: str) -> None:
+    result = limited(text)
+    assert result.checked is not None or [d for d in result.diagnostics if d.severity == "error"]
+
+
+LONG = {
+    "layers": model(
+        "H[0] = X\n" + "".join(f"H[{i}] = H[{i - 1}] -> Dense(3)\n" for i in range(1, 2000)) + "Z = H[1999]"
+    ),
+    "definitions": "".join(f"function f{i}(z) = z + {i}\n" for i in range(9990)) + model("Z = f9(X)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_long_files_end(text: str) -> None:
+    """10,000 lines take less than 8 seconds on an idle machine."""
+    start = time.process_time()
+    check(Path("net.dl"), text=text)
+    assert time.process_time() - start < 2 * 8.0
+
+
 @pytest.mark.parametrize("text", TOO_LARGE.values(), ids=TOO_LARGE)
 def test_too_large(text: str) -> None:
     assert {d.code for d in limited(text).diagnostics} <= {"D118", "S023"}

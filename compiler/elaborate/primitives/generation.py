@@ -22,6 +22,8 @@ from dlc.compiler.ops.generate import Beam, Choice, Greedy, Prefix, Sampling
 from dlc.compiler.program import M
 from dlc.grammar import ast
 
+LONGEST, WIDEST, STEEPEST = 100_000, 10_000, 10
+"""The most steps of a text, candidates of a beam, and the largest alpha: beyond them nothing would ever be written."""
 BY = "by = greedy, sample(temperature = 0.8) or beam(width = 3, alpha = 0.7)"
 DRAWS = ("draw_uniform", "draw_normal")
 
@@ -193,6 +195,11 @@ def _choice(e: Context, site: Site) -> Choice:
             width, alpha = _settings(site, expr, {"width": 3.0, "alpha": 0.7})
             if width < 1 or width % 1:
                 raise stop("N214", f"a beam is a whole number of candidates wide, not {width:g}", expr.span)
+            if width > WIDEST:
+                raise stop("D118", f"a beam is at most {WIDEST:,} candidates wide, not {width:g}", expr.span)
+            if not abs(alpha) <= STEEPEST:
+                message = f"alpha is at most {STEEPEST} here, not {alpha:g}"
+                raise stop("N214", message, expr.span, rule="the score is log P / length^alpha, with alpha from 0 to 1")
             return Beam(int(width), alpha)
     assert expr is not None
     raise stop("N214", f"{written(expr, site.scope)} is no way to choose words", expr.span, rule=BY)
@@ -227,6 +234,13 @@ def _until(e: Context, site: Site, classes: Dim) -> int | str | None:
 
 def _longest(e: Context, site: Site, steps: Dim) -> int:
     """The most steps; a model with a largest T cannot be asked for more."""
+    longest = _wanted_steps(site, steps)
+    if longest > LONGEST:
+        raise stop("D118", f"{longest:,} steps are too many to write: at most {LONGEST:,}", site.span)
+    return longest
+
+
+def _wanted_steps(site: Site, steps: Dim) -> int:
     longest = site.given["max"]
     bounds = [symbol.upper for symbol in steps.symbols]
     bound = steps.constant if not bounds else bounds[0]
