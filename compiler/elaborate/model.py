@@ -353,12 +353,13 @@ def _without_gaps(e: Context, node: Node) -> Node:
 
 
 def _loss(body: Body, statement: ast.Loss, scope: Scope) -> Node:
-    """A loss is a scalar, or has `m` exactly once; its other axes are summed (the course's sum over t)."""
+    """A loss is a scalar, or has `m` exactly once; its other axes, one renamed from `m` too, are summed (the course's
+    sum over t)."""
     e = body.e
     value = e.real(body.evaluate(statement.value, scope), statement.value.span)
-    batch = [i for i, axis in enumerate(value.type.axes) if is_batch(axis.size)]
-    exact = [i for i in batch if value.type.axes[i].size == Dim.symbol(M)]
-    if len(batch) > 1 or batch != exact:
+    called = value.type.axes_named("m")
+    batch = called or tuple(i for i, axis in enumerate(value.type.axes) if is_batch(axis.size))
+    if len(batch) > 1 or any(value.type.axes[i].size != Dim.symbol(M) for i in batch):
         raise stop(
             "D115",
             f"a loss is a scalar or has m once, and this is {value.type}",

@@ -61,7 +61,7 @@ class Body:
                 if self.e.rigid is not None:
                     self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and _everything_rests_on(statement):
+                if scope.kind == "layer" and _everything_rests_on(statement, failure):
                     raise
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
@@ -290,10 +290,12 @@ class Body:
         return f"{target}{shape} = {unparse(fill(value, scope.indices))}"
 
     def several(self, statement: ast.Equation, value: Any, scope: Scope) -> None:
-        items = value.items if isinstance(value, Tuple) else value if isinstance(value, list) else None
-        if items is None or len(items) < len(statement.targets):
-            count = len(items) if items is not None else 1
-            raise stop("N214", f"{len(statement.targets)} names take {count} value{'s' * (count != 1)}", statement.span)
+        """Each name gets its value. Of a layer's outputs the last may be left out."""
+        items = value.items if isinstance(value, Tuple) else value if isinstance(value, list) else (value,)
+        names, count = len(statement.targets), len(items)
+        if count < names or (count > names and not (isinstance(value, Tuple) and value.outputs)):
+            message = f"{names} names take {count} value{'s' * (count != 1)}"
+            raise stop("N214", message, statement.span, help="give every value a name" if count > names else None)
         for target, item in zip(statement.targets, items, strict=False):
             if isinstance(item, Poison):
                 raise Poisoned
@@ -475,11 +477,14 @@ def _unmet(statement: ast.Require, rule: str) -> Stop:
     return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
 
 
-def _everything_rests_on(statement: ast.Statement) -> bool:
-    """Without its input, or what it requires, every further line of a layer would fail too."""
+def _everything_rests_on(statement: ast.Statement, failure: Exception) -> bool:
+    """Without its input, or what it requires, every further line of a layer would fail too; so it would with a size
+    that no parameter can have."""
     match statement:
         case ast.Require() | ast.Declaration(kind="input") | ast.Broken(word="input" | "require"):
             return True
+        case ast.Declaration(kind="param"):
+            return isinstance(failure, Stop) and failure.diagnostic.code == "D112"
     return False
 
 
