@@ -314,7 +314,7 @@ def run_function(
 def _outputs(definition: ast.Definition, outputs: list[Any]) -> Any:
     if not outputs:
         raise stop("N213", f"{definition.name.id} has no `output`", definition.name.span)
-    return outputs[0] if len(outputs) == 1 else Tuple(tuple(outputs))
+    return outputs[0] if len(outputs) == 1 else Tuple(tuple(outputs), outputs=True)
 
 
 def bind_parameter(

@@ -353,12 +353,13 @@ def _without_gaps(e: Context, node: Node) -> Node:
 
 
 def _loss(body: Body, statement: ast.Loss, scope: Scope) -> Node:
-    """A loss is a scalar, or has `m` exactly once; its other axes are summed (the course's sum over t)."""
+    """A loss is a scalar, or has `m` exactly once; its other axes, one renamed from `m` too, are summed (the course's
+    sum over t)."""
     e = body.e
     value = e.real(body.evaluate(statement.value, scope), statement.value.span)
-    batch = [i for i, axis in enumerate(value.type.axes) if is_batch(axis.size)]
-    exact = [i for i in batch if value.type.axes[i].size == Dim.symbol(M)]
-    if len(batch) > 1 or batch != exact:
+    called = value.type.axes_named("m")
+    batch = called or tuple(i for i, axis in enumerate(value.type.axes) if is_batch(axis.size))
+    if len(batch) > 1 or any(value.type.axes[i].size != Dim.symbol(M) for i in batch):
         raise stop(
             "D115",
             f"a loss is a scalar or has m once, and this is {value.type}",
@@ -378,6 +379,9 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
     name = statement.name.id if statement.name is not None else _called(statement.value)
     if name is None:
         raise stop("N213", "this metric needs a name", statement.value.span, help="write `metric name = …`")
+    if name in ("loss", "cost"):
+        message = f"{name} is measured already: a metric has a name of its own"
+        raise stop("N202", message, statement.name.span if statement.name is not None else statement.value.span)
     if name in body.e.metrics:
         raise stop(
             "N202",

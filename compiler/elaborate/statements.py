@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
-from dlc.compiler.elaborate.arithmetic import to_int, undecided
+from dlc.compiler.elaborate.arithmetic import COMPARISONS, to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
@@ -61,7 +61,7 @@ class Body:
                 if self.e.rigid is not None:
                     self.e.rigid.done.add(statement.span)
             except (Stop, Poisoned, DimTooLarge, RecursionError) as failure:
-                if scope.kind == "layer" and _everything_rests_on(statement):
+                if scope.kind == "layer" and _everything_rests_on(statement, failure):
                     raise
                 if isinstance(failure, DimTooLarge):
                     failure = too_large(failure, statement.span)
@@ -290,10 +290,12 @@ class Body:
         return f"{target}{shape} = {unparse(fill(value, scope.indices))}"
 
     def several(self, statement: ast.Equation, value: Any, scope: Scope) -> None:
-        items = value.items if isinstance(value, Tuple) else value if isinstance(value, list) else None
-        if items is None or len(items) < len(statement.targets):
-            count = len(items) if items is not None else 1
-            raise stop("N214", f"{len(statement.targets)} names take {count} value{'s' * (count != 1)}", statement.span)
+        """Each name gets its value. Of a layer's outputs the last may be left out."""
+        items = value.items if isinstance(value, Tuple) else value if isinstance(value, list) else (value,)
+        names, count = len(statement.targets), len(items)
+        if count < names or (count > names and not (isinstance(value, Tuple) and value.outputs)):
+            message = f"{names} names take {count} value{'s' * (count != 1)}"
+            raise stop("N214", message, statement.span, help="give every value a name" if count > names else None)
         for target, item in zip(statement.targets, items, strict=False):
             if isinstance(item, Poison):
                 raise Poisoned
@@ -448,7 +450,16 @@ class Body:
             return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        raise _unmet(statement, written(statement.condition, scope))
+        raise _unmet(statement, self.filled_in(statement.condition, scope))
+
+    def filled_in(self, condition: ast.Expr, scope: Scope) -> str:
+        """A condition with its numbers: `n % heads == 0, and here 2 == 0`."""
+        text = written(condition, scope)
+        if not isinstance(condition, ast.Binary) or condition.op not in COMPARISONS:
+            return text
+        sides = [self.evaluate(side, scope) for side in (condition.left, condition.right)]
+        here = f" {condition.op} ".join(map(str, sides))
+        return text if here == text else f"{text}, and here {here}"
 
     def require_later(self, statement: ast.Require, condition: Condition) -> None:
         """A requirement on sizes that are not known yet: the obligation of a use, or of the data, and a fact below."""
@@ -466,11 +477,14 @@ def _unmet(statement: ast.Require, rule: str) -> Stop:
     return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
 
 
-def _everything_rests_on(statement: ast.Statement) -> bool:
-    """Without its input, or what it requires, every further line of a layer would fail too."""
+def _everything_rests_on(statement: ast.Statement, failure: Exception) -> bool:
+    """Without its input, or what it requires, every further line of a layer would fail too; so it would with a size
+    that no parameter can have."""
     match statement:
         case ast.Require() | ast.Declaration(kind="input") | ast.Broken(word="input" | "require"):
             return True
+        case ast.Declaration(kind="param"):
+            return isinstance(failure, Stop) and failure.diagnostic.code == "D112"
     return False
 
 

@@ -53,9 +53,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Tuple:
-    """Several values: the outputs of a layer, or `(1, 4, 3)`."""
+    """Several values: the outputs of a layer, or `(1, 4, 3)`. Of `outputs` the first may be taken alone."""
 
     items: tuple[Any, ...]
+    outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
