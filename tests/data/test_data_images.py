@@ -13,6 +13,7 @@ import pytest
 from data_project import declare
 from png import png, write
 
+import dlc
 from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.program import M
 from dlc.runtime.data.dataset import apply
@@ -486,3 +487,39 @@ def test_without_pillow(cats, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     message = "images are read with the package pillow, which is not installed"
     assert only(made.headers()) == ("V512", message, "2:21", "pip install 'dlc[data]'")
+
+
+SPEC = """
+model Pets:
+    input  X : (m, 2, 4, 3)
+    target Y : (2, m) one_hot
+    Y_hat = X -> Flatten() -> Dense(2, softmax)
+    loss   cross_entropy(Y_hat, Y)
+    output Y_hat
+
+data:
+    source = images("cats")
+    X      = image / 255 - 0.5
+    Y      = label
+
+train:
+    optimizer = GradientDescent(lr = 0.5)
+    batch     = all
+    epochs    = 60
+"""
+
+
+def test_a_model_learns_from_a_folder_what_it_learns_from_the_arrays(tmp_path):
+    images = {f"cats/{kind}/{i}.png": pixels(2, 4, 3) // 2 + light for kind, light in LIGHT for i in range(8)}
+    write(tmp_path, images)
+    (tmp_path / "pets.dl").write_text(SPEC)
+    model, other = (dlc.load(tmp_path / "pets.dl").compile(target="reference", seed=1) for _ in range(2))
+    model.fit()
+    x = (np.stack(list(images.values())) / 255 - 0.5).astype(np.float32)
+    other.fit(X=x, Y=[0] * 8 + [1] * 8)
+    for name, value in other.params.items():
+        np.testing.assert_array_equal(model.params[name], value)
+    assert model.forward(X=x)["Y_hat"].argmax(axis=0).tolist() == [0] * 8 + [1] * 8
+
+
+LIGHT = (("bright", 120), ("dark", 0))

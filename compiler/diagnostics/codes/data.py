@@ -69,7 +69,8 @@ CODES = (
         "a data file is empty, damaged or of another kind",
         """
         The file has no rows, breaks off, or is not what its name says. A CSV file has a header line with the names of
-        its columns and then one line for each example.
+        its columns and then one line for each example. A folder of images has one folder for each class, or images
+        alone.
         """,
         """
         size,age,price
