@@ -12,6 +12,7 @@ first. What the rigid proof is too strict for (a window that must be a number) i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -220,6 +221,32 @@ def _given_to(callee: Layer | Function, call: ast.Call, inside: tuple[Span, ...]
             yield from names_in(argument.value)
 
 
+def _only_compared(definition: ast.Definition) -> set[str]:
+    """The arguments that are compared with numbers and stand nowhere else: they decide only which branch is taken."""
+    trees = [*definition.parameters, *(definition.body or ()), *((definition.value,) if definition.value else ())]
+    everywhere = Counter(tree.id for part in trees for tree in _all(part) if isinstance(tree, ast.Name))
+    compared: Counter[str] = Counter()
+    for tree in _all(definition):
+        match tree:
+            case (
+                ast.Binary(op="==" | "!=" | "<" | "<=" | ">" | ">=", left=ast.Name(id=name), right=ast.Number())
+                | ast.Binary(op="==" | "!=" | "<" | "<=" | ">" | ">=", left=ast.Number(), right=ast.Name(id=name))
+            ):
+                compared[name] += 1
+    arguments = {parameter.name.id for parameter in definition.parameters if parameter.shape is None}
+    return {name for name in arguments if 0 < compared[name] == everywhere[name] - 1}
+
+
+def _judged(definition: ast.Definition) -> Iterator[ast.Statement | ast.Expr]:
+    """What a mistake is judged with: the statements, and within one the sides of a choice, outermost first."""
+    sides: set[Span] = set()
+    for tree in _all(definition):
+        if isinstance(tree, ast.Conditional):
+            sides |= {tree.then.span, tree.otherwise.span}
+        if isinstance(tree, ast.Statement) or (isinstance(tree, ast.Expr) and tree.span in sides):
+            yield tree
+
+
 def _not_numbers(definition: ast.Definition) -> set[str]:
     """The names that are called, applied, indexed or counted: functions, layers and lists."""
     found: set[str] = set()
@@ -295,11 +322,12 @@ class Proof:
     def __init__(self, value: Layer | Function, findings: Findings, evaluate: Eval) -> None:
         self.value, self.findings, self.evaluate = value, findings, evaluate
         self.definition = value.definition
+        self.compared = _only_compared(self.definition)
         self.numbers = sizes_of(self.definition, value.scope) - _not_numbers(self.definition)
         self.others = _not_numbers(self.definition)
         whens = any(isinstance(tree, ast.When) for tree in _all(self.definition))
         self.modes = ("training", "evaluation") if whens else ("training",)
-        self.statements = [tree for tree in _all(self.definition) if isinstance(tree, ast.Statement)]
+        self.statements = list(_judged(self.definition))
 
     def run(self) -> None:
         """Adds what is wrong for every size to the findings, and tells them which statements were proved."""
@@ -342,7 +370,7 @@ class Proof:
         return {span: found for span, found in wrong.items() if span in failing - dismissed}
 
     def _statement(self, span: Span) -> Span:
-        """The innermost statement around a place."""
+        """The innermost statement around a place, or the side of a choice."""
         around = [s.span for s in self.statements if s.span.contains(span)]
         return around[-1] if around else self.definition.span
 
@@ -404,8 +432,10 @@ class Proof:
             owner = self.definition.name.id
             return bind_pattern(e, parameter.shape, tensor, name, scope, evaluate, "D109", parameter.span, owner)
         if default is None:
-            return Poison() if name not in self.numbers else rigid.size(name)
+            return rigid.size(name) if name in self.numbers | self.compared else Poison()
         value = read_default(e, default, scope, evaluate)
+        if name in self.compared and type(value) is int and value >= 1:
+            return rigid.size(name)
         if name in self.numbers and is_number(value) and not isinstance(value, float):
             return value if isinstance(value, Dim) else rigid.size(name)
         return value

@@ -132,6 +132,45 @@ def test_a_function_with_shapes_is_proved_too() -> None:
     assert (error.code, error.label) == ("D102", "(n, m) against (n + 1, m)")
 
 
+LONG = "A + concat(A, A, over = first)"
+CHOICES = {
+    "an argument of the condition alone": (
+        "layer L(k):",
+        f"if k > 3:\n    output A\nelse:\n    output {LONG}",
+        6,
+    ),
+    "unequal to a number": ("layer L(k):", f"if k != 4:\n    output A\nelse:\n    output {LONG}", 6),
+    "far from the usual sizes": ("layer L(k):", f"if k > 100:\n    output {LONG}\nelse:\n    output A", 4),
+    "not what the default takes": ("layer L(k = 2):", f"if k > 3:\n    output {LONG}\nelse:\n    output A", 4),
+    "one side of a choice": ("layer L():", f"output A if n > 3 else {LONG}", 3),
+    "the other side of a choice": ("layer L(k):", f"output {LONG} if k == 3 else A", 3),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_each_branch_is_judged_by_itself(name: str) -> None:
+    header, body, line = CHOICES[name]
+    text = layer("input A : (n, m)\n" + body, header)
+    for use in ("Dense(1)", header.removeprefix("layer ").rstrip(":").replace("(k)", "(5)").replace("(k = 2)", "()")):
+        (error,) = told(text + MODEL.replace("Dense(1)", use))
+        assert error.span is not None
+        assert (error.code, error.span.line) == ("D102", line)
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        ("layer L(p):", "require p >= 0 and p < 1\nif p > 0:\n    output A * 2\nelse:\n    output A"),
+        ("layer L(k = 0):", "if k > 3:\n    output A\nelse:\n    output 2 * A"),
+        ("layer L(f):", "if f > 0:\n    output A.T @ f\nelse:\n    output f @ A"),
+        ("layer L():", "output A if n > 3 else sum(A, over = first)"),
+        ("layer L():", "S = A if n == 4 else A -> Dense(4)\nparam b : (4, 1) ~ zeros\noutput S + b"),
+    ],
+)
+def test_a_branch_that_may_be_right_is_left_to_the_uses(header: str, body: str) -> None:
+    assert not told(layer("input A : (n, m)\n" + body, header) + MODEL)
+
+
 def test_the_message_says_that_no_size_helps() -> None:
     (error,) = told(layer(WRONG["a sum"][0]) + MODEL)
     assert error.rule is not None
