@@ -63,7 +63,8 @@ class Rigid:
     """Makes the inputs of the definition that `instance` is of.
 
     `sizes` gives a new name its size: an unknown, or a number where a mistake is tried; `given` keeps them. `rest` is
-    what `...` stands for, `classes` makes the inputs class indices; `done` are the statements executed in full.
+    what `...` stands for, `classes` makes the inputs class indices; `done` are the statements executed in full, `sure`
+    the mistakes that no tried size can confirm, as it takes one branch only.
     """
 
     sizes: Sizes
@@ -73,6 +74,7 @@ class Rigid:
     instance: Instance | None = None
     e: Context = field(init=False, repr=False)
     done: set[Span] = field(default_factory=set)
+    sure: set[Span] = field(default_factory=set)
 
     def size(self, name: str) -> Any:
         """The size that a new name stands for."""
@@ -284,6 +286,7 @@ class _Walk:
 
     mistakes: dict[Span, tuple[Diagnostic, Facts]]
     done: set[Span]
+    sure: set[Span]
     sizes: Mapping[str, Size]
     facts: Facts
     steps: int
@@ -333,14 +336,17 @@ class Proof:
         """Adds what is wrong for every size to the findings, and tells them which statements were proved."""
         choices = further_axes_of(self.definition)
         wrong: dict[Span, tuple[Diagnostic, Facts]] | None = None
+        sure: set[Span] = set()
         for rest in choices:
             walk = self.walk(unknowns, rest)
             self.findings.proved |= {span for span in walk.done if walk.holds(span)}
+            sure |= walk.sure
             wrong = walk.mistakes if wrong is None else {s: w for s, w in wrong.items() if s in walk.mistakes}
             if not wrong:
                 return
         assert wrong is not None
-        wrong = self._confirmed(wrong, choices)
+        tried = self._confirmed({span: found for span, found in wrong.items() if span not in sure}, choices)
+        wrong = {span: found for span, found in wrong.items() if span in sure or span in tried}
         for span, (diagnostic, _) in wrong.items():
             self.findings.proved -= {statement for statement in self.findings.proved if statement.contains(span)}
             self.findings.add(diagnostic)
@@ -378,6 +384,7 @@ class Proof:
         """Elaborates the definition in each of its programs."""
         mistakes: dict[Span, tuple[Diagnostic, Facts]] = {}
         done: set[Span] | None = None
+        sure: set[Span] = set()
         steps = 0
         for mode in self.modes:
             rigid = Rigid(sizes, rest, classes)
@@ -390,7 +397,8 @@ class Proof:
                 if found.severity == "error" and found.code != "U901" and found.span is not None:
                     mistakes.setdefault(found.span, (found, findings.facts.get(found.span, Facts.empty)))
             done = rigid.done if done is None else done | rigid.done
-        return _Walk(mistakes, done or set(), rigid.given, e.b.facts, steps)
+            sure |= rigid.sure
+        return _Walk(mistakes, done or set(), sure, rigid.given, e.b.facts, steps)
 
     def _elaborate(self, e: Context, rigid: Rigid) -> None:
         definition = self.definition

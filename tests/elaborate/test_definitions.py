@@ -157,6 +157,30 @@ def test_each_branch_is_judged_by_itself(name: str) -> None:
         assert (error.code, error.span.line) == ("D102", line)
 
 
+@pytest.mark.parametrize("other", ["concat(A, A, over = first)", "rearrange(A, (n, m) -> (n, 1, m))"])
+@pytest.mark.parametrize("condition", ["n > 3", "k > 3"])
+def test_a_name_has_one_shape_in_both_branches(other: str, condition: str) -> None:
+    body = f"input A : (n, m)\nif {condition}:\n    B = A\nelse:\n    B = {other}\noutput B"
+    for use in ("Dense(1)", "L(5)"):
+        (error,) = told(layer(body, "layer L(k):") + MODEL.replace("Dense(1)", use))
+        assert error.span is not None
+        assert (error.code, error.span.line) == ("D116", 6)
+        assert [r.span.line for r in error.related] == [4]
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("A", "A -> Dense(q)"),
+        ("A", "sum(A, over = first)"),
+        ("A + b", "concat(b, b, over = first)"),
+    ],
+)
+def test_shapes_that_may_agree_are_left_to_the_uses(sides: tuple[str, str]) -> None:
+    body = "input A : (n, m)\ninput b : (q, m)\nif k > 3:\n    B = {}\nelse:\n    B = {}\noutput B".format(*sides)
+    assert not told(layer(body, "layer L(k):") + MODEL)
+
+
 @pytest.mark.parametrize(
     ("header", "body"),
     [
