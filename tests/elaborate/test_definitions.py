@@ -353,3 +353,55 @@ def test_an_axis_called_m_binds_how_many_there_are() -> None:
     assert error.code == "D108"
     assert "R = 1" in error.message
     assert not told(text + model.replace("(3, 2)", "(3, 1)"))
+
+
+CHOICE = "if k == 3:\n    B = X\nelse:\n    B = {}\noutput B"
+
+
+def told_in_model(body: str) -> list[Diagnostic]:
+    return told("model Net:\n" + "".join(f"    {line}\n" for line in body.splitlines()))
+
+
+@pytest.mark.parametrize("taken", [3, 4])
+def test_a_name_of_a_model_has_one_shape_in_both_branches(taken: int) -> None:
+    (error,) = told_in_model(f"hyper k = {taken}\ninput X : (8, m)\n" + CHOICE.format("X -> Dense(4)"))
+    assert error.span is not None
+    assert (error.code, error.span.line, error.label) == ("D116", 7, "(4, m)")
+    assert [(r.message, r.span.line) for r in error.related] == [("(8, m) here", 5)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "hyper k = 3\ninput X : (8, m)\n" + CHOICE.format("X -> Dense(8)"),
+        "hyper k = 3\ninput X : (8, m)\n" + CHOICE.format("X @ X"),
+        "hyper k = 3\ninput X : (k, m)\n" + CHOICE.format("X -> Dense(4)"),
+        "hyper k = 3\ninput X : (8, m)\n" + CHOICE.format("X -> Dense(k)"),
+        "hyper n = 3\nk = n\ninput X : (n + 5, m)\n" + CHOICE.format("X -> Dense(4)"),
+        "hyper n = 4\nhyper k = 3\nd = n - k\nrequire d > 0\ninput X : (k, m)\n"
+        "if k == n:\n    B = X\nelse:\n    B = X -> Dense(n)\noutput B",
+    ],
+)
+def test_the_branch_not_taken_may_be_wrong_for_these_sizes(body: str) -> None:
+    assert not told_in_model(body)
+
+
+def test_the_branch_not_taken_leaves_nothing_behind() -> None:
+    text = HEAD.replace("Net", "Net(k = 3)") + (
+        "    if k == 3:\n        B = X -> Dense(1)\n"
+        "    else:\n        H = X -> Dense(5)\n        B = H -> Dense(1)\n"
+        "    loss squared_error(B, Y)\n    output B\n"
+    )
+    result = check(Path("net.dl"), text=text)
+    assert not result.diagnostics
+    model = result.checked
+    assert model is not None
+    assert [p.type.sizes[-1].constant for p in model.parameters.values()] == [4, 1]
+    assert [line.name for line in model.lines if not line.layer] == ["X", "Y", "B"]
+
+
+def test_an_argument_that_another_is_made_of_hangs_together_with_it() -> None:
+    body = "    input X : (k + 5, m)\n" + "".join(
+        f"    {line}\n" for line in CHOICE.format("X -> Dense(8)").splitlines()
+    )
+    assert not told("model Net(n = 4, k = n):\n" + body.replace("k == 3", "n == 4"))
