@@ -13,7 +13,8 @@ from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.statements import fit
 from dlc.compiler.elaborate.values import Function, Tensor
 from dlc.compiler.ir import Builder, Graph, Node, rebuild, topological
-from dlc.compiler.ops import OPS, Contraction
+from dlc.compiler.ops import OPS, Contraction, Elementwise
+from dlc.compiler.ops.base import elements
 from dlc.compiler.program import Initial, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
@@ -21,32 +22,69 @@ from dlc.grammar.format import unparse
 Fans = Mapping[Node, tuple[int, int]]
 
 
+_KEEPING = ("rename", "transpose", "permute", "reshape", "drop", "expand", "reverse")
+"""Moves after which a tensor has the same elements."""
+_KNOWN = ("parameter", "constant", "table", "size", "scalar")
+"""Leaves that are no data."""
+
+
 def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
     """fan_in and fan_out of each parameter that a contraction uses: the sizes that one output sums over, and that one
-    input reaches. The first use counts."""
-    origin: dict[Node, Node] = {}
+    input reaches. The first use counts. A parameter is used behind moves too, and behind elementwise operations with
+    what is no data: `(g * W) @ X` uses W, and `A @ (Z + b)` no b."""
+    origin: dict[Node, tuple[Node, ...]] = {}
     found: dict[Node, tuple[int, int]] = {}
+    weights = _Weights()
     for node in nodes:
-        if node.op == "parameter":
-            origin[node] = node
-        elif node.op in ("transpose", "permute", "rename") and node.inputs[0] in origin:
-            origin[node] = origin[node.inputs[0]]
         op = OPS[node.op]
+        weights.add(node)
+        if node.op == "parameter":
+            origin[node] = (node,) if node.type.rank else ()
+        elif node.op in _KEEPING or (isinstance(op, Elementwise) and node in weights.free):
+            of = dict.fromkeys(parameter for value in node.inputs for parameter in origin.get(value, ()))
+            origin[node] = tuple(parameter for parameter in of if elements(parameter.type) == elements(node.type))
         if isinstance(op, Contraction):
             for number, operand in enumerate(node.inputs):
-                if operand in origin and operand.type.rank:
-                    found.setdefault(origin[operand], op.fans(node, number))
+                for parameter in origin.get(operand, ()) if operand.type.rank else ():
+                    found.setdefault(parameter, op.fans(node, number))
     return found
+
+
+def _as_declared(node: Node) -> tuple[int, int] | None:
+    """The fans of a parameter that nothing reads (a warning says so): as if `W @ A` used it."""
+    sizes = [int(size.constant or 1) for size in node.type.sizes]
+    return (sizes[-1], sizes[0]) if sizes else None
+
+
+class _Weights:
+    """Which values are `free` of data: made of parameters, numbers and draws. What a contraction makes of a draw is
+    data: a generator's first layer."""
+
+    def __init__(self) -> None:
+        self.free: set[Node] = set()
+        self._drawn: set[Node] = set()
+
+    def add(self, node: Node) -> None:
+        """Operands come before what uses them."""
+        drawn = _is_draw(node) or any(value in self._drawn for value in node.inputs)
+        free = all(value in self.free for value in node.inputs)
+        if not node.inputs:
+            free = node.op in _KNOWN or drawn
+        if drawn:
+            self._drawn.add(node)
+        if free and not (drawn and isinstance(OPS[node.op], Contraction)):
+            self.free.add(node)
 
 
 def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[str, ParameterDeclaration]:
     """The model's parameters with their initial values' graphs."""
     known = fans(e.b.made)
+    read = {value for node in e.b.made for value in node.inputs}
     values = FirstValues(findings, evaluate)
     result: dict[str, ParameterDeclaration] = {}
     for name, pending in e.parameters.items():
         fan = known.get(pending.node)
-        initial = values.of(pending, fan)
+        initial = values.of(pending, fan if pending.node in read else _as_declared(pending.node))
         if initial is None:
             continue
         result[name] = ParameterDeclaration(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.elaborate.library import Source, standard_names
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
@@ -37,12 +38,21 @@ _WORDS = ("over", "shape", "by")
 
 
 def note_own_names(source: Source, findings: Findings) -> None:
-    """A definition of the file wins over the library's of the same name; a note says so."""
+    """A definition of the file, or of one that it imports, wins over the library's of the same name; a note says so."""
     library = set(standard_names()) | set(PRIMITIVES)
-    for name, definition in source.definitions.items():
-        if name in library and definition.kind != "model":
-            message = f"{name} is the file's own here: it takes the place of the standard library's"
-            findings.add(Diagnostic("N215", message, definition.name.span, "note"))
+    noted: set[Path] = set()
+
+    def note(file: Source, related: tuple[Related, ...]) -> None:
+        noted.add(file.path)
+        for name, definition in file.definitions.items():
+            if name in library and definition.kind != "model":
+                message = f"{name} is the file's own here: it takes the place of the standard library's"
+                findings.add(Diagnostic("N215", message, definition.name.span, "note", related=related))
+        for item, imported in file.imports:
+            if imported.path not in noted:
+                note(imported, related or (Related("imported here", item.span),))
+
+    note(source, ())
 
 
 def check_names(source: Source, scope: Scope, findings: Findings) -> None:

@@ -49,7 +49,7 @@ def axes_of(e: Context, over: Over, type: TensorType, span: Span) -> tuple[int, 
         case "all":
             return tuple(range(rank))
         case "several":
-            return tuple(sorted({axis for part in over.parts for axis in axes_of(e, part, type, span)}))
+            return _several(e, over, type, span)
         case "rest":
             return tuple(i for i, axis in enumerate(type.axes) if any(_same(e, axis, other) for other in over.rest))
     if rank == 0:
@@ -80,6 +80,19 @@ def axes_of(e: Context, over: Over, type: TensorType, span: Span) -> tuple[int, 
         over.span or span,
         help=f"its axes are called {names}; also: {', '.join(WORDS)}",
     )
+
+
+def _several(e: Context, over: Over, type: TensorType, span: Span) -> tuple[int, ...]:
+    """The axes of all parts, each named once."""
+    axes: set[int] = set()
+    for part in over.parts:
+        found = axes_of(e, part, type, span)
+        for axis in axes.intersection(found):
+            name = type.axes[axis].name or type.axes[axis].size
+            message = f"`over` names the {ordinal(axis)} axis ({name}) of {type} twice"
+            raise stop("D110", message, part.span or span, rule="each axis is named once", help="leave one out")
+        axes.update(found)
+    return tuple(sorted(axes))
 
 
 def _same(e: Context, axis: Axis, other: Axis) -> bool:

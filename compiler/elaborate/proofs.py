@@ -80,10 +80,15 @@ def asked_for_gaps(e: Context, findings: Findings) -> None:
 
 
 def _batch_by_batch(evaluation: Context, findings: Findings) -> None:
-    """Losses and metrics are computed over a split one batch at a time."""
+    """Losses and metrics are computed over a split one batch at a time. What rests on a value that cannot be is not
+    refused again."""
     measured = [*evaluation.losses, *evaluation.metrics.values()]
+    refused: set[Node] = set()
     for node in topological([node for node, _ in measured]):
-        if folds_examples(node) and not is_additive(node):
+        if any(value in refused for value in node.inputs):
+            refused.add(node)
+        elif folds_examples(node) and not is_additive(node):
+            refused.add(node)
             findings.add(not_additive(node))
 
 
@@ -188,7 +193,11 @@ def _reached(checked: CheckedModel, training: Context, findings: Findings) -> No
             findings.warn("P304", "this loss reaches no parameter: nothing can be learned from it", span)
     for name, parameter in checked.parameters.items():
         if training.losses and name not in reached and not parameter.frozen:
-            findings.warn("P303", f"no loss reaches the parameter {name}: it stays at its first value", parameter.span)
+            findings.warn(
+                "P303",
+                f"no loss reaches the parameter {name}: it stays at its first value",
+                training.parameters[name].place,
+            )
 
 
 def _zero_weights(checked: CheckedModel, findings: Findings) -> None:

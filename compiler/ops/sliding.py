@@ -48,9 +48,12 @@ def padding(n: Dim, f: Dim, stride: Dim, pad: Pad) -> tuple[Dim, Dim]:
 
 def slide(facts: Facts, x: TensorType, at: int, f: Dim, stride: Dim, pad: Pad, filters: bool = False) -> Axis:
     """The axis `at` of operand 0 after a window has slid along it: floor((n + 2*p - f) / stride) + 1 places. It stays
-    written 1 where the window is 1 wide. `filters`: operand 1 gives the window its size."""
+    written 1 where the window is 1 wide. `filters`: operand 1 gives the window its size, and a window that sees padding
+    alone sums to 0; a maximum or a mean needs a place to see."""
     axis = x.axes[at]
     _sensible(facts, at, f, stride, pad)
+    if not filters:
+        _sees_something(facts, at, f, pad)
     if isinstance(pad, str):
         size = ceildiv(axis.size, stride)
     else:
@@ -81,7 +84,7 @@ def unslide(facts: Facts, x: TensorType, at: int, f: Dim, stride: Dim, pad: Pad)
 
 
 def _sensible(facts: Facts, at: int, f: Dim, stride: Dim, pad: Pad) -> None:
-    """Every axis has a stride and a window of at least 1, and less padding than window: each window sees something."""
+    """Every axis has a stride and a window of at least 1, and no negative padding."""
     where = f"along the {ordinal(at)} axis of {{0}}"
     for what, size in (("stride", stride), ("window", f)):
         if demand_size(size, facts) is not Truth.YES:
@@ -89,14 +92,27 @@ def _sensible(facts: Facts, at: int, f: Dim, stride: Dim, pad: Pad) -> None:
                 "D122", f"the {what} {where} is {size}", [(0, at)], rule=f"a {what} is a whole number, at least 1"
             )
     for amount in () if isinstance(pad, str) else pad:
-        sensible = (Relation(">=", amount, ZERO), Relation("<", amount, f))
-        if any(demand_that(relation, facts) is not Truth.YES for relation in sensible):
+        if demand_that(Relation(">=", amount, ZERO), facts) is not Truth.YES:
             raise ShapeError(
                 "D122",
-                f"the padding {where} is {amount}, and the window is {f} wide",
+                f"the padding {where} is {amount}",
+                [(0, at)],
+                rule="a padding is a whole number, at least 0",
+                help="write `valid` (no padding), a number from 0 on, or `same`",
+            )
+
+
+def _sees_something(facts: Facts, at: int, f: Dim, pad: Pad) -> None:
+    """Less padding than window: each window has a place that is no padding."""
+    for amount in () if isinstance(pad, str) else pad:
+        if demand_that(Relation("<", amount, f), facts) is not Truth.YES:
+            choices = "write" if f == ONE else f"write a number from 0 to {f - 1},"
+            raise ShapeError(
+                "D122",
+                f"the padding along the {ordinal(at)} axis of {{0}} is {amount}, and the window is {f} wide",
                 [(0, at)],
                 rule="0 <= pad < window: each window sees at least one place that is no padding",
-                help=f"write a number from 0 to {f - 1}, `valid` (no padding) or `same`",
+                help=f"{choices} `valid` (no padding) or `same`",
             )
 
 

@@ -251,6 +251,20 @@ def test_own_names_win_and_a_note_says_so() -> None:
     assert found("function relu(z) = z\n" + model("output A = relu(X)")) == [("note", "N215")]
 
 
+def test_imported_names_win_over_the_library_and_a_note_says_so(tmp_path: Path) -> None:
+    (tmp_path / "deep.dl").write_text("function relu(z) = z\n")
+    (tmp_path / "parts.dl").write_text('import "deep.dl"\nlayer Dense(n):\n    input A : (k, m)\n    output A\n')
+    (tmp_path / "net.dl").write_text('import "parts.dl"\nimport "deep.dl"\n' + model("output A = X -> Dense(8)"))
+    notes = check(tmp_path / "net.dl").diagnostics
+    assert [(d.severity, d.code, Path(d.span.file).name, d.span.line) for d in notes if d.span] == [
+        ("note", "N215", "parts.dl", 2),
+        ("note", "N215", "deep.dl", 1),
+    ]
+    assert all(
+        Path(related.span.file).name == "net.dl" and related.span.line == 1 for d in notes for related in d.related
+    )
+
+
 def test_definitions_that_nobody_uses_are_read_for_unknown_names() -> None:
     text = "layer L(n):\n    input A : (k, m)\n    param W : (n, kk)\n    output relo(W @ A)\n" + model("output X")
     result = check(Path("net.dl"), text=text)

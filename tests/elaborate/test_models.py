@@ -152,6 +152,33 @@ model Net:
     assert not checked.parameters["c"].weight
 
 
+@pytest.mark.parametrize(
+    ("lines", "used", "fans"),
+    [
+        ("", "-W @ X", {"W": (8, 2)}),
+        ("", "X.T @ (2 * W).T", {"W": (8, 2)}),
+        ("param g : ()", "(g * W) @ X", {"W": (8, 2)}),
+        ("param g : (2, 1) ~ ones", "(g * W / sqrt(sum(W^2, over = last))) @ X", {"W": (8, 2)}),
+        ("", "einsum(rearrange(W, (k, 2 * n) -> (n, k, 2)), X, (n, k, h), (n * 2, m) -> (k, h, m))", {"W": (4, 4)}),
+        ("D : (2, 8) ~ bernoulli(0.5)", "(D * W) @ X", {"W": (8, 2)}),
+        ("param A : (1, 8) ~ he\nparam B : (2, 1)", "(W + B @ A) @ X", {"W": (8, 2), "A": (1, 8), "B": (1, 2)}),
+        ("param b : (8, 1)", "W @ tanh(X + b)", {"W": (8, 2)}),
+        # one example alone, drawn: its bias is as large as it is, and no weight
+        (
+            "param Q : (3, 3)\nparam b : (3, 1)\nz : (3, 1) ~ normal(0, 1)",
+            "W @ X + sum(Q @ (Q @ z + b), over = first)",
+            {"W": (8, 2), "Q": (3, 3)},
+        ),
+    ],
+)
+def test_a_weight_is_found_behind_what_is_no_data(lines: str, used: str, fans: dict[str, tuple[int, int]]) -> None:
+    body = "".join(f"    {line}\n" for line in lines.splitlines())
+    text = f"model Net:\n    input X : (8, m)\n    param W : (2, 8) ~ he\n{body}    output Z = {used}\n"
+    parameters = proved(text).parameters
+    weights = {n: (p.initial.fan_in, p.initial.fan_out) for n, p in parameters.items() if p.weight}
+    assert weights == fans
+
+
 def test_frozen_and_freeze() -> None:
     checked = proved("""
 model Net:

@@ -66,7 +66,10 @@ def test_sizes_and_values_along_one_axis(n: int, f: int, stride: int, pad: int |
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize(("n", "f", "stride", "pad"), [(5, 3, 1, SAME), (6, 3, 2, 1), (6, 2, 3, SAME), (7, 1, 3, 0)])
+@pytest.mark.parametrize(
+    ("n", "f", "stride", "pad"),
+    [(5, 3, 1, SAME), (6, 3, 2, 1), (6, 2, 3, SAME), (7, 1, 3, 0), (4, 1, 2, 1), (5, 2, 1, 3)],
+)
 def test_a_convolution_is_four_loops(n: int, f: int, stride: int, pad: int | str, groups: int) -> None:
     rng = np.random.default_rng(2)
     x, w = rng.normal(size=(2, n, n + 1, 4)), rng.normal(size=(f, f, 4 // groups, 6))
@@ -83,7 +86,9 @@ def test_a_convolution_is_four_loops(n: int, f: int, stride: int, pad: int | str
     assert OPS["convolve"].type(Facts.empty, tensor(*x.shape), tensor(*w.shape), **dict(attrs)).sizes == expected.shape
 
 
-@pytest.mark.parametrize(("f", "stride", "pad"), [((3, 3), (1, 1), 1), ((3, 2), (2, 3), SAME), ((4, 4), (2, 2), 0)])
+@pytest.mark.parametrize(
+    ("f", "stride", "pad"), [((3, 3), (1, 1), 1), ((3, 2), (2, 3), SAME), ((4, 4), (2, 2), 0), ((1, 2), (2, 2), 2)]
+)
 def test_the_transpose_turns_a_convolution_round(f: tuple[int, int], stride: tuple[int, int], pad: int | str) -> None:
     """<convolve(y), x> = <y, convolve_transpose(x)> for all x and y."""
     rng = np.random.default_rng(3)
