@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dims import Axis, Condition, Dim, Facts, Truth, equal
+from dlc.compiler.dims import Axis, Condition, Dim, Facts, TensorType, Truth, equal
 from dlc.compiler.elaborate.arithmetic import is_number
 from dlc.compiler.elaborate.blocks import defined
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.report import Poisoned
+from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Family, Poison, Tensor
 from dlc.grammar import ast
+from dlc.grammar.span import Span
 
 if TYPE_CHECKING:
     from dlc.compiler.elaborate.statements import Body
@@ -103,10 +104,41 @@ def _define(e: Context, statement: ast.If, scopes: Sequence[Scope], scope: Scope
         for name in scopes[number].names:
             if name not in theirs and name in scopes[number].places:
                 scope.locals[name] = scopes[number].places[name]
-    for name in then.names.keys() & otherwise.names.keys():
+    for name in sorted(then.names.keys() & otherwise.names.keys()):
         scope.names[name] = _merged(e, then.names[name], otherwise.names[name], known)
+        _demand_one_shape(e, name, then, otherwise)
         if name in then.places:
             scope.places[name] = then.places[name]
+
+
+def _demand_one_shape(e: Context, name: str, then: Scope, otherwise: Scope) -> None:
+    """Tells a name whose shapes in the branches differ for every size; each tried size takes one branch only, so the
+    proof alone decides. Behind an obligation on these sizes an axis may have been broadcast, and the uses decide."""
+    a, b = then.names[name], otherwise.names[name]
+    if e.rigid is None or e.findings.uses or not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return
+    if a.type.rank == b.type.rank:
+        pairs = zip(a.type.sizes, b.type.sizes, strict=True)
+        unequal = next(((x, y) for x, y in pairs if equal(x, y, e.b.facts) is Truth.NO), None)
+        if unequal is None or not e.ledger.free(unequal[0].symbols | unequal[1].symbols):
+            return
+    places = then.places.get(name), otherwise.places.get(name)
+    if places[0] is not None and places[1] is not None:
+        e.rigid.sure.add(places[1])
+        e.report(two_shapes(name, (a.type, places[0]), (b.type, places[1])))
+
+
+def two_shapes(name: str, one: tuple[TensorType, Span], other: tuple[TensorType, Span]) -> Stop:
+    """The mistake of a name that has one shape in one branch and another in the other."""
+    return stop(
+        "D116",
+        f"{name} is {one[0]} in one branch and {other[0]} in the other",
+        other[1],
+        label=str(other[0]),
+        related=[(f"{one[0]} here", one[1])],
+        rule="a name that both branches define has the same shape in both",
+        help="give the two different names, and use each in its own branch",
+    )
 
 
 def _all_merged(e: Context, a: Sequence[Any], b: Sequence[Any], known: tuple[Facts, Facts]) -> list[Any]:

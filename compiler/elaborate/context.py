@@ -61,7 +61,7 @@ class Context:
     `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already.
     `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is
     checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
-    `freed` makes spatial sizes unknown (`spatial.py`).
+    `freed` makes spatial sizes unknown (`spatial.py`), `turned` is the `if` whose other branch is taken (`choices.py`).
     """
 
     _mode: str
@@ -96,6 +96,7 @@ class Context:
     rigid: Rigid | None = None
     at: Span | None = None
     freed: Freed | None = None
+    turned: Span | None = None
     several: ast.Expr | None = None
     depth: int = 0
     rounds: int = 0

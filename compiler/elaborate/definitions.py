@@ -12,6 +12,7 @@ first. What the rigid proof is too strict for (a window that must be a number) i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -62,7 +63,8 @@ class Rigid:
     """Makes the inputs of the definition that `instance` is of.
 
     `sizes` gives a new name its size: an unknown, or a number where a mistake is tried; `given` keeps them. `rest` is
-    what `...` stands for, `classes` makes the inputs class indices; `done` are the statements executed in full.
+    what `...` stands for, `classes` makes the inputs class indices; `done` are the statements executed in full, `sure`
+    the mistakes that no tried size can confirm, as it takes one branch only.
     """
 
     sizes: Sizes
@@ -72,6 +74,7 @@ class Rigid:
     instance: Instance | None = None
     e: Context = field(init=False, repr=False)
     done: set[Span] = field(default_factory=set)
+    sure: set[Span] = field(default_factory=set)
 
     def size(self, name: str) -> Any:
         """The size that a new name stands for."""
@@ -220,6 +223,32 @@ def _given_to(callee: Layer | Function, call: ast.Call, inside: tuple[Span, ...]
             yield from names_in(argument.value)
 
 
+def _only_compared(definition: ast.Definition) -> set[str]:
+    """The arguments that are compared with numbers and stand nowhere else: they decide only which branch is taken."""
+    trees = [*definition.parameters, *(definition.body or ()), *((definition.value,) if definition.value else ())]
+    everywhere = Counter(tree.id for part in trees for tree in _all(part) if isinstance(tree, ast.Name))
+    compared: Counter[str] = Counter()
+    for tree in _all(definition):
+        match tree:
+            case (
+                ast.Binary(op="==" | "!=" | "<" | "<=" | ">" | ">=", left=ast.Name(id=name), right=ast.Number())
+                | ast.Binary(op="==" | "!=" | "<" | "<=" | ">" | ">=", left=ast.Number(), right=ast.Name(id=name))
+            ):
+                compared[name] += 1
+    arguments = {parameter.name.id for parameter in definition.parameters if parameter.shape is None}
+    return {name for name in arguments if 0 < compared[name] == everywhere[name] - 1}
+
+
+def _judged(definition: ast.Definition) -> Iterator[ast.Statement | ast.Expr]:
+    """What a mistake is judged with: the statements, and within one the sides of a choice, outermost first."""
+    sides: set[Span] = set()
+    for tree in _all(definition):
+        if isinstance(tree, ast.Conditional):
+            sides |= {tree.then.span, tree.otherwise.span}
+        if isinstance(tree, ast.Statement) or (isinstance(tree, ast.Expr) and tree.span in sides):
+            yield tree
+
+
 def _not_numbers(definition: ast.Definition) -> set[str]:
     """The names that are called, applied, indexed or counted: functions, layers and lists."""
     found: set[str] = set()
@@ -257,6 +286,7 @@ class _Walk:
 
     mistakes: dict[Span, tuple[Diagnostic, Facts]]
     done: set[Span]
+    sure: set[Span]
     sizes: Mapping[str, Size]
     facts: Facts
     steps: int
@@ -295,24 +325,28 @@ class Proof:
     def __init__(self, value: Layer | Function, findings: Findings, evaluate: Eval) -> None:
         self.value, self.findings, self.evaluate = value, findings, evaluate
         self.definition = value.definition
+        self.compared = _only_compared(self.definition)
         self.numbers = sizes_of(self.definition, value.scope) - _not_numbers(self.definition)
         self.others = _not_numbers(self.definition)
         whens = any(isinstance(tree, ast.When) for tree in _all(self.definition))
         self.modes = ("training", "evaluation") if whens else ("training",)
-        self.statements = [tree for tree in _all(self.definition) if isinstance(tree, ast.Statement)]
+        self.statements = list(_judged(self.definition))
 
     def run(self) -> None:
         """Adds what is wrong for every size to the findings, and tells them which statements were proved."""
         choices = further_axes_of(self.definition)
         wrong: dict[Span, tuple[Diagnostic, Facts]] | None = None
+        sure: set[Span] = set()
         for rest in choices:
             walk = self.walk(unknowns, rest)
             self.findings.proved |= {span for span in walk.done if walk.holds(span)}
+            sure |= walk.sure
             wrong = walk.mistakes if wrong is None else {s: w for s, w in wrong.items() if s in walk.mistakes}
             if not wrong:
                 return
         assert wrong is not None
-        wrong = self._confirmed(wrong, choices)
+        tried = self._confirmed({span: found for span, found in wrong.items() if span not in sure}, choices)
+        wrong = {span: found for span, found in wrong.items() if span in sure or span in tried}
         for span, (diagnostic, _) in wrong.items():
             self.findings.proved -= {statement for statement in self.findings.proved if statement.contains(span)}
             self.findings.add(diagnostic)
@@ -342,7 +376,7 @@ class Proof:
         return {span: found for span, found in wrong.items() if span in failing - dismissed}
 
     def _statement(self, span: Span) -> Span:
-        """The innermost statement around a place."""
+        """The innermost statement around a place, or the side of a choice."""
         around = [s.span for s in self.statements if s.span.contains(span)]
         return around[-1] if around else self.definition.span
 
@@ -350,6 +384,7 @@ class Proof:
         """Elaborates the definition in each of its programs."""
         mistakes: dict[Span, tuple[Diagnostic, Facts]] = {}
         done: set[Span] | None = None
+        sure: set[Span] = set()
         steps = 0
         for mode in self.modes:
             rigid = Rigid(sizes, rest, classes)
@@ -362,7 +397,8 @@ class Proof:
                 if found.severity == "error" and found.code != "U901" and found.span is not None:
                     mistakes.setdefault(found.span, (found, findings.facts.get(found.span, Facts.empty)))
             done = rigid.done if done is None else done | rigid.done
-        return _Walk(mistakes, done or set(), rigid.given, e.b.facts, steps)
+            sure |= rigid.sure
+        return _Walk(mistakes, done or set(), sure, rigid.given, e.b.facts, steps)
 
     def _elaborate(self, e: Context, rigid: Rigid) -> None:
         definition = self.definition
@@ -404,8 +440,10 @@ class Proof:
             owner = self.definition.name.id
             return bind_pattern(e, parameter.shape, tensor, name, scope, evaluate, "D109", parameter.span, owner)
         if default is None:
-            return Poison() if name not in self.numbers else rigid.size(name)
+            return rigid.size(name) if name in self.numbers | self.compared else Poison()
         value = read_default(e, default, scope, evaluate)
+        if name in self.compared and type(value) is int and value >= 1:
+            return rigid.size(name)
         if name in self.numbers and is_number(value) and not isinstance(value, float):
             return value if isinstance(value, Dim) else rigid.size(name)
         return value

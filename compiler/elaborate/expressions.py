@@ -170,11 +170,11 @@ def _unary(e: Context, expr: ast.Unary, scope: Scope) -> Any:
 def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
     condition = evaluate(e, expr.condition, scope)
     if isinstance(condition, bool):
-        return evaluate(e, expr.then if condition else expr.otherwise, scope)
+        return _side(e, expr.then if condition else expr.otherwise, scope)
     if isinstance(condition, Condition):
         if e.rigid is None:
             raise undecided(condition, expr.condition.span)
-        return either_value(e, expr, condition, lambda side: evaluate(e, side, scope))
+        return either_value(e, expr, condition, lambda side: _side(e, side, scope))
     if not isinstance(condition, Tensor):
         raise stop("N214", f"a condition is true or false, not {describe(condition)}", expr.condition.span)
     branches = [e.real(evaluate(e, side, scope), side.span) for side in (expr.then, expr.otherwise)]
@@ -188,6 +188,14 @@ def _conditional(e: Context, expr: ast.Conditional, scope: Scope) -> Any:
             rule="`x if c else y` chooses elementwise: both branches have the shape of the result",
         )
     return e.op("select", [condition, *branches], [expr.condition, expr.then, expr.otherwise], expr.span, scope)
+
+
+def _side(e: Context, side: ast.Expr, scope: Scope) -> Any:
+    """The value of one side; a definition that is checked for all sizes judges each side by itself."""
+    value = evaluate(e, side, scope)
+    if e.rigid is not None:
+        e.rigid.done.add(side.span)
+    return value
 
 
 def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:

@@ -11,6 +11,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, Symbol, TensorType
 from dlc.compiler.elaborate.arithmetic import to_dim, to_int
+from dlc.compiler.elaborate.choices import prove_choices
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
@@ -54,8 +55,10 @@ def elaborate_model(
     programs: dict[str, Context] = {}
     scopes: dict[str, Scope] = {}
 
-    def walk(mode: str, found: Findings, freed: Freed | None = None) -> tuple[Context, Scope]:
-        e = Context(mode, found, dense=dense, freed=freed)
+    def walk(
+        mode: str, found: Findings, freed: Freed | None = None, turned: Span | None = None
+    ) -> tuple[Context, Scope]:
+        e = Context(mode, found, dense=dense, freed=freed, turned=turned)
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
         e.own_lengths = beside_examples(definition.body or ())
@@ -79,6 +82,7 @@ def elaborate_model(
     _unknown_hypers(definition, hypers, training, findings)
     graphs = {mode: _graph(e, findings) for mode, e in programs.items()}
     same_in_all(programs, findings)
+    prove_choices(definition, scopes["training"], lambda found, at: walk("training", found, turned=at)[1], findings)
     if findings.failed:
         return None
     parameters = declare_parameters(training, findings, evaluate)

@@ -63,6 +63,11 @@ class Ledger:
         """A `require` on sizes that are not known yet: whether somebody can be asked to keep it."""
         return True
 
+    def free(self, symbols: Iterable[Symbol]) -> bool:
+        """Whether nothing was demanded of these sizes so far."""
+        asked = frozenset().union(*(o.relation.left.symbols | o.relation.right.symbols for o in self.taken))
+        return asked.isdisjoint(symbols)
+
     def refuse(self, relation: Relation) -> None:
         self.refused = relation
         if self.taken and decide(relation) is Truth.UNKNOWN and decide(relation, self.e.b.facts) is Truth.NO:

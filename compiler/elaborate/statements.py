@@ -420,6 +420,8 @@ class Body:
             return
         if not isinstance(condition, bool):
             raise stop("N214", f"a condition is true or false, not {describe(condition)}", statement.condition.span)
+        if statement.span == self.e.turned:
+            condition = not condition
         taken, other = (statement.body, statement.otherwise)[:: 1 if condition else -1]
         self.choose(taken, other, scope)
 

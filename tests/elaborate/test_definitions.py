@@ -132,6 +132,69 @@ def test_a_function_with_shapes_is_proved_too() -> None:
     assert (error.code, error.label) == ("D102", "(n, m) against (n + 1, m)")
 
 
+LONG = "A + concat(A, A, over = first)"
+CHOICES = {
+    "an argument of the condition alone": (
+        "layer L(k):",
+        f"if k > 3:\n    output A\nelse:\n    output {LONG}",
+        6,
+    ),
+    "unequal to a number": ("layer L(k):", f"if k != 4:\n    output A\nelse:\n    output {LONG}", 6),
+    "far from the usual sizes": ("layer L(k):", f"if k > 100:\n    output {LONG}\nelse:\n    output A", 4),
+    "not what the default takes": ("layer L(k = 2):", f"if k > 3:\n    output {LONG}\nelse:\n    output A", 4),
+    "one side of a choice": ("layer L():", f"output A if n > 3 else {LONG}", 3),
+    "the other side of a choice": ("layer L(k):", f"output {LONG} if k == 3 else A", 3),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_each_branch_is_judged_by_itself(name: str) -> None:
+    header, body, line = CHOICES[name]
+    text = layer("input A : (n, m)\n" + body, header)
+    for use in ("Dense(1)", header.removeprefix("layer ").rstrip(":").replace("(k)", "(5)").replace("(k = 2)", "()")):
+        (error,) = told(text + MODEL.replace("Dense(1)", use))
+        assert error.span is not None
+        assert (error.code, error.span.line) == ("D102", line)
+
+
+@pytest.mark.parametrize("other", ["concat(A, A, over = first)", "rearrange(A, (n, m) -> (n, 1, m))"])
+@pytest.mark.parametrize("condition", ["n > 3", "k > 3"])
+def test_a_name_has_one_shape_in_both_branches(other: str, condition: str) -> None:
+    body = f"input A : (n, m)\nif {condition}:\n    B = A\nelse:\n    B = {other}\noutput B"
+    for use in ("Dense(1)", "L(5)"):
+        (error,) = told(layer(body, "layer L(k):") + MODEL.replace("Dense(1)", use))
+        assert error.span is not None
+        assert (error.code, error.span.line) == ("D116", 6)
+        assert [r.span.line for r in error.related] == [4]
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("A", "A -> Dense(q)"),
+        ("A", "sum(A, over = first)"),
+        ("A + b", "concat(b, b, over = first)"),
+    ],
+)
+def test_shapes_that_may_agree_are_left_to_the_uses(sides: tuple[str, str]) -> None:
+    body = "input A : (n, m)\ninput b : (q, m)\nif k > 3:\n    B = {}\nelse:\n    B = {}\noutput B".format(*sides)
+    assert not told(layer(body, "layer L(k):") + MODEL)
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        ("layer L(p):", "require p >= 0 and p < 1\nif p > 0:\n    output A * 2\nelse:\n    output A"),
+        ("layer L(k = 0):", "if k > 3:\n    output A\nelse:\n    output 2 * A"),
+        ("layer L(f):", "if f > 0:\n    output A.T @ f\nelse:\n    output f @ A"),
+        ("layer L():", "output A if n > 3 else sum(A, over = first)"),
+        ("layer L():", "S = A if n == 4 else A -> Dense(4)\nparam b : (4, 1) ~ zeros\noutput S + b"),
+    ],
+)
+def test_a_branch_that_may_be_right_is_left_to_the_uses(header: str, body: str) -> None:
+    assert not told(layer("input A : (n, m)\n" + body, header) + MODEL)
+
+
 def test_the_message_says_that_no_size_helps() -> None:
     (error,) = told(layer(WRONG["a sum"][0]) + MODEL)
     assert error.rule is not None
@@ -290,3 +353,55 @@ def test_an_axis_called_m_binds_how_many_there_are() -> None:
     assert error.code == "D108"
     assert "R = 1" in error.message
     assert not told(text + model.replace("(3, 2)", "(3, 1)"))
+
+
+CHOICE = "if k == 3:\n    B = X\nelse:\n    B = {}\noutput B"
+
+
+def told_in_model(body: str) -> list[Diagnostic]:
+    return told("model Net:\n" + "".join(f"    {line}\n" for line in body.splitlines()))
+
+
+@pytest.mark.parametrize("taken", [3, 4])
+def test_a_name_of_a_model_has_one_shape_in_both_branches(taken: int) -> None:
+    (error,) = told_in_model(f"hyper k = {taken}\ninput X : (8, m)\n" + CHOICE.format("X -> Dense(4)"))
+    assert error.span is not None
+    assert (error.code, error.span.line, error.label) == ("D116", 7, "(4, m)")
+    assert [(r.message, r.span.line) for r in error.related] == [("(8, m) here", 5)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "hyper k = 3\ninput X : (8, m)\n" + CHOICE.format("X -> Dense(8)"),
+        "hyper k = 3\ninput X : (8, m)\n" + CHOICE.format("X @ X"),
+        "hyper k = 3\ninput X : (k, m)\n" + CHOICE.format("X -> Dense(4)"),
+        "hyper k = 3\ninput X : (8, m)\n" + CHOICE.format("X -> Dense(k)"),
+        "hyper n = 3\nk = n\ninput X : (n + 5, m)\n" + CHOICE.format("X -> Dense(4)"),
+        "hyper n = 4\nhyper k = 3\nd = n - k\nrequire d > 0\ninput X : (k, m)\n"
+        "if k == n:\n    B = X\nelse:\n    B = X -> Dense(n)\noutput B",
+    ],
+)
+def test_the_branch_not_taken_may_be_wrong_for_these_sizes(body: str) -> None:
+    assert not told_in_model(body)
+
+
+def test_the_branch_not_taken_leaves_nothing_behind() -> None:
+    text = HEAD.replace("Net", "Net(k = 3)") + (
+        "    if k == 3:\n        B = X -> Dense(1)\n"
+        "    else:\n        H = X -> Dense(5)\n        B = H -> Dense(1)\n"
+        "    loss squared_error(B, Y)\n    output B\n"
+    )
+    result = check(Path("net.dl"), text=text)
+    assert not result.diagnostics
+    model = result.checked
+    assert model is not None
+    assert [p.type.sizes[-1].constant for p in model.parameters.values()] == [4, 1]
+    assert [line.name for line in model.lines if not line.layer] == ["X", "Y", "B"]
+
+
+def test_an_argument_that_another_is_made_of_hangs_together_with_it() -> None:
+    body = "    input X : (k + 5, m)\n" + "".join(
+        f"    {line}\n" for line in CHOICE.format("X -> Dense(8)").splitlines()
+    )
+    assert not told("model Net(n = 4, k = n):\n" + body.replace("k == 3", "n == 4"))
