@@ -74,7 +74,7 @@ def apply_value(e: Context, expr: ast.Apply, scope: Scope, evaluate: Eval) -> An
     name_span = expr.target.span
     if isinstance(target, Instance):
         if expr.name is not None:
-            place_instance(target, expr.name.id, scope, named=True)
+            place_instance(target, scope.in_round(expr.name.id), scope, named=True)
             define_instance(e, expr.name, target, scope)
         result = apply_instance(e, target, [given], name_span, scope, evaluate)
         _twice_in_chain(e, expr, target, scope)
@@ -388,7 +388,7 @@ def make_instance(e: Context, layer: Layer, expr: ast.Call, scope: Scope, evalua
             related=[("declared here", definition.name.span)],
             rule=f"{definition.name.id}({', '.join(names)})",
         )
-    return Instance(layer, given, expr.span, text=expr, written=texts)
+    return Instance(layer, given, expr.span, text=expr, written=texts, in_function=scope.kind == "function")
 
 
 def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) -> None:

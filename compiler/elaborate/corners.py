@@ -16,6 +16,7 @@ from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.elaborate.values import Range
 from dlc.compiler.program import CheckedModel, HyperDeclaration
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
 MOST_POINTS = 8
@@ -25,7 +26,8 @@ MOST_CORNERS = 64
 MOST_NODES = 40_000
 """Operations that all these proofs elaborate together; what a model too large for that leaves out, a trial proves."""
 
-Point = tuple[Any, Span]
+Point = tuple[Any, ast.Expr | None, Span]
+"""A value, its text where it is written alone, and its place."""
 Elaborate = Callable[[Mapping[str, Any]], list[Diagnostic]]
 """The errors of the model with some hypers set."""
 
@@ -46,17 +48,18 @@ def prove_corners(
     for name, values in points.items():
         tried = [value for value in values if value[0] != checked.hypers[name].value][:proofs]
         proofs -= len(tried)
-        for value, place in tried:
+        for value, text, place in tried:
             if errors := elaborate({name: value}):
                 failed = True
-                yield _misfit({name: value}, place, errors[0])
+                yield _misfit({name: _shown(value, text)}, place, errors[0])
     if failed or len(points) < 2:
         return
     ends = [[values[0], values[-1]] for values in points.values() if values]
     for corner in islice(product(*ends), min(MOST_CORNERS, proofs)):
-        chosen = {name: value for name, (value, _) in zip(points, corner, strict=True)}
-        if errors := elaborate(chosen):
-            yield _misfit(chosen, corner[-1][1], errors[0])
+        named = dict(zip(points, corner, strict=True))
+        if errors := elaborate({name: value for name, (value, _, _) in named.items()}):
+            shown = {name: _shown(value, text) for name, (value, text, _) in named.items()}
+            yield _misfit(shown, corner[-1][2], errors[0])
             return
 
 
@@ -64,19 +67,23 @@ def _points(hyper: HyperDeclaration, checked: CheckedModel) -> Iterator[Point]:
     match hyper.domain:
         case ast.SetExpr(items=items):
             for item in items:
-                yield checked.evaluate(item), item.span
+                yield checked.evaluate(item), item, item.span
         case ast.Binary(op="..", span=span) as expr:
             values = checked.evaluate(expr)
             assert isinstance(values, Range)
             short = values.last - values.first < MOST_POINTS
             for value in range(values.first, values.last + 1) if short else (values.first, values.last):
-                yield value, span
+                yield value, None, span
         case ast.Call(arguments=arguments):
             for argument in arguments:
-                yield checked.evaluate(argument.value), argument.span
+                yield checked.evaluate(argument.value), argument.value, argument.span
 
 
-def _misfit(chosen: Mapping[str, Any], place: Span, error: Diagnostic) -> Diagnostic:
+def _shown(value: Any, text: ast.Expr | None) -> str:
+    return unparse(text) if text is not None else str(value)
+
+
+def _misfit(chosen: Mapping[str, str], place: Span, error: Diagnostic) -> Diagnostic:
     values = " and ".join(f"{name} = {value}" for name, value in chosen.items())
     related = [Related(error.message, error.span)] if error.span is not None else []
     return Diagnostic(

@@ -78,10 +78,24 @@ def _same_kind(body: Body, statement: ast.Declaration, tensor: Tensor, name: str
         raise stop("D108", message, expr.span, related=[(f"{name} : index({classes})", statement.span)])
 
 
+def _not_in_function(instance: Instance | None) -> None:
+    """A layer with parameters is made in a model or in a layer: a function may be called often."""
+    while instance is not None:
+        if instance.in_function:
+            raise stop(
+                "N213",
+                f"a function has no parameters of its own, and {instance.layer.definition.name.id} has some",
+                instance.span,
+                help="write `layer` in place of `function`, and make an instance of it: Name(…)(x)",
+            )
+        instance = instance.within
+
+
 def parameter(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
     """A `param` or `state`: a leaf of the graph, named by where it stands."""
-    name = written(target, scope)
+    name = body.place(target, scope)
     full = scope.qualified(name)
+    _not_in_function(scope.instance)
     shape = statement.shape
     if shape is None:
         what = f"{statement.kind} {unparse(target)}"

@@ -125,13 +125,16 @@ def folds_examples(node: Node) -> bool:
     """Whether the value of one example depends on the others here."""
     if pairs(node) and not any(map(pairs, node.inputs)):
         return True
-    crossed = zip(node.inputs, OPS[node.op].crosses(node), strict=True)
-    return any(is_batch(value.type.axes[axis].size) for value, axes in crossed for axis in axes)
+    for value, axes in zip(node.inputs, OPS[node.op].crosses(node), strict=True):
+        if axes and any(is_batch(value.type.axes[axis].size) for axis in axes):
+            return True
+    return False
 
 
 def pairs(node: Node) -> bool:
     """Whether a value has one place for each pair of examples, (m, m)."""
-    return len([axis for axis in node.type.axes if is_batch(axis.size)]) > 1
+    unknown = [axis.size for axis in node.type.axes if axis.size.constant is None]
+    return len(unknown) > 1 and sum(map(is_batch, unknown)) > 1
 
 
 def is_additive(node: Node) -> bool:

@@ -50,6 +50,12 @@ def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
     return found
 
 
+def _as_declared(node: Node) -> tuple[int, int] | None:
+    """The fans of a parameter that nothing reads (a warning says so): as if `W @ A` used it."""
+    sizes = [int(size.constant or 1) for size in node.type.sizes]
+    return (sizes[-1], sizes[0]) if sizes else None
+
+
 class _Weights:
     """Which values are `free` of data: made of parameters, numbers and draws. What a contraction makes of a draw is
     data: a generator's first layer."""
@@ -73,11 +79,12 @@ class _Weights:
 def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[str, ParameterDeclaration]:
     """The model's parameters with their initial values' graphs."""
     known = fans(e.b.made)
+    read = {value for node in e.b.made for value in node.inputs}
     values = FirstValues(findings, evaluate)
     result: dict[str, ParameterDeclaration] = {}
     for name, pending in e.parameters.items():
         fan = known.get(pending.node)
-        initial = values.of(pending, fan)
+        initial = values.of(pending, fan if pending.node in read else _as_declared(pending.node))
         if initial is None:
             continue
         result[name] = ParameterDeclaration(

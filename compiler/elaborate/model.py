@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
@@ -24,7 +25,7 @@ from dlc.compiler.elaborate.shapes import annotate, is_batch, names_in, shape_ax
 from dlc.compiler.elaborate.spatial import Freed, advise_sizes
 from dlc.compiler.elaborate.statements import Body
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Declared, Instance, Poison, Tensor, describe
+from dlc.compiler.elaborate.values import Declared, Function, Instance, Poison, Primitive, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
 from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Partial
@@ -167,7 +168,7 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
             _output(body, statement, scope)
         case ast.Freeze():
             for target in statement.targets:
-                e.frozen.append((_place_of(target, scope), target.span))
+                e.frozen.append((_place_of(body, target, scope), target.span))
         case ast.Load():
             raise stop("U901", "`load` is not supported yet", statement.span)
         case _:
@@ -196,17 +197,17 @@ def beside_examples(statements: Sequence[ast.Statement]) -> frozenset[str]:
     return frozenset().union(*(found for found in names if "m" in found))
 
 
-def _place_of(target: ast.Expr, scope: Scope) -> str:
+def _place_of(body: Body, target: ast.Expr, scope: Scope) -> str:
     """The name of what is frozen, as checkpoints know it: an instance may have been given a second name."""
     value = scope.find(target.id) if isinstance(target, ast.Name) else None
-    return value.path if isinstance(value, Instance) and value.path is not None else written(target, scope)
+    return value.path if isinstance(value, Instance) and value.path is not None else body.place(target, scope)
 
 
 def _hyper(body: Body, statement: ast.Hyper, scope: Scope) -> None:
     name = statement.name.id
     default = body.evaluate(statement.default, scope)
     value = _given(body, name, default, scope) if name in body.e.overrides else default
-    if type(value) is not type(default) and not _same_kind(value, default):
+    if not _same_kind(value, default):
         message = f"{name} is {describe(default)} in the file, and {describe(value)} is given"
         raise stop("T402", message, statement.name.span)
     if statement.domain is not None:
@@ -230,8 +231,9 @@ def _given(body: Body, name: str, default: Any, scope: Scope) -> Any:
 
 
 def _same_kind(a: Any, b: Any) -> bool:
-    numbers = [isinstance(x, (int, float)) or hasattr(x, "numerator") for x in (a, b)]
-    return all(numbers)
+    """Whether one value may take the place of the other: both numbers, both functions, or both of one type."""
+    kinds = ((int, float, Fraction, Dim), (Function, Primitive))
+    return type(a) is type(b) or any(isinstance(a, kind) and isinstance(b, kind) for kind in kinds)
 
 
 def _input(body: Body, statement: ast.Declaration, target: ast.Expr, scope: Scope) -> None:
@@ -377,6 +379,9 @@ def _metric(body: Body, statement: ast.Metric, scope: Scope) -> None:
     name = statement.name.id if statement.name is not None else _called(statement.value)
     if name is None:
         raise stop("N213", "this metric needs a name", statement.value.span, help="write `metric name = …`")
+    if name in ("loss", "cost"):
+        message = f"{name} is measured already: a metric has a name of its own"
+        raise stop("N202", message, statement.name.span if statement.name is not None else statement.value.span)
     if name in body.e.metrics:
         raise stop(
             "N202",
@@ -406,11 +411,12 @@ def _output(body: Body, statement: ast.Output, scope: Scope) -> None:
     name = statement.name.id if statement.name is not None else written(statement.value, scope)
     if not isinstance(statement.value, (ast.Name, ast.Index)) and statement.name is None:
         raise stop("N213", "this output needs a name", statement.value.span, help="write `output name = …`")
-    tensor = body.e.real(value, statement.value.span)
+    tensor = value if isinstance(value, Tensor) else body.e.real(value, statement.value.span)
     if statement.shape is not None:
         tensor = annotate(body.e, tensor, statement.shape, name, scope, body.evaluate, statement.value.span)
-    if statement.name is not None:
+    if statement.name is not None:  # class numbers stay what they are for the lines below
         body.define(statement.name, tensor, scope)
+    tensor = body.e.real(tensor, statement.value.span)
     if tensor.type.depends_on(M):
         tensor = _known_lengths(body.e, tensor, statement.value, scope)
     if name in body.e.outputs:

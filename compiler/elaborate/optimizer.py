@@ -128,6 +128,10 @@ class _Step:
         for item in definition.parameters:
             bind_parameter(self.e, definition, item, instance.arguments, {}, self.scope, rule.expr.span, evaluate)
         self._run(definition.body or ())
+        if self.scope.names["W"].node is self.leaf:
+            message = f"{definition.name.id} never changes W: nothing would be learned"
+            help = "write what becomes of it: `W := W - lr * dW`"
+            raise stop("N213", message, rule.expr.span, help=help)
         self.roots[f"update.{name}"] = self.scope.names["W"].node
 
     def _instance(self, rule: Optimizer) -> Instance:

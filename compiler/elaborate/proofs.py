@@ -193,7 +193,11 @@ def _reached(checked: CheckedModel, training: Context, findings: Findings) -> No
             findings.warn("P304", "this loss reaches no parameter: nothing can be learned from it", span)
     for name, parameter in checked.parameters.items():
         if training.losses and name not in reached and not parameter.frozen:
-            findings.warn("P303", f"no loss reaches the parameter {name}: it stays at its first value", parameter.span)
+            findings.warn(
+                "P303",
+                f"no loss reaches the parameter {name}: it stays at its first value",
+                training.parameters[name].place,
+            )
 
 
 def _zero_weights(checked: CheckedModel, findings: Findings) -> None:

@@ -86,6 +86,10 @@ class Scope:
         """All names that scopes hold, for suggestions."""
         return [name for scope in self.chain() for name in scope.names]
 
+    def in_round(self, name: str) -> str:
+        """What an instance is called that a round of a `for` names for itself: `f` of round 2 is `f[2]`."""
+        return f"{name}[{', '.join(map(str, self.indices.values()))}]" if self.indices else name
+
     def qualified(self, name: str) -> str:
         """The name as checkpoints and messages give it."""
         return f"{self.path}.{name}" if self.path else name

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
-from dlc.compiler.elaborate.arithmetic import to_int, undecided
+from dlc.compiler.elaborate.arithmetic import COMPARISONS, to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
+from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import scan, scanned_names, stands_in_step
@@ -167,11 +168,16 @@ class Body:
     def indices(self, target: ast.Index, scope: Scope) -> tuple[int, ...]:
         return tuple(to_int(self.evaluate(i, scope), i.span, "an index") for i in target.indices)
 
+    def place(self, target: ast.Expr, scope: Scope) -> str:
+        """What a target is called by where it stands."""
+        return place_name(target, scope, self.evaluate)
+
     def record(self, target: ast.Expr, value: Any, scope: Scope) -> None:
         """Remembers named tensors for messages, `show` and `derive`, and names instances."""
-        name = written(target, scope)
+        name = self.place(target, scope)
         if isinstance(value, Instance):
-            place_instance(value, name, scope, named=True)
+            called = scope.in_round(name) if isinstance(target, ast.Name) else name
+            place_instance(value, called, scope, named=True)
         if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
             self.e.names.setdefault(scope.qualified(name), value.node)
 
@@ -210,7 +216,7 @@ class Body:
                     except (Stop, Poisoned):
                         continue
                 case ast.TimeIndex():
-                    poison_step(target, scope)
+                    poison_step(self, target, scope)
 
     def poison_broken(self, statement: ast.Broken, scope: Scope) -> None:
         """What a statement that could not be read would have defined, for the whole definition."""
@@ -250,7 +256,7 @@ class Body:
             self.several(statement, value, scope)
             return
         (target,) = statement.targets
-        name = written(target, scope)
+        name = self.place(target, scope)
         if statement.shape is not None:
             value = annotate(self.e, value, statement.shape, name, scope, self.evaluate, statement.value.span)
         elif isinstance(value, Tensor) and value.declared is None:
@@ -301,7 +307,7 @@ class Body:
             raise stop("D112", "a draw needs a shape", statement.span, help="write `D : (n, m) ~ …`")
         for target in statement.targets:
             axes = tuple(shape_axes(self.e, statement.shape, scope, self.evaluate))
-            name = written(target, scope)
+            name = self.place(target, scope)
             saved = (self.e.draw_shape, self.e.draw_name, self.e.draws)
             self.e.draw_shape, self.e.draw_name, self.e.draws = TensorType(axes), self.draw_name(name, scope), 0
             try:
@@ -333,7 +339,7 @@ class Body:
             help = f"an equation is {name} = …; a state is declared: state {name} : (n, 1) ~ zeros"
             raise stop("N201", f"`:=` changes a `state`, and no {name} is declared", statement.target.span, help=help)
         old = self.evaluate(statement.target, scope)
-        name = scope.qualified(written(statement.target, scope))
+        name = scope.qualified(self.place(statement.target, scope))
         if not isinstance(old, Tensor) or name not in self.e.states:
             raise stop(
                 "N214", f"`:=` changes a `state`, and {written(statement.target, scope)} is none", statement.target.span
@@ -444,7 +450,16 @@ class Body:
             return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        raise _unmet(statement, written(statement.condition, scope))
+        raise _unmet(statement, self.filled_in(statement.condition, scope))
+
+    def filled_in(self, condition: ast.Expr, scope: Scope) -> str:
+        """A condition with its numbers: `n % heads == 0, and here 2 == 0`."""
+        text = written(condition, scope)
+        if not isinstance(condition, ast.Binary) or condition.op not in COMPARISONS:
+            return text
+        sides = [self.evaluate(side, scope) for side in (condition.left, condition.right)]
+        here = f" {condition.op} ".join(map(str, sides))
+        return text if here == text else f"{text}, and here {here}"
 
     def require_later(self, statement: ast.Require, condition: Condition) -> None:
         """A requirement on sizes that are not known yet: the obligation of a use, or of the data, and a fact below."""

@@ -14,6 +14,7 @@ from dlc.compiler.elaborate.arithmetic import is_number, to_dim
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.padding import chosen, is_padded, last_step, lengths_along, numbers_along
+from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives.sequences import time_axis
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -128,7 +129,7 @@ def base_name(base: ast.Expr) -> str:
 
 def define_step(body: Body, target: ast.TimeIndex, value: Any, scope: Scope) -> None:
     """`a<t> = …` in a scan, `a<0> = …` before it."""
-    key, text = written(target.base, scope), written(target, scope)
+    key, text = body.place(target.base, scope), written(target, scope)
     if isinstance(target.time, ast.Number) and target.time.value == 0:
         home = _home(scope)
         if f"{key}<0>" in home.names:
@@ -165,10 +166,10 @@ def _home(scope: Scope) -> Scope:
     return next((level for level in levels if level.scan is not None), levels[-1])
 
 
-def poison_step(target: ast.TimeIndex, scope: Scope) -> None:
+def poison_step(body: Body, target: ast.TimeIndex, scope: Scope) -> None:
     """The line of a<0> failed (that of a<t> makes its whole scan fail)."""
     if in_scan(scope) is None or isinstance(target.time, ast.Number):
-        _home(scope).names.setdefault(f"{written(target.base, scope)}<0>", Poison())
+        _home(scope).names.setdefault(f"{body.place(target.base, scope)}<0>", Poison())
 
 
 # --- the right side --------------------------------------------------------------------------------------------
@@ -177,11 +178,11 @@ def poison_step(target: ast.TimeIndex, scope: Scope) -> None:
 def time_index(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -> Any:
     """`x<t>` and `a<t-1>` in a scan; `a<0>`, `a<3>` and `a<T>` anywhere."""
     if isinstance(expr.time, ast.Number) and expr.time.value == 0:
-        return _start(e, expr, scope)
+        return _start(e, expr, scope, evaluate)
     frame, offset = _step_of(expr.time, scope)
     if frame is None:
         return _fixed_step(e, expr, scope, evaluate)
-    key = written(expr.base, scope)
+    key = _key(e, expr.base, scope, evaluate)
     if not offset and key in frame.now:
         return _sound(frame.now[key])
     whole = _whole(e, expr.base, scope, evaluate)
@@ -248,8 +249,13 @@ def _whole(e: Context, base: ast.Expr, scope: Scope, evaluate: Eval) -> Any:
     return evaluate(e, base, scope)
 
 
-def _start(e: Context, expr: ast.TimeIndex, scope: Scope) -> Any:
-    value = scope.find(f"{written(expr.base, scope)}<0>")
+def _key(e: Context, base: ast.Expr, scope: Scope, evaluate: Eval) -> str:
+    """The name of a sequence, as `define_step` knows it."""
+    return place_name(base, scope, lambda expr, at: evaluate(e, expr, at))
+
+
+def _start(e: Context, expr: ast.TimeIndex, scope: Scope, evaluate: Eval) -> Any:
+    value = scope.find(f"{_key(e, expr.base, scope, evaluate)}<0>")
     if value is None:
         text = written(expr, scope)
         help = f"write it before the scan: {text} : (…) = 0"

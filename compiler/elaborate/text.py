@@ -13,7 +13,7 @@ from dlc.grammar.format import unparse
 
 def written(expr: ast.Expr, scope: Scope, limit: int = 60) -> str:
     """The text of an expression with the loop indices in force filled in: `W[l-1]` reads `W[1]` in round 2."""
-    filled = fill(expr, scope.indices)
+    filled = fill(expr, scope.indices) if scope.indices else expr
     text = plain(filled) if filled is expr else _text(filled)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -136,9 +136,9 @@ class Layer:
 class Instance:
     """`Dense(64, relu)`: a layer with its arguments and, once it is placed, its name and parameters.
 
-    `path` is None until the instance is placed; `parameters` holds what its first application declared, `written`
-    the arguments' texts. `within` is
-    the instance in whose text it is placed.
+    `path` is None until the instance is placed; `parameters` holds what its first application declared, `written` the
+    arguments' texts. `within` is the instance in whose text it is placed; `in_function`: it was made in the text of a
+    function.
     """
 
     layer: Layer
@@ -151,6 +151,7 @@ class Instance:
     parameters: dict[str, Any] = field(default_factory=dict)
     uses: list[Span] = field(default_factory=list)
     within: Instance | None = None
+    in_function: bool = False
 
     @property
     def applied_again(self) -> Instance | None:

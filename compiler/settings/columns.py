@@ -1,4 +1,4 @@
-"""Column expressions: `columns(size, age) -> standardize`, `log(column(price)) / 2`, `array("X").T / 255`."""
+"""Column expressions: `columns(size, age) -> standardize`, `log(column(price)) / 2`, `array("X").T`, `image / 255`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from dlc.grammar import ast
 from dlc.grammar.format import unparse
 
 SELECTORS = ("columns", "column", "array")
+PARTS = ("image", "label")
+"""What a folder of images holds; bare names."""
 STEPS = {
     "standardize": Form(Standardize, schema.Nothing),
     "scale": Form(Scale, schema.Range, ("low", "high")),
@@ -43,6 +45,8 @@ class Columns:
                 return self._arithmetic(expr)
             case ast.Transpose():
                 return self._transposed(expr)
+            case ast.Name(id=name) if name in PARTS:
+                return Selection(cast(Any, name), (), expr.span)
             case ast.Call(function=ast.Name(id=name)) if name in SELECTORS:
                 return self._selection(name, expr)
             case ast.Call(function=ast.Name(id=name)) if name in STEPS and expr.arguments:
@@ -51,7 +55,7 @@ class Columns:
             case ast.Call(function=ast.Name(id=name, span=span)):
                 known = (*SELECTORS, *STEPS)
                 raise unknown(f"data: knows no function {name}", name, span, known, "it knows")
-        help = f'write {self.target} = columns(a, b), column(a) or array("a"), then arithmetic or -> standardize'
+        help = f'write {self.target} = columns(a, b), column(a), array("a") or image, then arithmetic or -> standardize'
         raise wrong(f"{self.target} must be made of columns, not of {unparse(expr)}", expr.span, help=help)
 
     def _then(self, inner: ast.Expr, step: Step) -> Selection:
@@ -83,7 +87,9 @@ class Columns:
     def _transposed(self, expr: ast.Transpose) -> Selection:
         selection = self.read(expr.operand)
         if selection.kind != "array":
-            raise wrong(f"{selection.text} needs no .T: the rows of a table are the examples", expr.span)
+            table, image = "the rows of a table are the examples", "an image is (height, width, channels)"
+            why = image if selection.kind in PARTS else table
+            raise wrong(f"{selection.text} needs no .T: {why}", expr.span)
         if selection.steps:
             raise wrong(".T stands directly behind the array", expr.span)
         return replace(selection, transposed=not selection.transposed, span=expr.span)
@@ -103,8 +109,10 @@ class Columns:
 
 
 def _takes_data(expr: ast.Expr) -> bool:
-    """Whether `columns`, `column` or `array` stands where the values of the expression come from."""
+    """Whether `columns`, `array`, `image` or the like stands where the values of the expression come from."""
     match expr:
+        case ast.Name(id=name):
+            return name in PARTS
         case ast.Apply():
             return _takes_data(expr.value)
         case ast.Unary() | ast.Transpose():

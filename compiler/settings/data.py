@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from dlc.compiler.settings.reader import (
 from dlc.compiler.settings.records import (
     ByColumn,
     DataSettings,
+    Format,
     Fractions,
     Source,
 )
@@ -31,9 +33,9 @@ from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
-LATER = ("parquet", "images", "text", "wav")
+LATER = ("text", "wav")
 
-SOURCES = {name: Form(Source, schema.Path, ("path",), {"format": name}) for name in ("csv", "npz")}
+SOURCES = {name: Form(Source, schema.Path, ("path",), {"format": name}) for name in typing.get_args(Format)}
 BY_COLUMN = {"by_column": Form(ByColumn, schema.Column, ("column",), bare=True)}
 
 
@@ -76,9 +78,9 @@ def _read(key: str, setting: ast.Setting, evaluate: Evaluate, inputs: Collection
 def _source(expr: ast.Expr, key: str, evaluate: Evaluate) -> Source:
     function = expr.function if isinstance(expr, ast.Call) else expr
     if isinstance(function, ast.Name) and function.id in LATER:
-        raise unsupported(f"{function.id} files are not yet supported: csv and npz are", function.span)
+        raise unsupported(f"{function.id} files are not yet supported: {_listed(SOURCES)} are", function.span)
     if isinstance(expr, ast.String):
-        help = f"write csv({unparse(expr)}) or npz({unparse(expr)})"
+        help = "write " + _listed([f"{name}({unparse(expr)})" for name in SOURCES], "or")
         raise wrong(f"{key} must say what kind of file it is", expr.span, help=help)
     return cast(Source, called(expr, SOURCES, evaluate, key))
 
@@ -114,8 +116,16 @@ def _conflicts(settings: Mapping[str, ast.Setting], values: Mapping[str, Any], b
     if files and "train" not in values:
         message = f"data: has a {files[0]} file but no train file"
         return [Diagnostic("T403", message, settings[files[0]].span)]
-    formats = {values[key].format: settings[key].span for key in files}
-    if len(formats) > 1:
-        message = "the files of one data: block must be of one kind, csv or npz"
-        return [mistake(message, formats["npz"])]
+    other = next((key for key in files if values[key].format != values[files[0]].format), None)
+    if other is not None:
+        first, second = values[files[0]].format, values[other].format
+        message = f"the files of one data: block must be of one kind, not {first} and {second}"
+        related = (Related(f"{first} is given here", settings[files[0]].span),)
+        return [mistake(message, settings[other].span, related=related)]
     return []
+
+
+def _listed(names: Collection[str], last: str = "and") -> str:
+    """`csv, parquet and npz`"""
+    *rest, end = names
+    return f"{', '.join(rest)} {last} {end}"

@@ -15,12 +15,15 @@ from dlc.grammar.span import Span
 
 # --- data ------------------------------------------------------------------------------------------------------
 
+Format = Literal["csv", "parquet", "npz", "images"]
+"""What a source is: tables, arrays, or a folder of images."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """`csv("digits.csv")`. `path` is relative to the spec's folder; `span` is where it is written."""
 
-    format: Literal["csv", "npz"]
+    format: Format
     path: str
     span: Span
 
@@ -70,11 +73,11 @@ Step = Arithmetic | Elementwise | Standardize | Scale
 class Selection:
     """Where the values of one input or target come from: `columns(size, bedrooms) -> standardize`.
 
-    `kind` is `columns` (also for `column(…)`, which takes exactly one) or `array`. `transposed` is a `.T` directly
-    behind the array. `steps` are in the order in which they are applied.
+    `kind` is `columns` (also for `column(…)`, which takes exactly one), `array`, or, without selectors, `image` or
+    `label`. `transposed` is a `.T` directly behind the array. `steps` are in the order in which they are applied.
     """
 
-    kind: Literal["columns", "column", "array"]
+    kind: Literal["columns", "column", "array", "image", "label"]
     selectors: tuple[Selector, ...]
     span: Span
     steps: tuple[Step, ...] = ()
@@ -83,6 +86,8 @@ class Selection:
     @property
     def text(self) -> str:
         """The selection as one would write it, without its steps: `columns("pixel_*")`."""
+        if not self.selectors:
+            return self.kind
         names = ", ".join(s.name if s.name.isidentifier() else f'"{s.name}"' for s in self.selectors)
         if self.kind == "array":
             return f'array("{self.selectors[0].name}")' + (".T" if self.transposed else "")
@@ -122,7 +127,7 @@ class DataSettings:
     places: Mapping[str, Span] = field(default_factory=dict, compare=False)
 
     @property
-    def format(self) -> Literal["csv", "npz"]:
+    def format(self) -> Format:
         """All sources of a block have the same format."""
         return next(iter(self.sources.values())).format
 

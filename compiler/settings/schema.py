@@ -23,7 +23,7 @@ class Schema(BaseModel):
 
 
 class Path(Schema):
-    path: Text = Field(description="the path of a file, in quotes")
+    path: Text = Field(description="the path of a file or folder, in quotes")
 
 
 class Column(Schema):

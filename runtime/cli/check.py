@@ -57,7 +57,7 @@ def _check(common: Common, file: Path) -> tuple[list[Diagnostic], dict[str, str]
     sources = {name: text for result in results for name, text in result.sources.items()}
     lines = [f"{file}: {summary(result.checked)}" for result in results if result.checked is not None]
     if not lines and not any(diagnostic.severity == "error" for diagnostic in found):
-        lines = [f"{file}: no model; its definitions are checked where they are used"]
+        lines = [f"{file}: no model; its definitions are proved"]
     return list(dict.fromkeys(found)), sources, lines
 
 

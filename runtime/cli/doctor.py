@@ -15,7 +15,7 @@ from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import print_json, table
 
 PACKAGES = ("numba", "llvmlite", "numpy", "lark", "pydantic", "click", "rich", "safetensors")
-EXTRAS = {"sklearn": "dlc.sklearn", "pyarrow": "parquet data", "onnx": "dlc export --to onnx"}
+EXTRAS = {"sklearn": "dlc.sklearn", "pyarrow": "parquet data", "PIL": "image data", "onnx": "dlc export --to onnx"}
 
 
 @verb("doctor", "Versions, processor, threads and the cache folder; what is missing for which extra.")

@@ -15,19 +15,24 @@ from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.program import InputDeclaration
-from dlc.compiler.settings import ByColumn, DataSettings, Fractions, Step
+from dlc.compiler.settings import ByColumn, DataSettings, Format, Fractions, Step
 from dlc.grammar.span import Span
-from dlc.runtime.data.formats import Opened, opened
+from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.headers import counts, plan
+from dlc.runtime.data.image_origins import require_shapes
 from dlc.runtime.data.labels import MISSING, Label, Place, class_numbers, encode, find_classes, listed
 from dlc.runtime.data.layout import Layout
-from dlc.runtime.data.origins import Origin, array_is_dense, require_columns
-from dlc.runtime.data.preprocessing import Fitted, Preprocessing, applied, fit
+from dlc.runtime.data.opening import format_of, opened
+from dlc.runtime.data.origins import Kind, Origin, array_is_dense, require_columns, require_kinds
+from dlc.runtime.data.preprocessing import Fitted, FittedStep, Preprocessing, applied, fit, needs_values
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
 from dlc.runtime.data.splits import Indices, by_column, by_fractions
 
 Array = NDArray[Any]
+
+BLOCK = 1 << 20
+"""Values that steps are applied to at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,9 @@ def apply(
     R603 where the record is not of this model.
     """
     path, shown = Path(file), str(file)
-    if not path.is_file():
+    if not path.exists():
         raise DiagnosticError(Diagnostic("T407", f'there is no file "{shown}"', None))
-    opening = opened(path, shown, "npz" if path.suffix == ".npz" else "csv", None)
+    opening = opened(path, shown, format_of(path), None)
     wanted = [name for name, declaration in inputs.items() if with_targets or declaration.role == "input"]
     layouts = {name: Layout.of(inputs[name]) for name in wanted}
     entries = {name: entry for name, entry in preprocessing.entries.items() if name in layouts}
@@ -148,15 +153,31 @@ def apply(
 def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
     """Where a new file has the values that were fitted."""
     span = layout.declaration.span
-    if (file.format == "csv") != bool(entry.columns):
-        kind = "columns of a table" if entry.columns else "arrays of an .npz file"
-        raise DiagnosticError(Diagnostic("T402", f"{file.shown} cannot be read: the model was trained on {kind}", span))
-    if entry.columns:
-        require_columns(entry.columns, file, f"{layout.name} was trained on it")
-        texts = layout.class_axis is not None and not entry.dense and not entry.steps
-        return Origin(layout, entry.columns, "", False, entry.dense, texts, span)
-    dense = array_is_dense(layout, entry.array, entry.transposed, file, span)
-    return Origin(layout, (), entry.array, entry.transposed, dense, False, span)
+    formats, trained_on = _TRAINED_ON[entry.kind]
+    if file.format not in formats:
+        message = f"{file.shown} cannot be read: the model was trained on {trained_on}"
+        raise DiagnosticError(Diagnostic("T402", message, span))
+    match entry.kind:
+        case "columns":
+            require_columns(entry.columns, file, f"{layout.name} was trained on it")
+            texts = layout.class_axis is not None and not entry.dense and not entry.steps
+            require_kinds(layout, entry.columns, texts, file, span)
+            return Origin("columns", layout, span, columns=entry.columns, dense=entry.dense, texts=texts)
+        case "array":
+            dense = array_is_dense(layout, entry.array, entry.transposed, file, span)
+            return Origin("array", layout, span, array=entry.array, transposed=entry.transposed, dense=dense)
+        case "image":
+            require_shapes(file.images, layout, span)
+    return Origin(entry.kind, layout, span, dense=entry.dense, texts=entry.kind == "label")
+
+
+_TRAINED_ON: Mapping[Kind, tuple[tuple[Format, ...], str]] = {
+    "columns": (("csv", "parquet"), "columns of a table"),
+    "array": (("npz",), "arrays of an .npz file"),
+    "image": (("images",), "images"),
+    "label": (("images",), "images"),
+}
+"""Which formats hold what was fitted: a model of a CSV takes a Parquet file with the same columns too."""
 
 
 def _splits(settings: DataSettings, files: list[str], source: Rows, seed: int) -> dict[str, Indices]:
@@ -173,20 +194,27 @@ def _splits(settings: DataSettings, files: list[str], source: Rows, seed: int) -
 
 def _fit(origin: Origin, steps: tuple[Step, ...], values: Array, train: Indices, notes: list[Diagnostic]) -> Fitted:
     """Statistics come from the training rows, the names of classes from all."""
-    layout, classes = origin.layout, None
-    if layout.class_axis is None:
-        fitted, _ = fit(steps, values[train])
+    layout = origin.layout
+    classes: tuple[Label, ...] | None = origin.classes
+    fitted: tuple[FittedStep, ...] = ()
+    if origin.kind == "label":
+        pass
+    elif layout.class_axis is None:
+        fitted, _ = fit(steps, values[train] if needs_values(steps) else values[:1])
     else:
         fitted, cells = ((), values) if values.dtype == object else fit(steps, values)
         if not origin.dense:
             classes = find_classes(cells, layout, origin.text, origin.span)
     if classes is not None:
         notes += _class_notes(classes, layout, origin.span)
-    return Fitted(origin.columns, origin.array, origin.transposed, origin.dense, fitted, classes)
+    return Fitted(origin.kind, origin.columns, origin.array, origin.transposed, origin.dense, fitted, classes)
 
 
 def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list[Diagnostic]:
     count = layout.declaration.classes or 0
+    if not count:
+        message = f"{layout.text} is 0 for {classes[0]} and 1 for {classes[1]}"
+        return [Diagnostic("V503", message, span, "note")]
     if len(classes) < count:
         message = f"{layout.text} has {count} classes, the data only {len(classes)}: {listed(classes)}"
         return [Diagnostic("V503", message, span, "warning")]
@@ -199,20 +227,31 @@ def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list
 def _transform(origin: Origin, entry: Fitted, source: Rows, dtype: str, problems: Problems) -> Array:
     """The physical array of one input; what cannot be goes to `problems`."""
     layout, raw = origin.layout, source.values[origin.layout.name]
-    values = raw if raw.dtype == object else applied(entry.steps, raw)
 
     def place(row: int, column: int) -> str:
         return f"{source.place(row)}: {origin.column_text(column)}"
 
-    if layout.declaration.index or (layout.class_axis is not None and not origin.dense):
-        codes = encode(values, entry.classes, layout, place, origin.span, problems)
-        return codes.reshape(source.count, *layout.features)
-    with np.errstate(over="ignore"):
-        reals = values.astype(dtype)
+    if origin.kind == "label" or layout.declaration.index or (layout.class_axis is not None and not origin.dense):
+        cells = raw if raw.dtype == object else applied(entry.steps, raw)
+        codes = encode(cells, entry.classes, layout, place, origin.span, problems)
+        codes = codes.reshape(source.count, *layout.features)
+        return codes if layout.declaration.classes else codes.astype(dtype)
+    reals = _reals(entry.steps, raw, dtype)
     _require_finite(layout, raw, reals, place, origin.span, problems)
     reals = reals.reshape(source.count, *layout.dense)
     classes = class_numbers(reals, layout)
     return reals if classes is None else classes
+
+
+def _reals(steps: tuple[FittedStep, ...], raw: Array, dtype: str) -> Array:
+    """The values after the steps, which are taken in float64; a block of rows at a time, as images are large."""
+    result = np.empty(raw.shape, dtype)
+    block = max(BLOCK // max(raw.shape[1], 1), 1)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(raw), block):
+            rows = slice(start, start + block)
+            result[rows] = applied(steps, raw[rows].astype(np.float64))
+    return result
 
 
 def _missing(layout: Layout, count: int, dtype: str) -> Array:

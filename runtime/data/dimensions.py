@@ -151,6 +151,8 @@ def read_lengths(
         {s.name for d in declarations.values() if Layout.of(d).batch is not None for s in Layout.of(d).dimensions}
     )
     found: dict[str, NDArray[np.int64]] = {}
+    if given is not None and not isinstance(given, Mapping):
+        raise _bad_lengths("lengths are given by dimension", 'lengths={"T": [3, 5]}')
     for name, values in (given or {}).items():
         if name not in own:
             meant = did_you_mean(name, own)

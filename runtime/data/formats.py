@@ -1,4 +1,7 @@
-"""The headers of data files: the first line of a CSV, the array headers of an NPZ. No row is read, nor numpy needed."""
+"""The headers of data files, and how those of a CSV (its first line) and of an NPZ (of each array) are read.
+
+No row is read, nor numpy needed. Parquet files and folders of images have modules of their own; `opening` knows all.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.settings import Format
 from dlc.grammar.span import Span
 
 MAX_HEADER = 1 << 20
@@ -35,6 +39,14 @@ class CsvHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class ParquetHeader:
+    """The same, with what each column holds: `numbers`, `texts`, or something else that messages name."""
+
+    names: tuple[str, ...]
+    kinds: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayHeader:
     """An array's shape as stored, and its NumPy type text (`<f8`); `O` is an array of pickled objects."""
 
@@ -48,36 +60,58 @@ class ArrayHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A file whose header was read; `format` is `csv` or `npz`. `shown` is its path as messages name it."""
+class ImageFile:
+    """One image of a folder; `label` is the name of its class, empty where the folder has no classes."""
 
     path: Path
     shown: str
-    format: str
-    header: CsvHeader | Mapping[str, ArrayHeader]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesHeader:
+    """The images of a folder, in order, and the shapes (height, width, channels) of those whose headers were read."""
+
+    files: tuple[ImageFile, ...]
+    classes: tuple[str, ...]
+    shapes: Mapping[ImageFile, tuple[int, int, int]]
+
+
+Header = CsvHeader | ParquetHeader | ImagesHeader | Mapping[str, ArrayHeader]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file or folder whose header was read. `shown` is its path as messages name it."""
+
+    path: Path
+    shown: str
+    format: Format
+    header: Header
     span: Span | None
 
     @property
-    def table(self) -> CsvHeader:
-        """The header of a CSV."""
-        assert isinstance(self.header, CsvHeader)
+    def table(self) -> CsvHeader | ParquetHeader:
+        """The header of a CSV or a Parquet file."""
+        assert isinstance(self.header, CsvHeader | ParquetHeader)
         return self.header
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """What each column of a table holds; a CSV does not tell."""
+        return self.header.kinds if isinstance(self.header, ParquetHeader) else {}
 
     @property
     def arrays(self) -> Mapping[str, ArrayHeader]:
         """The headers of an NPZ."""
-        assert not isinstance(self.header, CsvHeader)
+        assert isinstance(self.header, Mapping)
         return self.header
 
-
-def opened(path: Path, shown: str, format: str, span: Span | None) -> Opened:
-    """Reads a file's header. Raises V504, T404, and T407 where the system does not let us."""
-    try:
-        header = csv_header(path, shown, span) if format == "csv" else npz_header(path, shown, span)
-    except OSError as error:
-        message = f"{shown} cannot be opened: {error.strerror}"
-        raise DiagnosticError(Diagnostic("T407", message, span)) from None
-    return Opened(path, shown, format, header, span)
+    @property
+    def images(self) -> ImagesHeader:
+        """What is known of a folder of images."""
+        assert isinstance(self.header, ImagesHeader)
+        return self.header
 
 
 def unreadable(message: str, span: Span | None, help: str | None = None) -> DiagnosticError:
@@ -106,11 +140,16 @@ def csv_header(path: Path, shown: str, span: Span | None) -> CsvHeader:
     delimiter = max(DELIMITERS, key=unquoted.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     names = tuple(name.strip() for name in next(row for row in rows if row))
+    require_distinct(names, shown, span)
+    return CsvHeader(names, delimiter)
+
+
+def require_distinct(names: tuple[str, ...], shown: str, span: Span | None) -> None:
+    """Raises T404 for two columns of one name."""
     for i, name in enumerate(names):
         if name and name in names[:i]:
             message = f'{shown} has two columns called "{name}", the {_nth(names.index(name))} and the {_nth(i)}'
             raise DiagnosticError(Diagnostic("T404", message, span, help="column names must tell columns apart"))
-    return CsvHeader(names, delimiter)
 
 
 def _nth(index: int) -> str:

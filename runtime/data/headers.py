@@ -20,9 +20,12 @@ from dlc.compiler.settings import (
     Selection,
     Selector,
 )
-from dlc.runtime.data.formats import Opened, opened
+from dlc.runtime.data.formats import Opened
+from dlc.runtime.data.image_origins import from_images
 from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.opening import opened
 from dlc.runtime.data.origins import Origin, declared, from_array, from_columns, listed, no_column
+from dlc.runtime.data.parquet import TEXTS
 from dlc.runtime.data.paths import resolve
 
 
@@ -40,19 +43,21 @@ class Plan:
 def headers(
     settings: DataSettings, folder: Path, inputs: Mapping[str, InputDeclaration], root: Path | None = None
 ) -> list[Diagnostic]:
-    """What the headers show to be wrong: nothing but the first line of a CSV or the headers of an NPZ is read."""
+    """What the headers show to be wrong: nothing but headers is read (a CSV's first line, the schema of a
+    Parquet file, the headers of an NPZ's arrays, those of some images of a folder)."""
     return plan(settings, folder, inputs, root)[1]
 
 
 def plan(
     settings: DataSettings, folder: Path, inputs: Mapping[str, InputDeclaration], root: Path | None = None
 ) -> tuple[Plan | None, list[Diagnostic]]:
-    """The plan, or None where there are errors (T401 to T407, V504, V507, U901); warnings come beside a plan."""
+    """The plan, or None where there are errors (T401 to T407, V504, V507, V512, U901); warnings come beside a plan."""
     found = _names(settings, inputs)
     files: dict[str, Opened] = {}
     for split, source in settings.sources.items():
         try:
-            files[split] = opened(resolve(source, folder, root), source.path, source.format, source.span)
+            path = resolve(source, folder, root)
+            files[split] = opened(path, source.path, source.format, source.span, within=root or folder)
         except DiagnosticError as error:
             found += error.diagnostics
     origins: dict[str, Origin] = {}
@@ -89,20 +94,37 @@ def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[O
     if layout.unsupported:
         raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
     selection = settings.columns.get(declaration.name) or _default(settings, layout, files[0])
-    if (selection.kind == "array") != (settings.format == "npz"):
-        holds, write = ("arrays", f'array("{layout.name}")') if settings.format == "npz" else ("columns", "columns(…)")
-        message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write}"
+    holds, kinds, write = _HOLDS[settings.format]
+    if selection.kind not in kinds:
+        message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write.format(layout.name)}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
+    if settings.format == "images":
+        return from_images(layout, selection, files)
     if layout.class_axis is not None and any(not isinstance(step, Arithmetic) for step in selection.steps):
         message = f"{layout.text} has classes: only + - * / ^ with a constant may stand behind {selection.text}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span, related=declared(layout)))
     return (from_array if settings.format == "npz" else from_columns)(layout, selection, files)
 
 
+_TABLE = ("columns", ("columns", "column"), "columns(…)")
+_HOLDS = {
+    "csv": _TABLE,
+    "parquet": _TABLE,
+    "npz": ("arrays", ("array",), 'array("{}")'),
+    "images": ("images", ("image", "label"), "image or label"),
+}
+"""What a source holds, the selections that take it, and how one writes them."""
+
+
 def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
-    """Without a line of its own, an input is the array of its name; a table has no such default."""
+    """Without a line of its own, an input is the array of its name; tables and images have no such default."""
     if settings.format == "npz":
         return Selection("array", (Selector(layout.name, settings.span),), file.span or settings.span)
+    if settings.format == "images":
+        message = f"data: does not say what of the images {layout.text} is"
+        part = "image / 255" if len(layout.dense) > 1 else "label"
+        help = f"add a line {layout.name} = {part}"
+        raise DiagnosticError(Diagnostic("T403", message, settings.span, related=declared(layout), help=help))
     header = file.table
     same = layout.name if layout.name in header.names else did_you_mean(layout.name, header.names)
     example = f"column({same})" if same else "columns(…)"
@@ -119,8 +141,16 @@ def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnosti
     if not isinstance(split, ByColumn):
         return []
     file = files["all"]
-    if file.format == "csv":
-        return [] if split.column in file.table.names else [no_column(Selector(split.column, split.span), file)]
+    if file.format == "images":
+        help = 'write split = 0.8, 0.1, 0.1, or give folders: train = images("…"), test = images("…")'
+        return [Diagnostic("T402", f"{file.shown} holds images, and no column {split.column}", split.span, help=help)]
+    if file.format != "npz":
+        if split.column not in file.table.names:
+            return [no_column(Selector(split.column, split.span), file)]
+        if file.kinds.get(split.column, TEXTS) != TEXTS:
+            message = f'column "{split.column}" of {file.shown} must hold the words train, dev, test'
+            return [Diagnostic("V507", message, split.span)]
+        return []
     if split.column not in file.arrays:
         return [Diagnostic("T405", f'{file.shown} has no array "{split.column}"', split.span)]
     if file.arrays[split.column].kind != "U":
@@ -132,7 +162,7 @@ def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnosti
 def counts(files: Iterable[Opened], origins: Mapping[str, Origin]) -> list[Diagnostic]:
     """T404 where the arrays of one file have different numbers of examples."""
     for file in files:
-        if file.format == "csv":
+        if file.format != "npz":
             continue
         first, *others = origins.values()
         m = _count(first, file)

@@ -1,4 +1,4 @@
-"""Where each input's values stand in a file: the columns of a table that a selection names, or an array.
+"""Where each input's values stand: the columns of a table that a selection names, an array, images or their classes.
 
 Only headers are known here; sizes are compared with the declaration, and a mismatch shows both places.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
@@ -15,34 +16,52 @@ from dlc.compiler.settings import Selection, Selector
 from dlc.grammar.span import Span
 from dlc.runtime.data.formats import ArrayHeader, Opened
 from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.parquet import NUMBERS, TEXTS
 
 MAX_LISTED = 12
+
+Kind = Literal["columns", "array", "image", "label"]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where one input's values stand: `columns` of a table, in order, or an `array`.
+    """Where one input's values stand: by its `kind`, `columns` of a table, in order, an `array`, the pixels of each
+    `image`, or its `label`, one of the `classes`.
 
     `dense` says that the class axis of a `one_hot` input is in the data; `texts` that the cells of its columns are
     labels of any type, and not numbers that steps apply to.
     """
 
+    kind: Kind
     layout: Layout
-    columns: tuple[str, ...]
-    array: str
-    transposed: bool
-    dense: bool
-    texts: bool
     span: Span
+    columns: tuple[str, ...] = ()
+    array: str = ""
+    transposed: bool = False
+    dense: bool = False
+    texts: bool = False
+    classes: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
         """`columns label`, `array Y`"""
-        return f"column {listed(self.columns)}" if self.columns else f"array {self.array}"
+        if self.kind == "columns":
+            return f"column {listed(self.columns)}"
+        return f"array {self.array}" if self.kind == "array" else self.kind
 
     def column_text(self, column: int) -> str:
-        """How messages call one of the columns; the features of an array count from 0."""
-        return f"column {self.columns[column]}" if self.columns else f"array {self.array}, feature {column}"
+        """How messages call one of the columns; the features of an array and of an image count from 0."""
+        match self.kind:
+            case "columns":
+                return f"column {self.columns[column]}"
+            case "array":
+                return f"array {self.array}, feature {column}"
+            case "image":
+                _, width, channels = (*self.layout.dense, 1)[:3]
+                row, place = divmod(column, width * channels)
+                return f"row {row}, column {place // channels}, channel {place % channels}"
+            case "label":
+                return "label"
 
 
 def declared(layout: Layout) -> tuple[Related, ...]:
@@ -74,7 +93,26 @@ def from_columns(layout: Layout, selection: Selection, files: list[Opened]) -> O
         rule = f"one column for each feature, one row for each of the m examples: {layout.shape_text(dense=True)}"
         raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout), rule=rule))
     texts = layout.class_axis is not None and not dense and not selection.steps
-    return Origin(layout, columns, "", False, dense, texts, selection.span)
+    for file in files:
+        require_kinds(layout, columns, texts, file, selection.span, selection.selectors)
+    return Origin("columns", layout, selection.span, columns=columns, dense=dense, texts=texts)
+
+
+def require_kinds(
+    layout: Layout, columns: Iterable[str], texts: bool, file: Opened, span: Span, selectors: Iterable[Selector] = ()
+) -> None:
+    """V507 for a column that, as the header tells, holds no numbers, nor texts where labels are read."""
+    for name in columns:
+        kind = file.kinds.get(name, NUMBERS)
+        if kind == NUMBERS or (kind == TEXTS and texts):
+            continue
+        needs = "numbers or texts" if texts else "numbers"
+        message = f'column "{name}" of {file.shown} holds {kind}, {layout.text} needs {needs}'
+        help: str | None = None
+        if kind == TEXTS:
+            help = "texts can be the labels of a one_hot input or target only, and no step applies to them"
+        place = next((selector.span for selector in selectors if selector.name == name), span)
+        raise DiagnosticError(Diagnostic("V507", message, place, related=declared(layout), help=help))
 
 
 def matching(selection: Selection, file: Opened) -> tuple[str, ...]:
@@ -148,7 +186,8 @@ def from_array(layout: Layout, selection: Selection, files: list[Opened]) -> Ori
     if len(set(dense)) > 1:
         message = f"{selection.text} holds class numbers in one file and one-hot columns in another"
         raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout)))
-    return Origin(layout, (), selector.name, selection.transposed, dense[0], False, selection.span)
+    array, turned = selector.name, selection.transposed
+    return Origin("array", layout, selection.span, array=array, transposed=turned, dense=dense[0])
 
 
 def array_is_dense(layout: Layout, name: str, transposed: bool, file: Opened, span: Span | None) -> bool:

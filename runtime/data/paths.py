@@ -12,27 +12,28 @@ MAX_LISTED = 1000
 
 
 def resolve(source: Source, folder: Path, root: Path | None = None) -> Path:
-    """The real path of a source's file; links and `..` are followed before it is compared.
+    """The real path of a source's file or folder; links and `..` are followed before it is compared.
 
     Raises T407 for a path outside `root` (by default `folder`), and where there is no such file.
     """
     written, span = source.path, source.span
+    kind, other = ("folder", "file") if source.format == "images" else ("file", "folder")
     help = "a .dl file reads files of its own folder only: put the data there, or widen it with --root DIR"
     if Path(written).is_absolute() or PureWindowsPath(written).is_absolute():
         raise DiagnosticError(Diagnostic("T407", f'"{written}" is an absolute path', span, help=help))
     try:
         path = (folder / written).resolve()
         inside = path.is_relative_to((root or folder).resolve())
-        found = inside and path.is_file()
+        found = inside and (path.is_dir() if kind == "folder" else path.is_file())
     except (OSError, ValueError, RuntimeError):
-        raise DiagnosticError(Diagnostic("T407", f'"{written}" is not the path of a file', span)) from None
+        raise DiagnosticError(Diagnostic("T407", f'"{written}" is not the path of a {kind}', span)) from None
     if not inside:
         raise DiagnosticError(Diagnostic("T407", f'"{written}" lies outside the folder of the spec', span, help=help))
     if found:
         return path
     if path.exists():
-        raise DiagnosticError(Diagnostic("T407", f'"{written}" is a folder, not a file', span))
-    raise DiagnosticError(Diagnostic("T407", f'there is no file "{written}"', span, help=_neighbour(path)))
+        raise DiagnosticError(Diagnostic("T407", f'"{written}" is a {other}, not a {kind}', span))
+    raise DiagnosticError(Diagnostic("T407", f'there is no {kind} "{written}"', span, help=_neighbour(path)))
 
 
 def _neighbour(path: Path) -> str | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dlc.compiler.settings import Arithmetic, Elementwise, Scale, Standardize, Step
 from dlc.runtime.data.labels import Label
+from dlc.runtime.data.origins import Kind
 
 Floats = NDArray[np.float64]
 
@@ -52,13 +53,13 @@ _KINDS: dict[str, type[FittedStep]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """One input or target: where its values stand in a file (`columns` of a table, or an `array`), what is done to
-    them, and its classes.
+    """One input or target: where its values stand (see `Origin`), what is done to them, and its classes.
 
     `classes` are the labels in class order, None where the file has class numbers. `dense` says that the class axis of
     a `one_hot` input is in the data.
     """
 
+    kind: Kind
     columns: tuple[str, ...]
     array: str
     transposed: bool
@@ -102,6 +103,11 @@ def _entry_from_json(record: Mapping[str, Any]) -> Fitted:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def needs_values(steps: Iterable[Step]) -> bool:
+    """Whether a step has numbers that are found on the data."""
+    return any(isinstance(step, Standardize | Scale) for step in steps)
 
 
 def fit(steps: Iterable[Step], values: Floats) -> tuple[tuple[FittedStep, ...], Floats]:

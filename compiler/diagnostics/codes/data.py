@@ -164,6 +164,17 @@ CODES = (
         form="command",
     ),
     entry(
+        "V512",
+        "the package that reads this kind of data is not installed",
+        """
+        CSV and NPZ files need nothing beside dlc. Parquet files are read by pyarrow and images by pillow, which come
+        with the extra `data`; they are imported only where such data is read.
+        """,
+        "pip install dlc",
+        "pip install 'dlc[data]'",
+        form="command",
+    ),
+    entry(
         "R601",
         "a run folder cannot be read",
         """

@@ -104,7 +104,7 @@ def test_overrides(data):
     assert (settings.sources["all"].path, settings.split.test) == ("b.csv", 0.5)
 
 
-EXPECTED = 'write X = columns(a, b), column(a) or array("a"), then arithmetic or -> standardize'
+EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithmetic or -> standardize'
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,21 @@ def test_messages(data, line, expected):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('source = parquet("a")', ("U901", "parquet files are not yet supported: csv and npz are", "2:14", None)),
+        (
+            'source = wav("a")',
+            ("U901", "wav files are not yet supported: csv, parquet, npz and images are", "2:14", None),
+        ),
         ('source = cvs("a.csv")', ("T401", "source knows no cvs", "2:14", "did you mean csv?")),
         (
             'source = "a.csv"',
-            ("T402", "source must say what kind of file it is", "2:14", 'write csv("a.csv") or npz("a.csv")'),
+            (
+                "T402",
+                "source must say what kind of file it is",
+                "2:14",
+                'write csv("a.csv"), parquet("a.csv"), npz("a.csv") or images("a.csv")',
+            ),
         ),
-        ("source = csv(3)", ("T402", "path must be the path of a file, in quotes, not 3", "2:18", None)),
+        ("source = csv(3)", ("T402", "path must be the path of a file or folder, in quotes, not 3", "2:18", None)),
         ('test = csv("a.csv")', ("T403", "data: has a test file but no train file", "2:5", None)),
         ("split = 0.5, 0.5", ("T403", "data: does not say where the data is", "1:1", 'write source = csv("data.csv")')),
     ],
@@ -197,7 +205,7 @@ def test_messages_about_sources(data, line, expected):
         ),
         (
             ('train = csv("a.csv")', 'test = npz("b.npz")'),
-            ("T402", "the files of one data: block must be of one kind, csv or npz", "3:5", None),
+            ("T402", "the files of one data: block must be of one kind, not csv and npz", "3:5", None),
         ),
     ],
 )

@@ -1,0 +1,43 @@
+"""Opens a file or a folder of data: its header, by its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.settings import Format
+from dlc.grammar.span import Span
+from dlc.runtime.data.formats import Header, Opened, csv_header, npz_header
+from dlc.runtime.data.images import SUFFIXES, images_header
+from dlc.runtime.data.parquet import parquet_header
+
+
+def opened(path: Path, shown: str, format: Format, span: Span | None, within: Path | None = None) -> Opened:
+    """Reads a header. The links of a folder may not lead out of `within`.
+
+    Raises V504, V507, V512, T404, and T407 where the system does not let us.
+    """
+    try:
+        return Opened(path, shown, format, _header(path, shown, format, span, within), span)
+    except OSError as error:
+        message = f"{shown} cannot be opened: {error.strerror}"
+        raise DiagnosticError(Diagnostic("T407", message, span)) from None
+
+
+def _header(path: Path, shown: str, format: Format, span: Span | None, within: Path | None) -> Header:
+    match format:
+        case "csv":
+            return csv_header(path, shown, span)
+        case "parquet":
+            return parquet_header(path, shown, span)
+        case "npz":
+            return npz_header(path, shown, span)
+        case "images":
+            return images_header(path, shown, span, within)
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name tells; one image is a folder of one."""
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        return "images"
+    return "npz" if path.suffix == ".npz" else "parquet" if path.suffix == ".parquet" else "csv"
