@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Related
-from dlc.compiler.dims import Dim, TensorType
+from dlc.compiler.dims import ONE, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
@@ -18,7 +18,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
-from dlc.compiler.ops import OPS, Contraction, Movement, ShapeError
+from dlc.compiler.ops import OPS, Contraction, Elementwise, Movement, ShapeError
 from dlc.compiler.program import InputDeclaration, Line
 from dlc.grammar import ast
 from dlc.grammar.span import Span
@@ -225,19 +225,32 @@ class Context:
         if error.code != "D105":
             return error
         for number, operand in enumerate(operands):
-            node = operand.node
-            while node.op in ("rename", "real", "one_hot", "select") and node.inputs:
-                node = node.inputs[0] if node.op != "select" else node.inputs[1]
-            declaration = self.inputs.get(str(node.attr("name"))) if node.op == "input" else None
-            if declaration is not None and declaration.role == "target":
+            declaration = self.target_of(operand.node)
+            if declaration is not None and _narrower(error, operands, number):
                 types = " against ".join(str(each.type) for each in operands)
-                message = f"{{{number}}} is a target, and a target does not broadcast: {types}"
+                own = operand.declared is not None and operand.declared.name == declaration.name
+                what = "is a target" if own else f"is computed from the target {declaration.name}"
+                message = f"{{{number}}} {what}, and a target does not broadcast: {types}"
                 rule = "a prediction and its target have equal shapes; nothing broadcasts"
                 turned = len(operands) == 2 and operands[0].type.sizes == operands[1].type.sizes[::-1]
                 sizes = ", ".join(map(str, operand.type.sizes[::-1]))
                 help = f"the examples stand in columns: declare {declaration.name} : ({sizes})" if turned else None
                 return ShapeError(error.code, message, error.operands, rule=rule, help=help)
         return error
+
+    def target_of(self, node: Node) -> InputDeclaration | None:
+        """The target that a value is, or is computed from place by place: its axes are the target's."""
+        met, waiting = {node}, [node]
+        while waiting:
+            node = waiting.pop()
+            if node.op == "input":
+                declaration = self.inputs.get(str(node.attr("name")))
+                if declaration is not None and declaration.role == "target":
+                    return declaration
+            elif node.op in ("rename", "one_hot") or isinstance(OPS[node.op], Elementwise):
+                waiting += [value for value in node.inputs if value not in met]
+                met.update(node.inputs)
+        return None
 
     def keep(self, ledger: Ledger) -> None:
         """What is demanded of unknown sizes goes to this ledger."""
@@ -286,6 +299,12 @@ class Context:
         if node.type.kind != "real":
             node = self.b.add("real", node, span=span)
         return Tensor(node, value.declared if isinstance(value, Tensor) else None)
+
+
+def _narrower(error: ShapeError, operands: Sequence[Tensor], number: int) -> bool:
+    """Whether it is this operand that has size 1 where the two differ."""
+    axes = [axis for operand, axis in error.operands if operand == number and axis is not None]
+    return all(operands[number].type.sizes[axis] == ONE for axis in axes)
 
 
 def _operand_types(code: str, operands: Sequence[Tensor]) -> str | None:

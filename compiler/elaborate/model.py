@@ -361,8 +361,8 @@ def _loss(body: Body, statement: ast.Loss, scope: Scope) -> Node:
     sum over t)."""
     e = body.e
     value = e.real(body.evaluate(statement.value, scope), statement.value.span)
-    grown = tuple(i for i, axis in enumerate(value.type.axes) if is_batch(axis.size))
-    batch = tuple(i for i in grown if value.type.axes[i].name == "m") or grown
+    examples = [i for i, axis in enumerate(value.type.axes) if is_batch(axis.size)]
+    batch = [i for i in examples if value.type.axes[i].name == "m"] or examples
     if len(batch) > 1 or any(value.type.axes[i].size != Dim.symbol(M) for i in batch):
         raise stop(
             "D115",

@@ -180,9 +180,18 @@ def annotate(
     wrong = _first_difference(e, axes, tensor.type)
     if wrong is not None:
         raise _annotation_error(e, axes, tensor, shape, target, scope, span, wrong)
-    kind = tensor.type.with_axes(tuple(axes))
+    kind = tensor.type.with_axes(tuple(_claimed(e, tensor, axes)))
     node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, span)
     return Tensor(node, declared)
+
+
+def _claimed(e: Context, tensor: Tensor, axes: Sequence[Axis]) -> Sequence[Axis]:
+    """The axes that a value has by an annotation or a pattern. A 1 that is written there broadcasts, but no axis of a
+    target does, nor of what is computed from one place by place."""
+    marked = any(axis.one and not have.one for axis, have in zip(axes, tensor.type.axes, strict=True))
+    if not marked or e.target_of(tensor.node) is None:
+        return axes
+    return [replace(axis, one=have.one) for axis, have in zip(axes, tensor.type.axes, strict=True)]
 
 
 def _first_difference(e: Context, axes: Sequence[Axis], type: TensorType) -> int | None:
@@ -260,7 +269,7 @@ def bind_pattern(
         pairs, at, middle = list(zip(items, axes, strict=True)), 0, []
     bound = [_bind_item(e, item, axis, scope, evaluate, fail) for item, axis in pairs]
     renamed = bound[:at] + middle + bound[at:] if spread else bound
-    kind = tensor.type.with_axes(tuple(renamed))
+    kind = tensor.type.with_axes(tuple(_claimed(e, tensor, renamed)))
     node = tensor.node if kind == tensor.type else e.b.typed("rename", (tensor.node,), (), kind, where)
     return Tensor(node, tensor.declared or Declared(name, shape.span, shape.items, written(shape, scope)))
 
