@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
@@ -207,16 +208,14 @@ class Body:
                 for name in scanned_names(statement):
                     scope.names.setdefault(name, Poison())
         for target in targets:
-            match target:
-                case ast.Name(id=name):
-                    scope.names[name] = Poison()
-                case ast.Index(base=ast.Name()):
-                    try:
+            with suppress(Stop, Poisoned):  # an index that cannot be computed was reported with the statement
+                match target:
+                    case ast.Name(id=name):
+                        scope.names[name] = Poison()
+                    case ast.Index(base=ast.Name()):
                         self.family(target, scope).members.setdefault(self.indices(target, scope), Poison())
-                    except (Stop, Poisoned):
-                        continue
-                case ast.TimeIndex():
-                    poison_step(self, target, scope)
+                    case ast.TimeIndex():
+                        poison_step(self, target, scope)
 
     def poison_broken(self, statement: ast.Broken, scope: Scope) -> None:
         """What a statement that could not be read would have defined, for the whole definition."""

@@ -36,6 +36,7 @@ REFUSED = {
     "an input as first value": (net("param W : (3, 3) ~ X", "output q = W @ X", "loss sum(q)"), "D106"),
     "a loop longer than a machine word": (net("for i in 1..10^40:", "    q[i] = X", "output X"), "D118"),
     "a domain that ends with m": (net("hyper k = 1 in uniform(0, m)", "output q = X * k"), "T402"),
+    "a step of a family whose index is unknown": (net("u[l]<0> : (3, m) = 0", "output X"), "N201"),
     "m as a factor": (net("output q = X * m"), "P302"),
     "m in a scan": (net("a<0> : (3, m) = 0", "scan t in 1..4:", "    a<t> = a<t-1> * m + X", "output a"), "P302"),
     "a generator without end": (WRITER.format("max = 10^30"), "D118"),
