@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.report import stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.shapes import Evaluate
 from dlc.compiler.elaborate.values import Tensor, Word
@@ -93,7 +92,3 @@ def primitive(
         return handler
 
     return register
-
-
-def not_yet(e: Context, site: Site) -> Any:
-    raise stop("U901", f"`{site.name}` is not supported yet", site.span)
