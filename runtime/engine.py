@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Symbol
 from dlc.compiler.driver import Programs, programs
 from dlc.compiler.ir import Graph, bodies
@@ -146,7 +147,9 @@ class ReferenceEngine:
         self.slots: dict[str, Array] = {n: first_value(s, seed, dtype) for n, s in programs.slots.items()}
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
-        roots = self._run(self.programs.graphs["forward"], inputs)
+        graph = self.programs.graphs["forward"]
+        _needs_no_vocabulary(graph)
+        roots = self._run(graph, inputs)
         return {name.removeprefix("output."): value.astype(self.dtype) for name, value in roots.items()}
 
     def loss(self, inputs: Arrays) -> tuple[float, float]:
@@ -195,6 +198,15 @@ class ReferenceEngine:
         step = int((scalars or {}).get("step", 0))
         values = evaluate(graph, bindings, sizes, draws(self.seed, step, self.dtype, _batch_axes(graph)))
         return {name: np.asarray(value) for name, value in values.items()}
+
+
+def _needs_no_vocabulary(graph: Graph) -> None:
+    """Raises DiagnosticError U901 where a generator ends at a word: no data gives the words their class numbers yet."""
+    for node in graph.nodes:
+        word = node.attr("until")
+        if isinstance(word, str):
+            message = f'until = "{word}" needs a vocabulary, which is not yet supported'
+            raise DiagnosticError(Diagnostic("U901", message, node.span, help="write the word's class number"))
 
 
 def _batch_axes(graph: Graph) -> dict[str, int]:

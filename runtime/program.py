@@ -93,27 +93,29 @@ class Model:
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
-    def forward(self, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> dict[str, NDArray[Any]]:
+    def forward(
+        self, /, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any
+    ) -> dict[str, NDArray[Any]]:
         """The outputs, by the prediction program; only what they read need be given."""
         inputs = self._checked(arrays, "forward", lengths)
-        with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
+        with self._running(_dense(self.spec.inputs, inputs), changes=False) as work, told(self._sources):
             return work.engine.forward(_only(inputs, work, "forward"))
 
-    def loss(self, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> float:
+    def loss(self, /, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> float:
         """The mean over the examples of the loss lines: the training formula without randomness or regularization."""
         inputs = self._checked(arrays, "loss", lengths)
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return work.engine.loss(_only(inputs, work, "loss"))[0]
 
     def loss_and_grads(
-        self, *, regularized: bool = False, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any
+        self, /, *, regularized: bool = False, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """The loss and its gradient for every learned parameter; `regularized` adds the terms of `train:` to both."""
         inputs = self._checked(arrays, "backward", lengths)
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return work.engine.gradients(_only(inputs, work, "backward"), regularized)
 
-    def evaluate(self, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> dict[str, float]:
+    def evaluate(self, /, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> dict[str, float]:
         """`loss` and every metric of these examples, by the evaluation program; `m` is all of them."""
         with told(self._sources, DataError):
             inputs = self._arrays(arrays, True, lengths)

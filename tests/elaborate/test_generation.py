@@ -220,3 +220,10 @@ def test_attention_that_sees_later_words_is_refused(tmp_path: Path, old: str, ne
         d for d in check(tmp_path / "net.dl", text=ATTENTION.replace(old, new)).diagnostics if d.severity == "error"
     ]
     assert [d.code for d in errors] == ["P311"]
+
+
+def test_a_sentence_cannot_end_at_a_word_without_a_vocabulary() -> None:
+    path = Path(__file__).parents[2] / "specs" / "sequences" / "word_model.dl"
+    model = dlc.load(path, V=5, n=2, n_a=2).compile(target="reference")
+    with pytest.raises(dlc.SpecError, match=r'U901.*until = "<EOS>" needs a vocabulary'):
+        model.forward(y=np.zeros((1, 3), int))
