@@ -110,11 +110,8 @@ def test_an_array_may_be_transposed(data):
         ("image", ImageForm(), ()),
         ("resize(image, 64) / 255", ImageForm(resize=Resize(64)), (Arithmetic("/", 255),)),
         ("resize(gray(image), 64, size)", ImageForm(Channels("gray"), Resize(64, 32)), ()),
-        (
-            "image -> resize(8, fit = cover) -> rgb -> scale",
-            ImageForm(Channels("rgb"), Resize(8, fit="cover")),
-            (Scale(),),
-        ),
+        ("image -> resize(8, fit = cover) -> rgb", ImageForm(Channels("rgb"), Resize(8, fit="cover")), ()),
+        ("image -> gray -> scale", ImageForm(Channels("gray")), (Scale(),)),
     ],
 )
 def test_the_form_of_images(data, expression, form, steps):
@@ -220,8 +217,8 @@ EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithm
             ("T402", "height must be a whole number of pixels, from 1 to 16384, not 0", "3:23", None),
         ),
         (
-            "X = resize(image, 8, fit = squeeze)",
-            ("T402", "fit must be stretch or cover, not squeeze", "3:32", None),
+            "X = resize(image, 8, fit = covr)",
+            ("T402", "fit must be stretch or cover, not covr", "3:32", "did you mean cover?"),
         ),
         (
             "X = resize(image)",
