@@ -2,8 +2,9 @@
 
 Code generation sees these roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
 bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
-read through, not stored. *Computed* values are elementwise operations and draws; *reduced*, *contracted* and
-*scattered* values need a loop of their own.
+read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted* and
+*scattered* values need a loop of their own; so do *convolved* values (and the gradient of their *filters*) and
+*windowed* ones, which look at a neighbourhood of each place.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -15,8 +16,9 @@ import hashlib
 from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
+from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
-from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction
+from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction, Window
 
 Point = tuple[str, ...]
 
@@ -32,6 +34,9 @@ class Role(Enum):
     REDUCED = "reduced"
     CONTRACTED = "contracted"
     SCATTERED = "scattered"
+    CONVOLVED = "convolved"
+    FILTERS = "filters"
+    WINDOWED = "windowed"
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -50,6 +55,12 @@ def role(node: Node) -> Role:
         return Role.CONTRACTED
     if node.op == "scatter_add":
         return Role.SCATTERED
+    if node.op in (FORWARD, TO_INPUT):
+        return Role.CONVOLVED
+    if node.op == TO_FILTERS:
+        return Role.FILTERS
+    if isinstance(op, Window):
+        return Role.WINDOWED
     if isinstance(op, Movement) and node.op in _MOVES:
         return Role.INLINE
     raise NotSupported(f"the op {node.op}", node)
@@ -187,11 +198,26 @@ _MOVES = {
 }
 
 
+def turned(b: Builder, filters: Node) -> Node:
+    """Filters (f, …, n_C_prev, n_C) as (f, …, n_C, n_C_prev): the order in which the gradient of an image reads them.
+    With one channel on either side both lie the same in memory."""
+    rank = filters.type.rank
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    if filters.op == "permute" and filters.attr("order") == order:
+        return filters.inputs[0]
+    if 1 in sizes_of(filters.type, filters)[-2:]:
+        return filters
+    return b.add("permute", filters, order=order)
+
+
 def prepare(graph: Graph) -> Graph:
-    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, and a
-    value of its own for a root that is another bound value (two parameters that change places)."""
+    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, filters
+    with their channels turned for the gradient of an image, and a value of its own for a root that is another bound
+    value (two parameters that change places)."""
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op == TO_INPUT:
+            return b.typed(node.op, (inputs[0], turned(b, inputs[1])), node.attrs, node.type, node.span)
         if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
             return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
         return None
