@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
-from dlc.compiler.codegen.products import STRIDED, product_of, wants_transposed
+from dlc.compiler.codegen.products import product_of, strided, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.ir import Graph, Node
@@ -199,9 +199,9 @@ class Fusion:
         product = product_of(node, self.home)
         group.whole = product.form == "tile" and product.layout.width <= self.panel
         for operand in node.inputs:
-            for value in self.operand_bases(operand):
-                self.need(value)
-                group.before |= self.groups_of(value)
+            value = strided(operand, self.home).base
+            self.need(value)
+            group.before |= self.groups_of(value)
         if is_scalar(node.type):
             group.totals.append(node)
             self.after[node] = frozenset({group})
@@ -254,12 +254,6 @@ class Fusion:
             group.before |= self.groups_of(operand)
         group.members[node] = None
         self.home[node] = group
-
-    def operand_bases(self, operand: Node) -> list[Node]:
-        """What must lie in memory for a matrix product to read the operand with strides."""
-        if role(operand) is Role.INLINE and operand.op in STRIDED and operand not in self.home:
-            return self.operand_bases(operand.inputs[0])
-        return [operand]
 
     def reduction(self, node: Node) -> None:
         (operand,) = node.inputs

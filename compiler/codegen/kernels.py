@@ -11,8 +11,9 @@ from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.memory import Buffer
-from dlc.compiler.codegen.products import Product, Strided
+from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
+from dlc.compiler.codegen.views import Strided
 from dlc.compiler.codegen.work import Tile, Units, tile_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction

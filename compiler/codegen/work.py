@@ -6,6 +6,7 @@ Units do not depend on the number of threads, so that partial sums do not either
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group, costly
@@ -156,7 +157,7 @@ def _count(rows: int | None) -> Size:
     return Size(0, 1) if rows is None else Size(rows)
 
 
-def product_of_group(group: Group, at_hand: object) -> Product | None:
+def product_of_group(group: Group, at_hand: Container[Node]) -> Product | None:
     """The product that anchors a group; values `at_hand` lie in memory themselves."""
     anchor: Node | None = group.anchor
     return product_of(anchor, at_hand) if group.kind == "contraction" and anchor is not None else None
