@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
-from dlc.compiler.codegen.products import product_of, strided, wants_transposed
+from dlc.compiler.codegen.products import laid, product_of, strided, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.ir import Graph, Node
@@ -224,7 +224,8 @@ class Fusion:
 
     def bring(self, node: Node, group: Group) -> None:
         """Everything that an anchor reads lies in memory."""
-        for value in node.inputs:
+        for operand in node.inputs:
+            value = laid(operand, self.home)
             self.need(value)
             group.before |= self.groups_of(value)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dlc.compiler.codegen.convolutions import convolution, filters, gather
 from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
@@ -59,11 +61,13 @@ class KernelWriter:
         names: Mapping[Node, str],
         target: Target,
         units: Units,
-        product: Product | None,
+        product: Product | None = None,
+        parts: str = "",
     ) -> None:
+        """`parts` is how many parts a `gather` adds up."""
         self.group, self.place, self.partials, self.target, self.units = group, place, partials, target, units
-        self.stores, self.product, self.names = stores, product, names
-        self.arguments = Arguments(target.check)
+        self.stores, self.product, self.names, self.parts = stores, product, names, parts
+        self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
         self.panels: dict[str, str] = {}
 
@@ -78,6 +82,12 @@ class KernelWriter:
             lines = self.transposition()
         elif self.group.kind == "scatter":
             lines = self.scatter()
+        elif self.group.kind == "convolution":
+            lines = convolution(self)
+        elif self.group.kind == "filters":
+            lines = filters(self)
+        elif self.group.kind == "gather":
+            lines = gather(self)
         else:
             lines = self.rows()
         head = self.arguments.lines()
@@ -92,17 +102,22 @@ class KernelWriter:
         return "m" if self.group.domain[0] is None else str(self.group.domain[0])
 
     def block(self, unit: str = "unit") -> list[str]:
-        """The rows of a unit: `begin` to `end`."""
+        """The rows of a unit, `begin` to `end`; or its row `i`, and the places of the row's outermost axis."""
+        if self.units.part:
+            part, times, outer = self.units.part, self.units.times, self.group.domain[1][0]
+            return [f"i = {unit} // {times}", f"begin = {unit} % {times} * {part}", f"end = min(begin + {part}, {outer})"]
         size = self.units.block
         return [f"begin = {unit} * {size}", f"end = min(begin + {size}, {self.count})"]
 
     # --- rows --------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[str]:
-        loops = Loops(self.group, self.body, self.stores)
-        start = loops.begin_unit()
-        lines = ["for i in range(begin, end):", *indented(loops.row())]
-        return [*self.block(), *start, *lines, *loops.end_unit(self.partials)]
+        return [*self.block(), *Loops(self.group, self.body, self.stores, {}, self.partials, self.stretch).rows()]
+
+    @property
+    def stretch(self) -> int:
+        """Elements of a row for each place of its outermost axis, where units are parts of rows."""
+        return math.prod(self.group.domain[1][1:]) if self.units.part else 0
 
     # --- columns -----------------------------------------------------------------------------------------------
 
@@ -120,9 +135,9 @@ class KernelWriter:
         many = "m" if rows is None else str(rows)
         each = [f"for r in range(chunk, min(chunk + {CHUNK}, {many})):", *indented(self.over_block(added))]
         sums = self.in_chunks(op, many, each)
-        loops = Loops(self.group, self.body, self.stores, {reduction: SUM})
+        loops = Loops(self.group, self.body, self.stores, {reduction: SUM}, self.partials)
         start = loops.begin_unit()
-        return [*self.block(), *start, *sums, *self.over_block(loops.row()), *loops.end_unit(self.partials)]
+        return [*self.block(), *start, *sums, *self.over_block(loops.row()), *loops.end_unit()]
 
     def over_block(self, lines: Sequence[str]) -> list[str]:
         return ["for i in range(begin, end):", *indented(lines)]
@@ -150,8 +165,8 @@ class KernelWriter:
         if anchor in self.group.totals:
             part = f"{self.arguments.pointer(self.partials[anchor])}[unit]"
             return [], [f"{part} = {value}"], []
-        loops = Loops(self.group, self.body, self.stores, {anchor: value})
-        return loops.begin_unit(), loops.row(), loops.end_unit(self.partials)
+        loops = Loops(self.group, self.body, self.stores, {anchor: value}, self.partials)
+        return loops.begin_unit(), loops.row(), loops.end_unit()
 
     def address(self, operand: Strided, *terms: tuple[str, int]) -> str:
         """The address of an element of an operand."""

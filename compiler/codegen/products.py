@@ -10,7 +10,7 @@ A product has three forms:
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Layout, NotSupported, Size, layout_of, round_up, sizes_of
 from dlc.compiler.codegen.views import Strided, of_itself, reached
@@ -22,6 +22,12 @@ def strided(node: Node, at_hand: Container[Node] = ()) -> Strided:
     is not used: the operand is then stored as a value of its own."""
     view = reached(node, at_hand)
     return view if view.base is node or _stays_inside(node, view) else of_itself(node)
+
+
+def laid(node: Node, at_hand: Container[Node] = ()) -> Node:
+    """The value in whose memory another one lies just as it would lie by itself: a feature map behind its rows."""
+    view = reached(node, at_hand)
+    return view.base if view == replace(of_itself(node), base=view.base) else node
 
 
 def _stays_inside(node: Node, view: Strided) -> bool:
