@@ -11,6 +11,7 @@ from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
 from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role, starts_of_parts
+from dlc.compiler.codegen.views import Strided, view_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise
 
@@ -159,6 +160,9 @@ class Body:
         """An inline value: some element of its operand, or a number made from its place."""
         if node.op == "position":
             return f"real({point[node.attr('axis')]} + 1)"
+        view = view_of(node, self.place)
+        if view is not None and view.base in self.place and not self.at_hand(node, point):
+            return self.load(self.place[view.base], point, view)
         places = operand_points(node, point)
         if node.op == "gather":
             index = self.value(node.inputs[1], places[0])
@@ -172,6 +176,16 @@ class Body:
         if node.op == "shift":
             return f"({element} if {point[node.attr('axis')]} > 0 else real(0))"
         return element
+
+    def at_hand(self, node: Node, point: Point) -> bool:
+        """Whether movements lead to a value that a variable holds."""
+        while node.inputs and node not in self.place:
+            if node in self.locals and point == canonical(node):
+                return True
+            if role(node) is not Role.INLINE:
+                return False
+            point, node = operand_points(node, point)[0], node.inputs[0]
+        return node in self.locals and point == canonical(node)
 
     def joined(self, node: Node, point: Point, places: list[Point]) -> str:
         """The part of a `concat` that the index lies in."""
@@ -194,28 +208,32 @@ class Body:
 
     # --- memory ------------------------------------------------------------------------------------------------
 
-    def load(self, buffer: Buffer, point: Point) -> str:
-        text = self.element(buffer, point)
+    def load(self, buffer: Buffer, point: Point, view: Strided | None = None) -> str:
+        text = self.element(buffer, point, view)
         return f"({text} != {self.emitter.number(0)})" if buffer.kind == "truth" else text
 
     def store(self, buffer: Buffer, point: Point, value: str) -> str:
         return f"{self.element(buffer, point)} = {f'real({value})' if buffer.kind == 'truth' else value}"
 
-    def element(self, buffer: Buffer, point: Point) -> str:
-        """`W[i * 512 + j]`"""
+    def element(self, buffer: Buffer, point: Point, view: Strided | None = None) -> str:
+        """`W[i * 512 + j]`: an element of the value that lies there, or of a view of it."""
         assert buffer.layout is not None
-        index = offset_text(point, buffer.layout.strides)
+        index = offset_text(point, view.strides, view.offset) if view else offset_text(point, buffer.layout.strides)
         if self.arguments.check:
             index = f"inside({index}, {self.arguments.end(buffer)}, {self.arguments.flag})"
         return f"{self.arguments.pointer(buffer)}[{index}]"
 
 
-def offset_text(point: Point, strides: tuple[int, ...]) -> str:
-    """Where an element lies, counted in elements: the largest stride first."""
-    terms = sorted(
-        ((stride, index) for stride, index in zip(strides, point, strict=True) if index != "0"), key=_largest
-    )
-    return " + ".join(index if stride == 1 else f"{index} * {stride}" for stride, index in terms) or "0"
+def offset_text(point: Point, strides: tuple[int, ...], start: int = 0) -> str:
+    """Where an element lies, counted in elements from `start`: the largest stride first."""
+    terms = [(stride, index) for stride, index in zip(strides, point, strict=True) if index != "0" and stride]
+    text = " + ".join(_term(stride, index) for stride, index in sorted(terms, key=_largest) if stride > 0)
+    text = " + ".join([*filter(None, [text]), *([str(start)] if start else [])]) or "0"
+    return "".join([text, *(f" - {_term(-stride, index)}" for stride, index in terms if stride < 0)])
+
+
+def _term(stride: int, index: str) -> str:
+    return index if stride == 1 else f"{index} * {stride}"
 
 
 def _largest(term: tuple[int, str]) -> int:
