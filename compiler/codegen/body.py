@@ -111,6 +111,7 @@ class Body:
         self.locals: dict[Node, str] = {}
         self.emitter = KernelEmitter()
         self.ahead: list[str] = []
+        self.branching = False
 
     # --- values ------------------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class Body:
 
     def held(self, text: str) -> str:
         """A variable for a text that a choice would read on one side only: such a branch keeps a loop from vectors."""
-        if text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
+        if self.branching or text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
             return text
         name = self.arguments.fresh("x")
         self.ahead.append(f"{name} = {text}")
@@ -168,13 +169,13 @@ class Body:
             index = self.value(node.inputs[1], places[0])
             table = node.inputs[0]
             return self.value(table, (*point[: table.type.rank - 1], index))
-        element = self.value(node.inputs[0], places[0])
         if node.op == "concat":
             return self.joined(node, point, places)
+        if node.op == "shift":
+            return f"({self.branch(node.inputs[0], places[0])} if {point[node.attr('axis')]} > 0 else real(0))"
+        element = self.value(node.inputs[0], places[0])
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
-        if node.op == "shift":
-            return f"({element} if {point[node.attr('axis')]} > 0 else real(0))"
         return element
 
     def at_hand(self, node: Node, point: Point) -> bool:
@@ -187,9 +188,16 @@ class Body:
             point, node = operand_points(node, point)[0], node.inputs[0]
         return node in self.locals and point == canonical(node)
 
+    def branch(self, node: Node, point: Point) -> str:
+        """The text of a value at a point that may lie outside of it, where it is not read: no variable reads it."""
+        before, self.branching = self.branching, True
+        text = self.value(node, point)
+        self.branching = before
+        return text
+
     def joined(self, node: Node, point: Point, places: list[Point]) -> str:
         """The part of a `concat` that the index lies in."""
-        *heads, text = (self.value(part, place) for part, place in zip(node.inputs, places, strict=True))
+        *heads, text = (self.branch(part, place) for part, place in zip(node.inputs, places, strict=True))
         for head, end in zip(reversed(heads), reversed(starts_of_parts(node)), strict=False):
             text = f"({head} if {point[node.attr('axis')]} < {end} else {text})"
         return text

@@ -107,7 +107,7 @@ class Loops:
             if node not in self.sums:
                 self.body.locals[node] = name
                 after += self.stored(node)
-        for size, index in reversed(list(zip(inner, INNER, strict=False))):
+        for size, index in reversed(list(zip(inner, INNER, strict=False)) if lines else []):  # perhaps all are inline
             lines = [f"for {index} in range({size}):", *indented(lines)]
         return before + lines + after
 

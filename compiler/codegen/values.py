@@ -16,6 +16,7 @@ import math
 from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
+from dlc.compiler.dims import ONE
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
 from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction
 from dlc.compiler.ops.movement import axis_groups
@@ -229,12 +230,15 @@ _MOVES = {
 
 
 def prepare(graph: Graph) -> Graph:
-    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, and a
-    value of its own for a root that is another bound value (two parameters that change places)."""
+    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, a sum
+    in place of a slice of a single number, and a value of its own for a root that is another bound value (two
+    parameters that change places)."""
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
             return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
+        if node.op == "slice" and is_scalar(node.type) and not is_scalar(inputs[0].type) and node.type.kind == "real":
+            return _element(b, node, inputs[0])
         return None
 
     b = Builder()
@@ -244,3 +248,11 @@ def prepare(graph: Graph) -> Graph:
         for name, node in made.roots.items()
     }
     return Graph.of(roots, made.names)
+
+
+def _element(b: Builder, node: Node, x: Node) -> Node:
+    """One element of a vector as a sum, as which the program's body gets single numbers."""
+    axis = node.attr("axis")
+    here = b.add("eq", b.add("position", x, axis=axis), b.size(node.attr("start") + ONE))
+    chosen = b.add("select", here, x, b.constant(0.0))
+    return b.typed("sum", (chosen,), (("axes", (axis,)),), node.type, node.span)
