@@ -11,8 +11,9 @@ from dlc.compiler.codegen.layout import NotSupported, is_scalar, layout_of, size
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
-from dlc.compiler.codegen.windows import window_text
 from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, fitted, operand_points, role, starts_of_parts
+from dlc.compiler.codegen.views import Strided, view_of
+from dlc.compiler.codegen.windows import window_text
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise
 
@@ -28,6 +29,9 @@ _USED = """
     c0 c1 c2 c3 c4 c5 example last_example place
 """
 RESERVED = BUILT_IN | frozenset(_USED.split())
+
+RENAMED = frozenset({"rename", "transpose", "permute", "drop", "expand", "broadcast"})
+"""Movements that only give axes other places."""
 
 AT = {"real": "real_at", "truth": "real_at", "index": "int64_at", "partial": "float64_at"}
 
@@ -126,6 +130,7 @@ class Body:
         self.locals: dict[Node, str] = {}
         self.emitter = KernelEmitter()
         self.ahead: list[str] = []
+        self.branching = False
         self.run: Run | None = None
         self.tiles: dict[Node, str] = {}  # values of the row at hand, by the name of where the row would start
         self.parts: dict[Node, Buffer] = {}  # values added up in memory that is not their own
@@ -168,17 +173,17 @@ class Body:
             parts = [self.value(v, p) for v, p in zip(node.inputs, operand_points(node, point), strict=True)]
             text = op.emit(self.emitter, *parts, **node.keywords)
             return op.emit(self.emitter, *map(self.held, parts), **node.keywords) if " if " in text else text
+        if role(node) is Role.INLINE:
+            return self.moved(node, point)
         if self.run is not None:
             raise NoRun
         if role(node) is Role.WINDOWED:
             return self.windowed(node, point)
-        if role(node) is Role.INLINE:
-            return self.moved(node, point)
         raise NotSupported(f"{node.op} inside a fused loop", node)
 
     def held(self, text: str) -> str:
         """A variable for a text that a choice would read on one side only: such a branch keeps a loop from vectors."""
-        if text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
+        if self.branching or text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
             return text
         name = self.arguments.fresh("x")
         self.ahead.append(f"{name} = {text}")
@@ -205,6 +210,11 @@ class Body:
 
     def moved(self, node: Node, point: Point) -> str:
         """An inline value: some element of its operand, or a number made from its place."""
+        view = view_of(node, self.place)
+        if view is not None and view.base in self.place and not self.at_hand(node, point):
+            return self.load(self.place[view.base], point, view)
+        if self.run is not None and node.op not in RENAMED:
+            raise NoRun
         if node.op == "position":
             return f"real({point[node.attr('axis')]} + 1)"
         places = operand_points(node, point)
@@ -212,18 +222,31 @@ class Body:
             index = self.value(node.inputs[1], places[0])
             table = node.inputs[0]
             return self.value(table, (*point[: table.type.rank - 1], index))
-        element = self.value(node.inputs[0], places[0])
         if node.op == "concat":
             return self.joined(node, point, places)
+        if node.op == "shift":
+            return f"({self.branch(node.inputs[0], places[0])} if {point[node.attr('axis')]} > 0 else real(0))"
+        element = self.value(node.inputs[0], places[0])
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
-        if node.op == "shift":
-            return f"({element} if {point[node.attr('axis')]} > 0 else real(0))"
         return element
+
+    def at_hand(self, node: Node, point: Point) -> bool:
+        """Whether movements lead to a value that a variable holds."""
+        while role(node) is Role.INLINE and node.inputs and node not in self.place:
+            point, node = operand_points(node, point)[0], node.inputs[0]
+        return (node in self.locals and point == canonical(node)) or node in self.tiles or node in self.parts
+
+    def branch(self, node: Node, point: Point) -> str:
+        """The text of a value at a point that may lie outside of it, where it is not read: no variable reads it."""
+        before, self.branching = self.branching, True
+        text = self.value(node, point)
+        self.branching = before
+        return text
 
     def joined(self, node: Node, point: Point, places: list[Point]) -> str:
         """The part of a `concat` that the index lies in."""
-        *heads, text = (self.value(part, place) for part, place in zip(node.inputs, places, strict=True))
+        *heads, text = (self.branch(part, place) for part, place in zip(node.inputs, places, strict=True))
         for head, end in zip(reversed(heads), reversed(starts_of_parts(node)), strict=False):
             text = f"({head} if {point[node.attr('axis')]} < {end} else {text})"
         return text
@@ -245,8 +268,8 @@ class Body:
 
     # --- memory ------------------------------------------------------------------------------------------------
 
-    def load(self, buffer: Buffer, point: Point) -> str:
-        text = self.element(buffer, point)
+    def load(self, buffer: Buffer, point: Point, view: Strided | None = None) -> str:
+        text = self.element(buffer, point, view)
         if buffer.kind == "partial":
             return f"real({text})"
         return f"({text} != {self.emitter.number(0)})" if buffer.kind == "truth" else text
@@ -254,11 +277,13 @@ class Body:
     def store(self, buffer: Buffer, point: Point, value: str) -> str:
         return f"{self.element(buffer, point)} = {f'real({value})' if buffer.kind == 'truth' else value}"
 
-    def element(self, buffer: Buffer, point: Point) -> str:
-        """`W[i * 512 + j]`"""
+    def element(self, buffer: Buffer, point: Point, view: Strided | None = None) -> str:
+        """`W[i * 512 + j]`: an element of the value that lies there, or of a view of it."""
         assert buffer.layout is not None
-        strides = buffer.layout.strides
-        return self.at(buffer, offset_text(point, strides) if self.run is None else self.run.offset(point, strides))
+        strides, start = (view.strides, view.offset) if view else (buffer.layout.strides, 0)
+        if self.run is not None:
+            return self.at(buffer, self.run.offset(point, strides, start))
+        return self.at(buffer, offset_text(point, strides, start))
 
     def at(self, buffer: Buffer, index: str) -> str:
         """An element by its number."""
@@ -272,7 +297,6 @@ class Body:
         point = fitted(reduction, canonical(operand))
         return offset_text(point, layout_of(reduction.type, reduction).strides)
 
-
     def inside_row(self, node: Node, point: Point) -> str:
         """Where an element lies in its row, counted from the row's start."""
         layout = layout_of(node.type, node)
@@ -280,12 +304,16 @@ class Body:
         return offset_text(inner, layout.strides) if self.run is None else self.run.offset(inner, layout.strides)
 
 
-def offset_text(point: Point, strides: tuple[int, ...]) -> str:
-    """Where an element lies, counted in elements: the largest stride first."""
-    terms = sorted(
-        ((stride, index) for stride, index in zip(strides, point, strict=True) if index != "0"), key=_largest
-    )
-    return " + ".join(index if stride == 1 else f"{index} * {stride}" for stride, index in terms) or "0"
+def offset_text(point: Point, strides: tuple[int, ...], start: int = 0) -> str:
+    """Where an element lies, counted in elements from `start`: the largest stride first."""
+    terms = [(stride, index) for stride, index in zip(strides, point, strict=True) if index != "0" and stride]
+    text = " + ".join(_term(stride, index) for stride, index in sorted(terms, key=_largest) if stride > 0)
+    text = " + ".join([*filter(None, [text]), *([str(start)] if start else [])]) or "0"
+    return "".join([text, *(f" - {_term(-stride, index)}" for stride, index in terms if stride < 0)])
+
+
+def _term(stride: int, index: str) -> str:
+    return index if stride == 1 else f"{index} * {stride}"
 
 
 def _largest(term: tuple[int, str]) -> int:

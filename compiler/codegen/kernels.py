@@ -10,17 +10,20 @@ from dlc.compiler.codegen.convolutions import convolution, filters, gather
 from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of
+from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
+from dlc.compiler.codegen.values import size_text
 from dlc.compiler.codegen.views import Strided
 from dlc.compiler.codegen.work import Tile, Units, tile_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
 
 SUM, PART = "sums[i - begin]", "parts[i - begin]"
+PLACES = "ikl"
+"""Names of the indices along the axes of class indices."""
 CHUNK = 256
 """Terms of a long sum that are added to each other before they are added to the rest."""
 
@@ -351,20 +354,20 @@ class KernelWriter:
         values, places = anchor.inputs
         table = self.place[anchor]
         assert table.layout is not None
-        chosen = self.body.load(self.place[places], canonical(places))
-        sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", "i"))
-        if values.type.rank != 2 or places.type.rank != 1:
-            raise NotSupported("sums by class index over more than one axis", anchor)
-        examples = layout_of(places.type, places).rows
+        if values.type.rank != places.type.rank + 1 or places.type.rank > len(PLACES):
+            raise NotSupported("sums by class index of more axes than one", anchor)
+        point = tuple(PLACES[: places.type.rank])
+        chosen = self.body.load(self.place[places], point)
+        sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", *point))
+        adding = [f"n = {chosen}", "for j in range(begin, end):", f"{INDENT}{sum_at} += {element}"]
+        for index, size in reversed(list(zip(point, sizes_of(places.type, places), strict=True))):
+            adding = [f"for {index} in range({size_text(size)}):", *indented(adding)]
         return [
             *self.block(),
             f"for n in range({table.layout.rows}):",
             f"{INDENT}for j in range(begin, end):",
             f"{INDENT}{INDENT}{sum_at} = real(0)",
-            f"for i in range({'m' if examples is None else examples}):",
-            f"{INDENT}n = {chosen}",
-            f"{INDENT}for j in range(begin, end):",
-            f"{INDENT}{INDENT}{sum_at} += {element}",
+            *adding,
         ]
 
     # --- transposed copies ---------------------------------------------------------------------------------------

@@ -63,10 +63,13 @@ class Run:
     def whole(self, point: Point) -> bool:
         return self.inner(point) == list(self.names)
 
-    def offset(self, point: Point, strides: tuple[int, ...]) -> str:
-        """Where an element lies: the row, and the place in it."""
-        terms = {index: stride for index, stride in zip(point, strides, strict=True) if index != "0"}
+    def offset(self, point: Point, strides: tuple[int, ...], start: int = 0) -> str:
+        """Where an element lies: the row, and the place in it. Raises NoRun where it is not as in the row."""
+        terms = {index: stride for index, stride in zip(point, strides, strict=True) if index != "0" and stride}
+        if [index for index in point if index != "0"] != list(terms):
+            raise NoRun
         row = [f"i * {terms['i']}" if terms["i"] != 1 else "i"] if "i" in terms else []
+        row += [str(start)] if start else []
         if not self.inner(point):
             return " + ".join(row) or "0"
         dense = 1

@@ -34,19 +34,17 @@ class Strided:
 
 
 def view_of(node: Node, at_hand: Container[Node] = ()) -> Strided | None:
-    """A value as a view of one that lies in memory: a bound or computed value, or one of `at_hand`, whatever it is.
-    None where a step of the chain has no strides."""
-    view = reached(node, at_hand)
-    in_memory = view.base in at_hand or not (is_scalar(view.base.type) or role(view.base) is Role.INLINE)
+    """A value as a view of another one that lies in memory: a bound or computed value, or one of `at_hand`, whatever it
+    is. A bound or computed value is its own view. None where a step of the chain has no strides."""
+    view = _step(node, at_hand) or of_itself(node)
+    in_memory = (view.base is not node and view.base in at_hand) or role(view.base) not in (Role.INLINE, Role.SCALAR)
     return view if in_memory else None
 
 
 def reached(node: Node, at_hand: Container[Node] = ()) -> Strided:
     """A value as a view of the farthest one that strides can reach through movements; of itself, if nothing else.
     Values `at_hand` are not seen through."""
-    if node.op not in _STEPS or node in at_hand or is_scalar(node.type):
-        return of_itself(node)
-    return _step(node, reached(node.inputs[0], at_hand)) or of_itself(node)
+    return of_itself(node) if node in at_hand else _step(node, at_hand) or of_itself(node)
 
 
 def of_itself(node: Node) -> Strided:
@@ -55,12 +53,16 @@ def of_itself(node: Node) -> Strided:
     return Strided(node, _standing(node, strides))
 
 
-def _step(node: Node, operand: Strided) -> Strided | None:
+def _step(node: Node, at_hand: Container[Node]) -> Strided | None:
+    """A movement as a view of what its operand is a view of."""
+    if node.op not in _STEPS or is_scalar(node.type):
+        return None
+    operand = reached(node.inputs[0], at_hand)
     found = _STEPS[node.op](node, operand.strides)
     if found is None:
         return None
-    strides, offset = found
-    return Strided(operand.base, _standing(node, strides), operand.offset + offset)
+    strides, start = found
+    return Strided(operand.base, _standing(node, strides), operand.offset + start)
 
 
 def _standing(node: Node, strides: Strides) -> Strides:

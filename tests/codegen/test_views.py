@@ -1,45 +1,24 @@
-"""A chain of movements seen as memory under other strides: element by element what NumPy's movements give."""
+"""Movements read at a point: as memory under other strides, and by index arithmetic, what NumPy's movements give."""
 
 from __future__ import annotations
 
-import random
-
 import nets
 import numpy as np
+import pytest
+from moves import EXAMPLES, Chain, axes, expected, memory_of, values_of
 from nets import M
 
-from dlc.compiler.codegen.layout import layout_of, sizes_of
+from dlc.compiler.codegen import body as reading
+from dlc.compiler.codegen.body import Arguments, Body, offset_text
+from dlc.compiler.codegen.layout import layout_of
+from dlc.compiler.codegen.memory import Buffer, kind_of
 from dlc.compiler.codegen.products import product_of
 from dlc.compiler.codegen.views import Strided, view_of
-from dlc.compiler.dims import Axis, Dim
-from dlc.compiler.ir import Builder, Graph, Node
-from dlc.runtime.reference import evaluate
+from dlc.compiler.dims import Dim
+from dlc.compiler.ir import Builder, Node
 
-EXAMPLES = 3
-
-
-def axes(*sizes: object) -> tuple[Axis, ...]:
-    return tuple(
-        Axis(size if isinstance(size, Dim) else Dim.symbol(size) if size is M else Dim.of(size), one=size == 1)
-        for size in sizes
-    )
-
-
-def memory_of(values: np.ndarray, node: Node) -> np.ndarray:
-    """A value as it lies in memory; what is between its elements is NaN."""
-    layout = layout_of(node.type, node)
-    memory = np.full(layout.elements.at(16), np.nan)
-    for place in np.ndindex(values.shape):
-        memory[sum(i * stride for i, stride in zip(place, layout.strides, strict=True))] = values[place]
-    return memory
-
-
-def read(view: Strided, memory: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """All elements of a view."""
-    found = np.empty(shape)
-    for place in np.ndindex(shape):
-        found[place] = memory[view.offset + sum(i * stride for i, stride in zip(place, view.strides, strict=True))]
-    return found
+STRIDED = ("transpose", "permute", "broadcast", "drop", "expand", "slice", "reverse", "reshape")
+"""Movements that can be views."""
 
 
 def assert_view_is_right(leaf: Node, node: Node) -> bool:
@@ -48,12 +27,35 @@ def assert_view_is_right(leaf: Node, node: Node) -> bool:
     if view is None:
         return False
     assert view.base is leaf
-    shape = tuple(EXAMPLES if size is None else size for size in sizes_of(leaf.type))
-    values = np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)
-    bound = {("input", leaf.attr("name")): values}
-    expected = evaluate(Graph.of({"output.x": node}), bound, {M: EXAMPLES})["output.x"]
-    np.testing.assert_array_equal(read(view, memory_of(values, leaf), expected.shape), expected)
+    values = values_of(leaf)
+    memory, wanted = memory_of(values, leaf), expected(node, {leaf: values})
+    found = np.empty_like(wanted)
+    for place in np.ndindex(found.shape):
+        found[place] = memory[view.offset + sum(i * stride for i, stride in zip(place, view.strides, strict=True))]
+    np.testing.assert_array_equal(found, wanted)
     return True
+
+
+def assert_text_is_right(leaves: list[Node], node: Node) -> None:
+    """The text that kernels read the value with, element by element."""
+    values = {leaf: values_of(leaf) for leaf in leaves}
+    place = {
+        leaf: Buffer(str(leaf.attr("name")), "transient", kind_of(leaf), layout.elements, layout)
+        for leaf in leaves
+        for layout in [layout_of(leaf.type)]
+    }
+    arguments = Arguments()
+    point = tuple(f"p{axis}" for axis in range(node.type.rank))
+    text = Body(place, {}, "float64", arguments).value(node, point)
+    known = {arguments.pointer(place[leaf]): memory_of(values[leaf], leaf) for leaf in leaves}
+    wanted = expected(node, values)
+    code = compile(text, "element", "eval")
+    for index in np.ndindex(wanted.shape):
+        names = dict(zip(point, index, strict=True)) | known | {"m": EXAMPLES, "real": float}
+        assert eval(code, names) == wanted[index], f"{text} at {index}"
+
+
+# --- views ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_flattened_feature_map_is_its_rows() -> None:
@@ -70,7 +72,7 @@ def test_a_flattened_feature_map_is_its_rows() -> None:
 
 
 def test_a_product_reads_a_flattened_feature_map_without_a_copy() -> None:
-    """Z = W A, dW = dZ A.T and dA = W.T dZ of the layer behind a flatten."""
+    """Z = W A and dW = dZ A.T of the layer behind a flatten."""
     b = Builder()
     maps = nets.leaf(b, "input", "X", M, 4, 5, 6)
     w, dz = nets.leaf(b, "parameter", "W", 32, 120), nets.leaf(b, "input", "dZ", 32, M)
@@ -102,63 +104,44 @@ def test_where_axes_do_not_lie_inside_each_other_there_is_no_view() -> None:
     assert view_of(b.add("transpose", joined), {joined}) == Strided(joined, (16, 1))
 
 
-# --- random chains -------------------------------------------------------------------------------------------------
+def test_random_chains_as_views() -> None:
+    chains = [Chain(seed, STRIDED) for seed in range(400)]
+    assert sum(assert_view_is_right(chain.leaf, chain.node) for chain in chains) > 200
 
 
-def random_move(b: Builder, node: Node, chance: random.Random) -> Node:
-    """A random movement of a value; the same value where the movement has no place."""
-    sizes = node.type.sizes
-    rank = len(sizes)
-    known = [axis for axis, size in enumerate(sizes) if size.constant is not None]
-    kind = chance.choice(["transpose", "permute", "broadcast", "drop", "expand", "slice", "reverse", "merge", "divide"])
-    if kind == "transpose" and rank == 2:
-        return b.add("transpose", node)
-    if kind == "permute":
-        return b.add("permute", node, order=tuple(chance.sample(range(rank), rank)))
-    ones = [axis for axis in known if sizes[axis].constant == 1]
-    if kind == "broadcast" and ones:
-        axis = chance.choice(ones)
-        wide = tuple(Axis(Dim.of(3)) if i == axis else a for i, a in enumerate(node.type.axes))
-        return b.add("broadcast", node, axes=wide)
-    if kind == "drop" and ones and rank > 1:
-        return b.add("drop", node, axes=(chance.choice(ones),))
-    if kind == "expand" and rank < 5:
-        return b.add("expand", node, axes=(chance.randrange(rank + 1),))
-    if kind == "slice" and known:
-        axis = chance.choice(known)
-        total = int(sizes[axis].constant or 0)
-        start = chance.randrange(total)
-        return b.add("slice", node, axis=axis, start=Dim.of(start), size=Dim.of(chance.randint(1, total - start)))
-    if kind == "reverse":
-        return b.add("reverse", node, axis=chance.choice(known or [0]))
-    if kind == "merge" and rank > 1:
-        axis = chance.randrange(rank - 1)
-        merged = Axis(sizes[axis] * sizes[axis + 1])
-        if merged.size.constant is None and Dim.of(1) not in (sizes[axis], sizes[axis + 1]):
-            return node
-        return b.add("reshape", node, axes=(*node.type.axes[:axis], merged, *node.type.axes[axis + 2 :]))
-    if kind == "divide" and known and rank < 5:
-        axis = chance.choice(known)
-        total = int(sizes[axis].constant or 0)
-        part = chance.choice([k for k in range(1, total + 1) if total % k == 0])
-        parts = axes(part, total // part)
-        return b.add("reshape", node, axes=(*node.type.axes[:axis], *parts, *node.type.axes[axis + 1 :]))
-    return node
+# --- texts ---------------------------------------------------------------------------------------------------------
 
 
-LEAVES = [(6, M), (M, 2, 3, 4), (2, 6, M), (M, 4, 4), (4, 6), (12,), (1, M), (2, 3, 4)]
+@pytest.mark.parametrize("views", [True, False])
+def test_random_chains_as_text(views: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With views, and with index arithmetic alone."""
+    if not views:
+        monkeypatch.setattr(reading, "view_of", lambda node, at_hand: None)
+    for seed in range(400):
+        chain = Chain(seed, (*STRIDED, "reverse_examples", "concat", "shift"))
+        assert_text_is_right([chain.leaf], chain.node)
 
 
-def chain(seed: int) -> tuple[Node, Node]:
-    """A bound value, and a random chain of movements over it."""
-    chance = random.Random(seed)
+@pytest.mark.parametrize(("sizes", "axis"), [((M, 4, 4), 3), ((M, 3), 0), ((M, 3), 1), ((2, M), 2), ((5,), 0)])
+def test_one_hot_columns_stand_on_any_axis(sizes: tuple[object, ...], axis: int) -> None:
     b = Builder()
-    leaf = node = nets.leaf(b, "input", "X", *chance.choice(LEAVES))
-    for _ in range(chance.randint(1, 6)):
-        node = random_move(b, node, chance)
-    return leaf, node
+    labels = nets.leaf(b, "input", "Y", *sizes, kind="index", classes=3)
+    assert_text_is_right([labels], b.add("one_hot", labels, axis=axis, classes=Dim.of(3)))
 
 
-def test_random_chains_read_what_numpy_gives() -> None:
-    viewed = [assert_view_is_right(*chain(seed)) for seed in range(400)]
-    assert sum(viewed) > 200
+@pytest.mark.parametrize("sizes", [(M,), (M, 3), (2, M), (M, 2, 2)])
+def test_a_table_is_read_at_class_indices(sizes: tuple[object, ...]) -> None:
+    b = Builder()
+    table = nets.leaf(b, "input", "E", 4, 5)
+    labels = nets.leaf(b, "input", "Y", *sizes, kind="index", classes=5)
+    assert_text_is_right([table, labels], b.add("gather", table, labels))
+    turned = nets.leaf(b, "input", "F", 5, 4)
+    assert_text_is_right([turned, labels], b.add("gather", b.add("transpose", turned), labels))
+
+
+def test_an_offset_is_text_without_products_by_one_or_zero() -> None:
+    assert offset_text(("i", "0", "j"), (64, 8, 1)) == "i * 64 + j"
+    assert offset_text(("i", "j"), (0, 1), 5) == "j + 5"
+    assert offset_text(("i", "j"), (16, -1), 15) == "i * 16 + 15 - j"
+    assert offset_text(("j",), (-3,), 9) == "9 - j * 3"
+    assert offset_text(("0",), (4,)) == "0"
