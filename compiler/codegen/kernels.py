@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.convolutions import convolution, filters, gather
 from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
+from dlc.compiler.codegen.maps import filters, gather, slid
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
@@ -73,6 +73,7 @@ class KernelWriter:
         self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
         self.panels: dict[str, str] = {}
+        self.ahead: list[str] = []
 
     def write(self) -> Kernel:
         """The kernel of the group."""
@@ -85,16 +86,15 @@ class KernelWriter:
             lines = self.transposition()
         elif self.group.kind == "scatter":
             lines = self.scatter()
-        elif self.group.kind == "convolution":
-            lines = convolution(self)
+        elif self.group.kind == "slid":
+            lines = slid(self)
         elif self.group.kind == "filters":
             lines = filters(self)
         elif self.group.kind == "gather":
             lines = gather(self)
         else:
             lines = self.rows()
-        head = self.arguments.lines()
-        body = (*head, "for unit in range(first, last):", *indented(lines))
+        body = (*self.arguments.lines(), *self.ahead, "for unit in range(first, last):", *indented(lines))
         return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units)
 
     @property
@@ -108,14 +108,30 @@ class KernelWriter:
         """The rows of a unit, `begin` to `end`; or its row `i`, and the places of the row's outermost axis."""
         if self.units.part:
             part, times, outer = self.units.part, self.units.times, self.group.domain[1][0]
-            return [f"i = {unit} // {times}", f"begin = {unit} % {times} * {part}", f"end = min(begin + {part}, {outer})"]
+            return [
+                f"i = {unit} // {times}",
+                f"begin = {unit} % {times} * {part}",
+                f"end = min(begin + {part}, {outer})",
+            ]
         size = self.units.block
+        if size == 1:
+            return [f"begin, end = {unit}, {unit} + 1"]
         return [f"begin = {unit} * {size}", f"end = min(begin + {size}, {self.count})"]
 
     # --- rows --------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[str]:
-        return [*self.block(), *Loops(self.group, self.body, self.stores, {}, self.partials, self.stretch).rows()]
+        return [*self.block(), *self.over_rows(self.loops(self.stores, {}))]
+
+    def loops(self, stores: Sequence[tuple[Node, Buffer]], given: Mapping[Node, str]) -> Loops:
+        return Loops(self.group, self.body, stores, given, self.partials, self.stretch)
+
+    def over_rows(self, loops: Loops, one: bool = False) -> list[str]:
+        """The loops over the rows of a unit, `begin` to `end`, or over its (part of the) one row `i`."""
+        start, row = loops.begin_unit(), loops.row()
+        looped = row if one or self.stretch else ["for i in range(begin, end):", *indented(row)]
+        self.ahead += loops.ahead
+        return [*start, *loops.zeros, *looped, *loops.after, *loops.end_unit()]
 
     @property
     def stretch(self) -> int:

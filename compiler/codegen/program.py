@@ -123,9 +123,7 @@ class ProgramWriter:
             self.address(partials[node])
         units, product = self.units[group], self.products[group]
         parts = count_text(self.units[group.source]) if group.source is not None else ""
-        writer = KernelWriter(
-            group, self.plan.place, stores, partials, self.names, self.target, units, product, parts
-        )
+        writer = KernelWriter(group, self.plan.place, stores, partials, self.names, self.target, units, product, parts)
         made = writer.write()
         return self.called(group, made, [node for node, _ in stores])
 
