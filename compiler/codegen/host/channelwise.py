@@ -139,43 +139,47 @@ class ChannelwiseKernel:
     ) -> None:  # fmt: skip
         """body(seen, source, target) for every line of places along the last axis: what it sees along the others, where
         the first of it lies in the source, and where the line goes."""
-        builder = code.builder
+        self.each_place(code, self.axes[:-1], [], (begin, end), source, target, body)
 
-        def level(depth: int, first: ir.Value, last: ir.Value, seen: list[Seen], source: Any, target: Any) -> None:
-            if depth == len(self.axes) - 1:
-                body(seen, source, target)
-                return
-            axis, following = self.axes[depth], self.axes[depth + 1]
+    def each_place(
+        self, code: ChannelCode, axes: Sequence[SlidingAxis], seen: list[Seen], places: tuple[ir.Value, ir.Value],
+        source: ir.Value, target: ir.Value, body: Callable[[list[Seen], ir.Value, ir.Value], None],
+    ) -> None:  # fmt: skip
+        """The same along some of the axes; `places` are those of the first, and `target` is where its first goes."""
+        if not axes:
+            body(seen, source, target)
+            return
+        builder, depth, (first, last) = code.builder, len(seen), places
 
-            def place(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                here = axis.seen(code, builder.add(first, index))
-                at = code.move(source, here.source, self.source_steps[depth])
-                into = code.move(target, index, self.target_steps[depth])
-                level(depth + 1, int64(0), int64(following.target), [*seen, here], at, into)
-                return []
+        def place(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            here = axes[0].seen(code, builder.add(first, index))
+            at = code.move(source, here.source, self.source_steps[depth])
+            into = code.move(target, index, self.target_steps[depth])
+            following = int64(0), int64(self.axes[depth + 1].target)
+            self.each_place(code, axes[1:], [*seen, here], following, at, into, body)
+            return []
 
-            code.loop(builder.sub(last, first), [], place)
-
-        level(0, begin, end, [], source, target)
+        code.loop(builder.sub(last, first), [], place)
 
     def each_tile(
-        self, code: ChannelCode, strips: list[Strip], source: ir.Value, target: ir.Value,
-        body: Callable[[Strip, ir.Value, ir.Value], None],
-    ) -> None:  # fmt: skip
-        """body(strip, source, target) for all tiles of a line: where column 0 lies, and where pixel 0 goes."""
+        self, code: ChannelCode, strips: list[Strip], source: ir.Value, target: ir.Value, carried: list[ir.Value],
+        body: Callable[[Strip, ir.Value, ir.Value, list[ir.Value]], list[ir.Value]],
+    ) -> list[ir.Value]:  # fmt: skip
+        """carried = body(strip, source, target, carried) for all tiles of a line: where column 0 lies, and where
+        pixel 0 goes."""
         for strip in strips:
 
-            def tile(index: ir.Value, _: list[ir.Value], strip: Strip = strip) -> list[ir.Value]:
+            def tile(index: ir.Value, state: list[ir.Value], strip: Strip = strip) -> list[ir.Value]:
                 at = code.move(source, strip.source * self.channels)
                 into = code.move(target, strip.target * self.channels)
                 at = code.move(at, index, strip.source_step * self.channels)
-                body(strip, at, code.move(into, index, strip.pixels * self.channels))
-                return []
+                return body(strip, at, code.move(into, index, strip.pixels * self.channels), state)
 
             if strip.repeat == 1:
-                tile(int64(0), [])
+                carried = tile(int64(0), carried)
             else:
-                code.loop(int64(strip.repeat), [], tile)
+                carried = code.loop(int64(strip.repeat), carried, tile)
+        return carried
 
     def fold_seen(
         self, code: ChannelCode, seen: Sequence[Seen], at: Sequence[ir.Value], steps: Sequence[Sequence[int]],

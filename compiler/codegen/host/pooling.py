@@ -100,13 +100,14 @@ class FoldWindows(ChannelwiseKernel):
         strips = fitting_strips(self.axes[-1], self.cpu)
 
         def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
-            def tile(strip: Strip, source: ir.Value, target: ir.Value) -> None:
+            def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
                 def vector(offset: ir.Value, _: ir.Value | None) -> None:
                     self.tile(code, strip, seen, code.move(source, offset), code.move(target, offset))
 
                 code.each_vector(vector)
+                return []
 
-            self.each_tile(code, strips, source, target, tile)
+            self.each_tile(code, strips, source, target, [], tile)
 
         self.each_line(code, begin, end, source, target, line)
 
@@ -194,7 +195,7 @@ class ExtremeGradient(ChannelwiseKernel):
             left = builder.sub(smallest(builder, count, builder.sub(end, image.source)), skipped)
             written = [Seen(builder.add(image.source, skipped), builder.add(image.tap, skipped), left), *seen[1:]]
 
-            def tile(strip: Strip, source: ir.Value, target: ir.Value) -> None:
+            def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
                 def vector(offset: ir.Value, fresh: ir.Value | None) -> None:
                     at, given = code.move(source, offset), code.move(target, offset)
                     winners = self.winners(code, strip, seen, at)
@@ -202,8 +203,9 @@ class ExtremeGradient(ChannelwiseKernel):
                     self.share_out(code, strip, written, winners, given, into, None if self.written_once else fresh)
 
                 code.each_vector(vector)
+                return []
 
-            self.each_tile(code, strips, source, target, tile)
+            self.each_tile(code, strips, source, target, [], tile)
 
         one_further = builder.add(place, int64(1))
         self.each_line(code, place, one_further, x, code.move(dy, place, self.target_steps[0]), line)
