@@ -16,7 +16,6 @@ from numba.extending import intrinsic
 
 from dlc.compiler.codegen.host.correlation import Correlation, Filters, RowStart
 from dlc.compiler.codegen.host.machine import Dtype, Host, host
-from dlc.compiler.codegen.host.plain_convolution import filter_gradient_rows_plain as filter_gradient_rows
 from dlc.compiler.codegen.host.windows import spatial_axes
 
 __all__ = ["convolve_rows", "input_gradient_rows"]
