@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from dlc.runtime.preparation import Request, prepare, require_loss
 from dlc.runtime.spec import PathLike, Spec
 from dlc.runtime.threads import usable_threads
 from dlc.runtime.train import History, Nobody, Observer, Progress, Training, diverged
+
+if TYPE_CHECKING:
+    from dlc.runtime.weights.plan import Weights
 
 
 class Tensors(Mapping[str, NDArray[Any]]):
@@ -92,6 +95,7 @@ class Model:
         self.main = self._work(frozenset(), spec.train)
         self.params = Tensors(self.main.engine.parameters)
         self.state = Tensors(self.main.engine.states)
+        self._fill(spec.prepared.weights)
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
@@ -261,6 +265,28 @@ class Model:
             self._read[key] = settings
         return self._read[key]
 
+    def load_weights(self, file: PathLike, place: str = "") -> None:
+        """Takes parameters and states from a safetensors file: all of them, or what stands under a place, `"backbone"`.
+
+        It is what `load backbone from "…"` does in a spec when the model is compiled: the names in the file are those
+        of this network, or of the part alone. Raises `SpecError` (R607 to R612, and N201 for an unknown place).
+        """
+        from dlc.runtime.weights.plan import asked
+
+        with told(self._sources):
+            self._fill([asked(self.spec.checked, Path(file), place)])
+
+    def _fill(self, files: Sequence[Weights]) -> None:
+        """Gives parameters and states the values that files have."""
+        if not files:
+            return
+        from dlc.runtime.weights.values import write_into
+
+        memory = {**self.main.engine.parameters, **self.main.engine.states}
+        with told(self._sources):
+            for weights in files:
+                write_into(memory, weights)
+
     def save(self, folder: PathLike) -> None:
         """Writes a run folder: the spec, the settings, parameters and optimizer state. `dlc.open` reads it."""
         from dlc.runtime.saved import save_model
@@ -330,7 +356,7 @@ class Model:
         if key not in self._works:
             checked = self.spec.checked
             if dense:
-                again = prepare(replace(self.spec.prepared.request, dense=dense), headers=False)
+                again = prepare(replace(self.spec.prepared.request, dense=dense, weights=False), headers=False)
                 if again.checked is None:
                     raise SpecError(again.diagnostics, again.sources)
                 checked = again.checked
