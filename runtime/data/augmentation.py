@@ -9,6 +9,7 @@ Images are (examples, height, width) or with channels behind. Bytes and their ar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -93,16 +94,9 @@ def _cropped(images: Array, crop: Crop, drawn: Floats | None) -> Array:
     room = size + 2 * pad - (height, width)
     places = np.broadcast_to(room // 2, (len(images), 2)) if drawn is None else np.floor(drawn * (room + 1))
     result = np.zeros((len(images), height, width, *images.shape[3:]), images.dtype)
-    for own, image, (top, left) in zip(result, images, places.astype(np.int64) - pad, strict=True):
-        rows, columns = _overlap(top, height, size[0]), _overlap(left, width, size[1])
-        own[rows[0], columns[0]] = image[rows[1], columns[1]]
+    tops, lefts = np.ascontiguousarray(places.astype(np.int64).T - pad)
+    kernels().cut(_with_channels(images), tops, lefts, _with_channels(result))
     return result
-
-
-def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
-    """Where a stretch that starts at `start` of an axis lies on it: in the stretch, and on the axis."""
-    first, last = max(start, 0), min(start + length, size)
-    return slice(first - start, max(last, first) - start), slice(first, max(last, first))
 
 
 def rotated(images: Array, angles: Floats, nearest: bool) -> Array:
@@ -110,14 +104,11 @@ def rotated(images: Array, angles: Floats, nearest: bool) -> Array:
 
     A pixel is the bilinear mean of the four around its place before the turn, or (`nearest`) the nearest one.
     """
-    from dlc.runtime.data.rotation import turn_bilinear, turn_nearest
-
-    given = images.reshape(*images.shape[:3], -1)
     kept = nearest or images.dtype.kind == "f"
-    result = np.zeros(given.shape, images.dtype if kept else np.float32)
-    turn = turn_nearest if nearest else turn_bilinear
-    turn(np.ascontiguousarray(given), np.cos(angles), np.sin(angles), result)
-    return result.reshape(images.shape)
+    result = np.zeros(images.shape, images.dtype if kept else np.float32)
+    turn = kernels().turn_nearest if nearest else kernels().turn_bilinear
+    turn(_with_channels(images), np.cos(angles), np.sin(angles), _with_channels(result))
+    return result
 
 
 # --- colors ----------------------------------------------------------------------------------------------------
@@ -131,14 +122,22 @@ def color_channels(images: Array) -> int:
 
 def _shifted(images: Array, shifts: Floats, bytes: bool) -> Array:
     """The numbers (examples, colors) added to the pixels of each image."""
-    if images.dtype.kind != "f":
-        images = images.astype(np.float32)
-    colors = images[..., : shifts.shape[1]] if images.ndim == 4 else images
-    own = shifts.astype(images.dtype)
-    colors += own[:, None, None, :] if images.ndim == 4 else own[:, :, None]
-    if bytes:
-        np.clip(colors, 0, WHITE, out=colors)
+    images = np.ascontiguousarray(images, images.dtype if images.dtype.kind == "f" else np.float32)
+    bounds = (0.0, WHITE) if bytes else (-np.inf, np.inf)
+    kernels().shift(_with_channels(images), shifts, *bounds)
     return images
+
+
+def _with_channels(images: Array) -> Array:
+    """A view with an axis of channels."""
+    return np.ascontiguousarray(images).reshape(*images.shape[:3], -1)
+
+
+def kernels() -> ModuleType:
+    """What is compiled; without augmentation nothing of it is imported."""
+    from dlc.runtime.data import pixel_kernels
+
+    return pixel_kernels
 
 
 def principal_colors(blocks: Iterable[Array]) -> Floats:

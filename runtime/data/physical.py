@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic
-from dlc.compiler.settings import PcaColor, Step
+from dlc.compiler.settings import Arithmetic, PcaColor, Step
 from dlc.grammar.span import Span
-from dlc.runtime.data.augmentation import principal_colors
+from dlc.runtime.data.augmentation import kernels, principal_colors
 from dlc.runtime.data.columns import Column
 from dlc.runtime.data.labels import MISSING, Label, Place, class_numbers, encode, find_classes, listed
 from dlc.runtime.data.layout import Layout
@@ -118,6 +118,14 @@ class _Reals:
 
     def __init__(self, origin: Origin, steps: tuple[FittedStep, ...], dtype: str, place: Place) -> None:
         self.origin, self.steps, self.dtype, self.place = origin, steps, dtype, place
+        self.table = self._of_bytes()
+
+    def _of_bytes(self) -> Array | None:
+        """What becomes of each byte, where arithmetic alone decides it."""
+        if not all(isinstance(step, Arithmetic) and step.op in "+-*/" for step in self.steps):
+            return None
+        table = self.of(np.arange(256, dtype=np.uint8)[:, None])[:, 0]
+        return table if np.isfinite(table).all() else None
 
     def all(self, raw: Array, problems: Problems) -> Array:
         """All rows; what is no finite number goes to `problems`. A block at a time, as images are large."""
@@ -136,6 +144,10 @@ class _Reals:
     def __call__(self, images: Array, numbers: Indices) -> Array:
         """Images to the physical rows of a batch; `numbers` are theirs in the source. Raises V502."""
         raw = images.reshape(len(images), -1)
+        if self.table is not None and raw.dtype == np.uint8:
+            result = np.empty(raw.shape, self.dtype)
+            kernels().look_up(raw.reshape(-1), self.table, result.reshape(-1))
+            return result.reshape(len(images), *self.origin.layout.dense)
         result = self.of(raw)
         problems = Problems()
         self.require_finite(raw, result, numbers, problems)

@@ -19,8 +19,8 @@ Indices = NDArray[np.int64]
 Finish = Callable[[Array, Indices], Array]
 """Images (examples, height, width, …) and their numbers in the source to an array of physical rows."""
 
-BLOCK = 1 << 20
-"""Pixels that are brought into form at one time."""
+BLOCK = 1 << 18
+"""Values that are brought into form at one time: few enough for the cache."""
 
 
 @dataclass(frozen=True, slots=True)
