@@ -6,8 +6,9 @@
 | `address.py`          | typed access, calls and atomic operations on plain integer addresses              |
 | `tile.py`             | `matmul_panel`, `transpose`: LLVM vector code behind every matrix product         |
 | `plain.py`            | the same two in scalar loops: the meaning of `tile.py`, on any CPU                |
-| `convolution.py`      | `convolve_rows`, `input_gradient_rows`: convolutions of one example               |
-| `correlation.py`      | their vector code, on `windows.py` (tiles and panels) and `rows.py` (vectors)     |
+| `convolution.py`      | `convolve_rows`, `input_gradient_rows`, `filter_gradient_rows`                    |
+| `correlation.py`      | the first two in vector code, on `windows.py` (tiles, panels), `rows.py` (vectors)|
+| `filter_gradient.py`  | the third                                                                         |
 | `plain_convolution.py`| the same in scalar loops                                                          |
 | `kernels.py`          | `@kernel`, `@program`: compiled once, kept on disk, called by symbol              |
 | `pool.py`             | `Pool`, `launch`: the units of a kernel shared out among threads                  |

@@ -15,10 +15,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from dlc.compiler.codegen.host.correlation import Correlation, Filters, RowStart
+from dlc.compiler.codegen.host.filter_gradient import FilterGradient
 from dlc.compiler.codegen.host.machine import Dtype, Host, host
 from dlc.compiler.codegen.host.windows import spatial_axes
 
-__all__ = ["convolve_rows", "input_gradient_rows"]
+__all__ = ["convolve_rows", "filter_gradient_rows", "input_gradient_rows"]
 
 
 def convolve_rows(
@@ -108,3 +109,37 @@ def input_gradient_rows(
         return types.void(*[types.intp] * 5), static.lower
 
     return input_gradient
+
+
+def filter_gradient_rows(
+    dtype: Dtype,
+    *,
+    image: Sequence[int],
+    result: Sequence[int],
+    window: Sequence[int],
+    stride: Sequence[int],
+    before: Sequence[int],
+    groups: int = 1,
+    filter_row: int,
+    cpu: Host | None = None,
+) -> Any:
+    """A function for jitted code that adds what rows of one example contribute to dW; sizes as in `convolve_rows`.
+
+    It is called as f(x, dy, dw, begin, end), with byte addresses of the example, of its dy, and of dW, which is stored
+    as W is, and adds the part of the result's rows begin .. end - 1. Up to 64 bytes after x and dy may be read.
+    """
+    static = FilterGradient(
+        dtype,
+        spatial_axes(image[:-1], result[:-1], window, stride, before, back=False),
+        channels=image[-1],
+        out_channels=result[-1],
+        groups=groups,
+        filter_row=filter_row,
+        cpu=cpu or host(),
+    )
+
+    @intrinsic
+    def filter_gradient(typing: Any, x: Any, dy: Any, dw: Any, begin: Any, end: Any) -> tuple[Any, Any]:
+        return types.void(*[types.intp] * 5), static.lower
+
+    return filter_gradient
