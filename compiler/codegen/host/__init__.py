@@ -9,6 +9,10 @@
 | `convolution.py`      | `convolve_rows`, `input_gradient_rows`, `filter_gradient_rows`                    |
 | `correlation.py`      | the first two in vector code, on `windows.py` (tiles, panels), `rows.py` (vectors)|
 | `filter_gradient.py`  | the third                                                                         |
+| `pooling.py`          | `pool_rows`, `pool_gradient_rows`: folds over sliding windows, as vector code     |
+| `depthwise.py`        | `depthwise_rows` and its gradients: one filter for each channel, as vector code   |
+| `plain_windows.py`    | the meaning of `pooling.py` and `depthwise.py` in scalar loops                    |
+| `channelwise.py`      | what kernels over windows are written with; `strips.py`: how windows slide        |
 | `plain_convolution.py`| the same in scalar loops                                                          |
 | `kernels.py`          | `@kernel`, `@program`: compiled once, kept on disk, called by symbol              |
 | `pool.py`             | `Pool`, `launch`: the units of a kernel shared out among threads                  |
