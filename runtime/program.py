@@ -230,7 +230,9 @@ class Model:
                 message = f"{self.spec.name} has no data: block"
                 help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
                 raise DiagnosticError(Diagnostic("T409", message, None, help=help))
-            loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit)
+            loaded = load_data(
+                data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
+            )
             for part in loaded.splits.values():
                 check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing
