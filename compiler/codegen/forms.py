@@ -23,15 +23,16 @@ Labels = tuple[str, ...]
 
 
 def prepare(graph: Graph) -> Graph:
-    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, a sum
-    in place of a slice of a single number, filters with their channels turned for the gradient of an image, and a
-    value of its own for a root that is another bound value (two parameters that change places)."""
+    """Forms that kernels like better: a product with 1/s in place of a tensor's division by s, where s is one number
+    for all elements or for many; a sum in place of a slice of a single number; filters with their channels turned for
+    the gradient of an image; contractions as products; and a value of its own for a root that is another bound value
+    (two parameters that change places)."""
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op == TO_INPUT:
             return b.typed(node.op, (inputs[0], turned(b, inputs[1])), node.attrs, node.type, node.span)
-        if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
-            return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
+        if node.op == "div" and not is_scalar(node.type) and _spread(inputs[1], node):
+            return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type, node.span)
         if node.op == "slice" and is_scalar(node.type) and not is_scalar(inputs[0].type) and node.type.kind == "real":
             return _element(b, node, inputs[0])
         if node.op == "einsum" or (node.op == "matmul" and max(x.type.rank for x in inputs) > 2):
@@ -57,6 +58,14 @@ def turned(b: Builder, filters: Node) -> Node:
     if 1 in sizes_of(filters.type, filters)[-2:]:
         return filters
     return b.add("permute", filters, order=order)
+
+
+def _spread(divisor: Node, result: Node) -> bool:
+    """Whether one number divides many."""
+    sizes = (
+        zip(sizes_of(divisor.type, divisor), sizes_of(result.type, result), strict=True) if divisor.type.rank else ()
+    )
+    return is_scalar(divisor.type) or any(own == 1 and size != 1 for own, size in sizes)
 
 
 def _element(b: Builder, node: Node, x: Node) -> Node:

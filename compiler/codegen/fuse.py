@@ -4,7 +4,7 @@ A group runs over the rows of its values and computes its members one after the 
 the first cache. There are these kinds:
 
 - `contraction`  a matrix product, and what follows it element by element: bias, activation, mask, the update of W
-- `convolution`  a convolution or the gradient of its image, and what follows it in the same way
+- `slid`         a convolution, pooling, or the gradient of their image, and what follows it in the same way
 - `filters`      the gradient of a convolution's filters, a part for each unit of work
 - `rows`         elementwise work, windows, and reductions within a row: softmax, losses, dropout, pooling, updates
 - `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
@@ -12,10 +12,11 @@ the first cache. There are these kinds:
 - `transpose`    a copy of a matrix in the other orientation
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
 
-Every kind may add up *totals* over all its elements, and `convolution` and `rows` also *sums* over the examples and
-other axes, one for each channel: every unit leaves its part, and a `gather` adds them up. A value joins the group of one of its operands wherever that is
-possible; what depends on bound values alone waits for its first reader. Cheap values are computed again rather than
-stored and read. Single numbers belong to no group: the program's body computes them between the kernels.
+Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
+axes, one for each channel: every unit leaves its part, and a `gather` adds them up. A value joins the group of one of
+its operands wherever that is possible; what depends on bound values alone waits for its first reader. Cheap values are
+computed again rather than stored and read. Single numbers belong to no group: the program's body computes them between
+the kernels.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ INNER = "jklpqs"
 REMEMBERED = 1 << 14
 """Answers about nodes that are kept: the same few are asked for again and again."""
 
-SHARING = frozenset({"contraction", "convolution", "rows"})
+SHARING = frozenset({"contraction", "slid", "rows"})
 """Groups that a total may join because they read the same bound values."""
 
-FOLLOWED = frozenset({"contraction", "convolution", "columns", "gather"})
+FOLLOWED = frozenset({"contraction", "slid", "columns", "gather"})
 """Groups that take up what follows element by element, over the same elements."""
 
 Domain = tuple[int | None, tuple[int, ...]]
@@ -163,13 +164,11 @@ class Fusion:
             self.reduction(node)
         elif part is Role.SCATTERED:
             self.alone("scatter", node)
-        elif part is Role.CONVOLVED:
-            self.convolution(node)
+        elif part is Role.SLID:
+            self.slid(node)
         elif part is Role.FILTERS:
             self.filters(node)
-        elif part is Role.WINDOWED:
-            self.join_or_start(node, domain_of(layout_of(node.type, node)))
-        elif part is Role.COMPUTED and any(self.groups_of(value) for value, _ in reads(node)):
+        elif part is Role.WINDOWED or (part is Role.COMPUTED and any(self.groups_of(v) for v, _ in reads(node))):
             self.join_or_start(node, domain_of(layout_of(node.type, node)))
 
     # --- the kinds of values -----------------------------------------------------------------------------------
@@ -209,9 +208,9 @@ class Fusion:
             group.members[node] = None
             self.home[node] = group
 
-    def convolution(self, node: Node) -> None:
+    def slid(self, node: Node) -> None:
         """A kernel that computes feature maps, and takes up what follows them element by element."""
-        group = self.start("convolution", domain_of(layout_of(node.type, node)), node)
+        group = self.start("slid", domain_of(layout_of(node.type, node)), node)
         self.bring(node, group)
         group.members[node] = None
         self.home[node] = group
@@ -312,7 +311,9 @@ class Fusion:
         """Whether a value, with its operands at its own place, belongs to the loops of a group."""
         if group.kind == "rows" or group.whole:
             return group.domain[0] == domain[0]
-        inside = is_scalar(node.type) or role(node) is Role.COMPUTED or (node in self.spread and group.kind != "columns")
+        inside = (
+            is_scalar(node.type) or role(node) is Role.COMPUTED or (node in self.spread and group.kind != "columns")
+        )
         return inside and group.kind in FOLLOWED and group.domain == domain
 
     def allowed(self, node: Node, group: Group) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.convolutions import convolution, filters, gather
-from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
+from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
+from dlc.compiler.codegen.maps import filters, gather, slid
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
@@ -50,6 +51,18 @@ class Kernel:
     panels: tuple[tuple[str, str], ...]
     arguments: tuple[Argument, ...]
     units: Units
+    names: frozenset[str]
+
+    @property
+    def without_names(self) -> tuple[str, ...]:
+        """The text with numbers in place of the names that come from the spec."""
+        numbers: dict[str, str] = {}
+
+        def numbered(word: re.Match[str]) -> str:
+            name = word.group()
+            return numbers.setdefault(name, f"${len(numbers)}") if name in self.names else name
+
+        return tuple(re.sub(r"[A-Za-z_]\w*", numbered, line) for line in self.body)
 
 
 class KernelWriter:
@@ -73,6 +86,7 @@ class KernelWriter:
         self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
         self.panels: dict[str, str] = {}
+        self.ahead: list[str] = []
 
     def write(self) -> Kernel:
         """The kernel of the group."""
@@ -85,17 +99,17 @@ class KernelWriter:
             lines = self.transposition()
         elif self.group.kind == "scatter":
             lines = self.scatter()
-        elif self.group.kind == "convolution":
-            lines = convolution(self)
+        elif self.group.kind == "slid":
+            lines = slid(self)
         elif self.group.kind == "filters":
             lines = filters(self)
         elif self.group.kind == "gather":
             lines = gather(self)
         else:
             lines = self.rows()
-        head = self.arguments.lines()
-        body = (*head, "for unit in range(first, last):", *indented(lines))
-        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units)
+        body = (*self.arguments.lines(), *self.ahead, "for unit in range(first, last):", *indented(lines))
+        names = frozenset(self.arguments.taken - RESERVED)
+        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units, names)
 
     @property
     def count(self) -> str:
@@ -108,14 +122,30 @@ class KernelWriter:
         """The rows of a unit, `begin` to `end`; or its row `i`, and the places of the row's outermost axis."""
         if self.units.part:
             part, times, outer = self.units.part, self.units.times, self.group.domain[1][0]
-            return [f"i = {unit} // {times}", f"begin = {unit} % {times} * {part}", f"end = min(begin + {part}, {outer})"]
+            return [
+                f"i = {unit} // {times}",
+                f"begin = {unit} % {times} * {part}",
+                f"end = min(begin + {part}, {outer})",
+            ]
         size = self.units.block
+        if size == 1:
+            return [f"begin, end = {unit}, {unit} + 1"]
         return [f"begin = {unit} * {size}", f"end = min(begin + {size}, {self.count})"]
 
     # --- rows --------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[str]:
-        return [*self.block(), *Loops(self.group, self.body, self.stores, {}, self.partials, self.stretch).rows()]
+        return [*self.block(), *self.over_rows(self.loops(self.stores, {}))]
+
+    def loops(self, stores: Sequence[tuple[Node, Buffer]], given: Mapping[Node, str]) -> Loops:
+        return Loops(self.group, self.body, stores, given, self.partials, self.stretch)
+
+    def over_rows(self, loops: Loops, one: bool = False) -> list[str]:
+        """The loops over the rows of a unit, `begin` to `end`, or over its (part of the) one row `i`."""
+        start, row = loops.begin_unit(), loops.row()
+        looped = row if one or self.stretch else ["for i in range(begin, end):", *indented(row)]
+        self.ahead += loops.ahead
+        return [*start, *loops.zeros, *looped, *loops.after, *loops.end_unit()]
 
     @property
     def stretch(self) -> int:

@@ -54,7 +54,8 @@ class Loops:
             self.stores.setdefault(node, []).append(buffer)
         self.times = loop_times(group) if group.kind == "rows" or group.whole else {}
         self.sums: dict[Node, str] = {}  # totals: the float64 variable of the unit
-        self.ahead: list[str] = []
+        self.ahead: list[str] = []  # before all units
+        self.zeros: list[str] = []  # before the rows of a unit, and after them
         self.after: list[str] = []
         self.members = list(dict.fromkeys([*group.members, *self.stores]))
 
@@ -90,12 +91,6 @@ class Loops:
     def end_unit(self) -> list[str]:
         """They are added up by the program, unit after unit."""
         return [f"{self.body.at(self.partials[node], 'unit')} = {name}" for node, name in self.sums.items()]
-
-    def rows(self) -> list[str]:
-        """The statements for all rows of a unit, `begin` to `end`, or for its part of row `i`."""
-        start, row = self.begin_unit(), self.row()
-        looped = row if self.stretch else ["for i in range(begin, end):", *indented(row)]
-        return [*start, *self.ahead, *looped, *self.after, *self.end_unit()]
 
     # --- one row -----------------------------------------------------------------------------------------------
 
@@ -151,8 +146,9 @@ class Loops:
         self.ahead += run.ahead
         for node, name in parts.items():
             self.folded(node, name, run, before, after)
-        looped = [f"for j in range({runs}):", f"{INDENT}for k in range({length}):", *indented(lines, 2)]
-        return [*run.ahead_of_row, *before, *looped, *self.finished(rows, after)]
+        if lines:  # perhaps all are inline
+            lines = [f"for j in range({runs}):", f"{INDENT}for k in range({length}):", *indented(lines, 2)]
+        return [*run.ahead_of_row, *before, *lines, *self.finished(rows, after)]
 
     def run_sums(self, node: Node, run: Run) -> str:
         """A sum with one number for each channel is added up in as many numbers as a run has elements: their name."""
@@ -179,7 +175,7 @@ class Loops:
         ]
         self.ahead += room
         if whole:
-            self.ahead += zeros
+            self.zeros += zeros
             self.after += [*fold, f"{INDENT}{self.part(node, self.body.place_in(node))} = folded"]
         else:
             before += zeros
@@ -218,14 +214,18 @@ class Loops:
         lines = self.elements(nodes, rows, self.body.emitter, targets)
         self.forget(saved, rows)
         depth = {node: len(inner_of(node)) for node in inside}
-        for level in reversed(range(len(inner))):
+        for level in reversed(range(len(inner) if lines else 0)):
             limits = "begin, end" if self.stretch and level == 0 else str(inner[level])
             lines = [f"for {INNER[level]} in range({limits}):", *indented(lines)]
             ready = [node for node in inside if depth[node] == level]
             zeros = [f"{inside[node]} = {_reduction(node).identity(self.body.emitter)}" for node in ready]
-            kept = [f"{self.body.element(b, canonical(n))} = {inside[n]}" for n in ready for b in self.stores.get(n, ())]
+            kept = [
+                f"{self.body.element(b, canonical(n))} = {inside[n]}" for n in ready for b in self.stores.get(n, ())
+            ]
             lines = [*zeros, *lines, *kept]
-        zeros = [line for node in parts if node not in self.group.sums and node not in inside for line in self.zeroed(node)]
+        zeros = [
+            line for node in parts if node not in self.group.sums and node not in inside for line in self.zeroed(node)
+        ]
         return [*zeros, *before, *lines, *self.finished(rows, after)]
 
     def trailing(self, node: Node) -> bool:
@@ -242,7 +242,8 @@ class Loops:
 
     def zeroed(self, node: Node) -> list[str]:
         """Before the loop, a reduction's numbers of a row start in memory."""
-        lines = [f"{self.body.element(self.stores[node][0], canonical(node))} = {_reduction(node).identity(self.body.emitter)}"]
+        identity = _reduction(node).identity(self.body.emitter)
+        lines = [f"{self.body.element(self.stores[node][0], canonical(node))} = {identity}"]
         for level in reversed(range(len(inner_of(node)))):
             lines = [f"for {INNER[level]} in range({inner_of(node)[level]}):", *indented(lines)]
         return lines
@@ -263,7 +264,7 @@ class Loops:
         parts: Mapping[Node, str] = NOTHING,
     ) -> list[str]:
         """The statements for one element: values in order, then what is added up (numbers of the row, and parts of
-        larger sums), then the stores: a value that is written over its operand is written after the operand was read."""
+        larger sums), then the stores: what is written over an operand is written after the operand was read."""
         reductions = {**rows, **parts}
         lines: list[str] = []
         for node in nodes:

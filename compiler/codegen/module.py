@@ -39,11 +39,8 @@ HOST_IMPORTS = {
 
 HOST_FUNCTIONS = (
     ("tile", "plain", ("matmul_panel", "transpose")),
-    (
-        "convolution",
-        "plain_convolution",
-        ("convolve_rows", "filter_gradient_rows", "input_gradient_rows"),
-    ),
+    ("convolution", "plain_convolution", ("convolve_rows", "filter_gradient_rows", "input_gradient_rows")),
+    ("pooling", "plain_windows", ("pool_gradient_rows", "pool_rows")),
 )
 """Functions that exist as vector code and as plain loops, with the files of both."""
 
@@ -127,8 +124,8 @@ def write_module(
     written: dict[str, Program] = {}
     for title, graph in programs.items():
         written[title] = ProgramWriter(title, graph, shared, target, kernels).write()
-    header = header_text(target)
     pieces = kernels.pieces
+    header = header_text(target, "".join(line for piece in pieces.values() for line in piece.above))
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
     return Module(name, opening, header, pieces, program_pieces, written, shared, target.dtype, target.check)
@@ -141,7 +138,7 @@ def place_of(buffer: Buffer) -> Place:
 
 
 class _Kernels:
-    """All kernels of a module; equal texts are one kernel."""
+    """All kernels of a module; texts that are equal but for the names of what they compute are one kernel."""
 
     def __init__(self) -> None:
         self.pieces: dict[str, Piece] = {}
@@ -149,7 +146,7 @@ class _Kernels:
         self.variables: set[str] = set()
 
     def name(self, group: Group, kernel: Kernel) -> str:
-        key = (kernel.body, kernel.panels)
+        key = (kernel.without_names, kernel.panels)
         if key not in self.known:
             made = self.known[key] = identifier(kernel_name(group), {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
             lines = [f'    """{describe(group)}"""', *(f"    {line}" for line in kernel.body)]
@@ -209,8 +206,9 @@ def describe(group: Group) -> str:
     return comment(f"{ops}: {shape}{totals}")
 
 
-def header_text(target: Target) -> str:
-    """The imports, and the names that make the text the same for both precisions."""
+def header_text(target: Target, above: str) -> str:
+    """The imports, and the names that make the text the same for both precisions. `above` are the definitions that
+    kernels need, by the host's functions that are imported for them."""
     vector = target.path == "tile" and not target.check
     lines = [
         "import numpy as np",
@@ -221,8 +219,9 @@ def header_text(target: Target) -> str:
     for file, functions in HOST_IMPORTS.items():
         lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
     for fast, plain, functions in HOST_FUNCTIONS:
-        names = functions if vector else [f"{name}_plain as {name}" for name in functions]
-        lines += wrapped(f"from dlc.compiler.codegen.host.{fast if vector else plain} import ", names)
+        used = [name for name in functions if f"= {name}(" in above]
+        names = used if vector else [f"{name}_plain as {name}" for name in used]
+        lines += wrapped(f"from dlc.compiler.codegen.host.{fast if vector else plain} import ", names) if used else []
     lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
     lines += [
         f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",

@@ -3,8 +3,8 @@
 Code generation sees these roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
 bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
 read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted* and
-*scattered* values need a loop of their own; so do *convolved* values (and the gradient of their *filters*) and
-*windowed* ones, which look at a neighbourhood of each place.
+*scattered* values need a loop of their own. *Slid* values are convolutions and pooling, which the host computes, and
+*filters* the gradients of filters; *windowed* values are other folds over a neighbourhood of each place.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -17,7 +17,7 @@ import math
 from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
-from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT
+from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, on_feature_maps
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction, Window
 from dlc.compiler.ops.contraction import Einsum
@@ -38,7 +38,7 @@ class Role(Enum):
     REDUCED = "reduced"
     CONTRACTED = "contracted"
     SCATTERED = "scattered"
-    CONVOLVED = "convolved"
+    SLID = "slid"
     FILTERS = "filters"
     WINDOWED = "windowed"
 
@@ -59,8 +59,8 @@ def role(node: Node) -> Role:
         return Role.CONTRACTED
     if node.op == "scatter_add":
         return Role.SCATTERED
-    if node.op in (FORWARD, TO_INPUT):
-        return Role.CONVOLVED
+    if node.op in (FORWARD, TO_INPUT) or on_feature_maps(node):
+        return Role.SLID
     if node.op == TO_FILTERS:
         return Role.FILTERS
     if isinstance(op, Window):

@@ -85,9 +85,7 @@ def window_text(node: Node, point: Point, name: str, read: Read, emitter: Kernel
     return [f"{name} = {start}", *around(axes, point, "w", Slide.places, [f"{name} = {step.format(value)}"])]
 
 
-def chosen(
-    node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]
-) -> list[str]:
+def chosen(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]) -> list[str]:
     """The cotangents of the windows whose first extreme is this place."""
     x, ct = node.inputs
     windows = moved(point, axes, "v")
@@ -106,9 +104,7 @@ def chosen(
     return [f"{name} = {emitter.number(0)}", *around(axes, point, "v", Slide.windows, lines)]
 
 
-def others(
-    node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]
-) -> list[str]:
+def others(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]) -> list[str]:
     """The cotangents of the windows, each times the product of its other places."""
     x, ct = node.inputs
     windows = moved(point, axes, "v")

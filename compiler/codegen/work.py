@@ -34,7 +34,7 @@ PART = 16384
 RESULT = 8192
 """Elements of a convolution's result that a unit computes, about: what follows finds them in the first caches."""
 FILTER_UNITS, FILTER_ROOM = (4, 16), 1 << 21
-"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all of them may have."""
+"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all may have."""
 
 COSTLY, CHEAP = 64, 8
 """Operations that an elementwise value counts for, an exponential or a sum, beside the one of a multiply-add."""
@@ -100,7 +100,7 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
     if group.kind == "filters":
         parts = min(max(FILTER_ROOM // (width * (rows or 1)), FILTER_UNITS[0]), FILTER_UNITS[1])
         return Units(parts, 1, 1, work_of(group.sums[0]))
-    if group.kind == "convolution":
+    if group.kind == "slid":
         assert group.anchor is not None
         outer = geometry_of(group.anchor).made(group.anchor.op)[0]
         part = max(RESULT * outer // width, 1)
@@ -118,13 +118,14 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
 def splits(group: Group) -> bool:
     """Whether a row can be shared out: nothing of it needs another part of it."""
     return group.kind == "rows" and all(
-        loop_of(node) == group.domain[1] and (node in group.totals or node in group.sums or role(node) is not Role.REDUCED)
+        loop_of(node) == group.domain[1]
+        and (node in group.totals or node in group.sums or role(node) is not Role.REDUCED)
         for node in group.computed
     )
 
 
 def work_of(node: Node) -> Size:
-    """The operations of a convolution."""
+    """The operations of a convolution, or of windows."""
     work = OPS[node.op].work(node)
     fixed = per_example = 0
     for monomial, coefficient in work.terms.items():
