@@ -91,9 +91,7 @@ class Run:
             name = self.known[key] = body.arguments.fresh(f"{body.names[node]}_run")
             body.run = None
             held, body.ahead = body.ahead, []
-            lines = body.statement(
-                lambda: f"{name}[{self.names[-1]}] = {body.value(node, point)}"
-            )
+            lines = body.statement(lambda: f"{name}[{self.names[-1]}] = {body.value(node, point)}")
             body.run, body.ahead = self, held
             filled = [
                 f"{name} = real_at(scratch({self.length * self.item}))",

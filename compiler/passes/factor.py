@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dlc.compiler.dims import ONE
+from dlc.compiler.dims import ONE, Dim
 from dlc.compiler.ir import Builder, Graph, Node, rebuild, through_bodies
 
 Axes = tuple[int, ...]
@@ -189,18 +189,19 @@ def _is_zero_sum(node: Node, axes: Axes) -> bool:
         return False
     x, mean = node.inputs
     count = math.prod((x.type.sizes[axis] for axis in axes), start=ONE)
-    return any(_is_sum(total, x, axes) and _is_one_over(share, count) for total, share in _pairs(mean))
+    if mean.op not in ("mul", "div"):
+        return False
+    total, share = mean.inputs
+    if mean.op == "mul":
+        total, share = (total, share) if total.op == "sum" else (share, total)
+        if share.op != "div" or not _is_count(share.inputs[0], ONE):
+            return False
+        share = share.inputs[1]
+    return total.op == "sum" and total.inputs[0] is x and total.attr("axes") == axes and _is_count(share, count)
 
 
-def _pairs(mean: Node) -> list[tuple[Node, Node]]:
-    """A product as (sum, share), in both orders."""
-    return [mean.inputs, mean.inputs[::-1]] if mean.op == "mul" else []  # type: ignore[list-item]
-
-
-def _is_sum(node: Node, x: Node, axes: Axes) -> bool:
-    return node.op == "sum" and node.inputs[0] is x and node.attr("axes") == axes
-
-
-def _is_one_over(node: Node, count: object) -> bool:
-    one_over = node.op == "div" and node.inputs[0].op == "constant" and node.inputs[0].attr("value") == 1
-    return one_over and node.inputs[1].op == "size" and node.inputs[1].attr("dim") == count
+def _is_count(node: Node, count: Dim) -> bool:
+    """Whether a value is a number of places."""
+    if node.op == "size":
+        return bool(node.attr("dim") == count)
+    return node.op == "constant" and count.constant == node.attr("value")
