@@ -9,14 +9,14 @@ import ast
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlc.compiler.codegen import arena, support
-from dlc.compiler.codegen.host import address, formulas, kernels, machine, mathfn, plain, pool, tile
-
 if TYPE_CHECKING:
     from dlc.compiler.codegen.module import Module
 
-CARRIED = (machine, address, kernels, formulas, mathfn, tile, plain, support, pool, arena)
-"""In the order in which they need each other."""
+CARRIED = (
+    "host/machine", "host/address", "host/objects", "host/machine_code", "host/kernels", "host/formulas", "host/mathfn",
+    "host/tile", "host/plain", "support", "host/pool", "host/launch", "arena",
+)  # fmt: skip
+"""The files, in the order in which they need each other. They are read, not imported: they import Numba."""
 
 API = '''
 class Model(Arena):
@@ -31,10 +31,10 @@ class Model(Arena):
     """
 
     def __init__(self, threads=1, seed=0):
-        super().__init__(TABLES, PROGRAMS.__getitem__, threads, seed)
+        super().__init__(TABLES, lambda title: KERNELS[title].address, threads, seed)
 
 
-PROGRAMS = {{{addresses}}}
+KERNELS = {{{kernels}, "dlc_help_out": help_out}}
 '''
 
 
@@ -43,7 +43,7 @@ def standalone_text(module: Module) -> str:
     imports: dict[str, None] = {}
     sections: list[str] = []
     for carried in CARRIED:
-        path = Path(str(carried.__file__))
+        path = Path(__file__).parent / f"{carried}.py"
         text, needed = without_imports(path.read_text())
         imports |= dict.fromkeys(needed)
         sections.append(f"# --- {path.name} {'-' * (110 - len(path.name))}\n\n{text}")
@@ -56,7 +56,7 @@ def standalone_text(module: Module) -> str:
     pieces = [piece.text for piece in [*module.kernels.values(), *module.programs.values()]]
     api = API.format(
         programs=", ".join(module.programs),
-        addresses=", ".join(f'"{title}": {title}.address' for title in module.programs),
+        kernels=", ".join(f'"{title}": {title}' for title in module.programs),
     )
     tables = f"TABLES = {module.tables!a}\n"
     parts = [
