@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from dlc.runtime.metrics import measure
 from dlc.runtime.preparation import Request, prepare, require_loss
 from dlc.runtime.spec import PathLike, Spec
 from dlc.runtime.train import History, Nobody, Observer, Progress, Training, diverged
+
+if TYPE_CHECKING:
+    from dlc.runtime.weights.plan import Weights
 
 
 class Tensors(Mapping[str, NDArray[Any]]):
@@ -90,6 +93,7 @@ class Model:
         self.main = self._work(frozenset(), spec.train)
         self.params = Tensors(self.main.engine.parameters)
         self.state = Tensors(self.main.engine.states)
+        self._fill(spec.prepared.weights)
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
@@ -226,7 +230,9 @@ class Model:
                 message = f"{self.spec.name} has no data: block"
                 help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
                 raise DiagnosticError(Diagnostic("T409", message, None, help=help))
-            loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit)
+            loaded = load_data(
+                data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
+            )
             for part in loaded.splits.values():
                 check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing
@@ -254,6 +260,28 @@ class Model:
                 raise SpecError(found, self._sources)
             self._read[key] = settings
         return self._read[key]
+
+    def load_weights(self, file: PathLike, place: str = "") -> None:
+        """Takes parameters and states from a safetensors file: all of them, or what stands under a place, `"backbone"`.
+
+        It is what `load backbone from "…"` does in a spec when the model is compiled: the names in the file are those
+        of this network, or of the part alone. Raises `SpecError` (R607 to R612, and N201 for an unknown place).
+        """
+        from dlc.runtime.weights.plan import asked
+
+        with told(self._sources):
+            self._fill([asked(self.spec.checked, Path(file), place)])
+
+    def _fill(self, files: Sequence[Weights]) -> None:
+        """Gives parameters and states the values that files have."""
+        if not files:
+            return
+        from dlc.runtime.weights.values import write_into
+
+        memory = {**self.main.engine.parameters, **self.main.engine.states}
+        with told(self._sources):
+            for weights in files:
+                write_into(memory, weights)
 
     def save(self, folder: PathLike) -> None:
         """Writes a run folder: the spec, the settings, parameters and optimizer state. `dlc.open` reads it."""
@@ -324,7 +352,7 @@ class Model:
         if key not in self._works:
             checked = self.spec.checked
             if dense:
-                again = prepare(replace(self.spec.prepared.request, dense=dense), headers=False)
+                again = prepare(replace(self.spec.prepared.request, dense=dense, weights=False), headers=False)
                 if again.checked is None:
                     raise SpecError(again.diagnostics, again.sources)
                 checked = again.checked

@@ -38,6 +38,14 @@ HOST_IMPORTS = {
 }  # fmt: skip
 
 
+HOST_FUNCTIONS = (
+    ("tile", "plain", ("matmul_panel", "transpose")),
+    ("convolution", "plain_convolution", ("convolve_rows", "filter_gradient_rows", "input_gradient_rows")),
+    ("pooling", "plain_windows", ("pool_gradient_rows", "pool_rows")),
+)
+"""Functions that exist as vector code and as plain loops, with the files of both."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """One function of the module. `above` are the definitions it needs, `needs` the kernels that it calls."""
@@ -122,8 +130,8 @@ def write_module(
     written: dict[str, Program] = {}
     for title, graph in programs.items():
         written[title] = ProgramWriter(title, graph, shared, target, kernels).write()
-    header = header_text(target)
     pieces = kernels.pieces
+    header = header_text(target, "".join(line for piece in pieces.values() for line in piece.above))
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
     return Module(name, opening, header, pieces, program_pieces, written, shared, target.dtype, target.check)
@@ -177,7 +185,7 @@ TITLES = {
 def kernel_name(group: Group) -> str:
     """What a kernel computes: `matmul_add_max_784_512`."""
     words = [node.op for node in group.members if role(node) is not Role.INLINE or node is group.anchor]
-    words += [node.op for node in group.totals]
+    words += [node.op for node in [*group.totals, *group.sums]]
     if not words:
         words = ["copy"]
     kept = list(dict.fromkeys(words))
@@ -199,15 +207,15 @@ def describe(group: Group) -> str:
     count = "m" if rows is None else str(rows)
     shape = f"{count} rows of {' x '.join(map(str, inner))}" if inner else f"{count} numbers"
     ops = ", ".join(dict.fromkeys(node.op for node in group.members)) or "copy"
-    totals = f"; adds up {', '.join(node.op for node in group.totals)}" if group.totals else ""
+    added = [node.op for node in [*group.totals, *group.sums]]
+    totals = f"; adds up {', '.join(added)}" if added else ""
     return comment(f"{ops}: {shape}{totals}")
 
 
-def header_text(target: Target) -> str:
-    """The imports, and the names that make the text the same for both precisions."""
-    tile = "tile" if target.path == "tile" and not target.check else "plain"
-    names = ("matmul_panel", "transpose")
-    suffix = "" if tile == "tile" else "_plain"
+def header_text(target: Target, above: str) -> str:
+    """The imports, and the names that make the text the same for both precisions. `above` are the definitions that
+    kernels need, by the host's functions that are imported for them."""
+    vector = target.path == "tile" and not target.check
     lines = [
         "import numpy as np",
         "from numpy import ceil, floor, float64, isnan, sign, sqrt",
@@ -216,8 +224,10 @@ def header_text(target: Target) -> str:
     ]
     for file, functions in HOST_IMPORTS.items():
         lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
-    renamed = [f"{name}{suffix} as {name}" if suffix else name for name in names]
-    lines += wrapped(f"from dlc.compiler.codegen.host.{tile} import ", renamed)
+    for fast, plain, functions in HOST_FUNCTIONS:
+        used = [name for name in functions if f"= {name}(" in above]
+        names = used if vector else [f"{name}_plain as {name}" for name in used]
+        lines += wrapped(f"from dlc.compiler.codegen.host.{fast if vector else plain} import ", names) if used else []
     lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
     lines += [
         f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dlc.compiler.codegen.module import Module
 
-CARRIED = (
-    "host/machine", "host/address", "host/objects", "host/machine_code", "host/kernels", "host/formulas", "host/mathfn",
-    "host/tile", "host/plain", "support", "host/pool", "host/launch", "arena",
-)  # fmt: skip
-"""The files, in the order in which they need each other. They are read, not imported: they import Numba."""
+PACKAGE = "dlc.compiler.codegen"
+NEEDED = "from dlc.compiler.codegen.arena import Arena, Place, ProgramTable, Tables"
+"""What the file takes besides what the module imports."""
 
 API = '''
 class Model(Arena):
@@ -42,8 +40,7 @@ def standalone_text(module: Module) -> str:
     """The text of the file."""
     imports: dict[str, None] = {}
     sections: list[str] = []
-    for carried in CARRIED:
-        path = Path(__file__).parent / f"{carried}.py"
+    for path in carried_files(f"{module.header}\n{NEEDED}\n"):
         text, needed = without_imports(path.read_text())
         imports |= dict.fromkeys(needed)
         sections.append(f"# --- {path.name} {'-' * (110 - len(path.name))}\n\n{text}")
@@ -63,6 +60,17 @@ def standalone_text(module: Module) -> str:
         module.opening, "\n".join([*first, "", *rest]) + "\n", *sections, names, "\n".join(above), *pieces, tables, api,
     ]  # fmt: skip
     return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
+
+
+def carried_files(text: str) -> list[Path]:
+    """The files that a text imports from code generation, and those that they do, each after what it needs."""
+    found: dict[Path, None] = {}
+    for statement in ast.parse(text).body:
+        name = statement.module or "" if isinstance(statement, ast.ImportFrom) else ""
+        if name.startswith(PACKAGE):
+            path = Path(__file__).parent.joinpath(*name.removeprefix(PACKAGE).split(".")).with_suffix(".py")
+            found |= dict.fromkeys([*carried_files(path.read_text()), path])
+    return list(found)
 
 
 def without_imports(text: str) -> tuple[str, list[str]]:

@@ -11,14 +11,18 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.settings.records import (
+    AS_STORED,
     Arithmetic,
     ByColumn,
+    Channels,
     Clip,
     DataSettings,
     EarlyStop,
     Elementwise,
     Format,
     Fractions,
+    ImageForm,
+    Resize,
     Scale,
     Selection,
     Selector,
@@ -86,17 +90,21 @@ def disagreements(data: DataSettings | None, train: TrainSettings) -> list[Diagn
 
 
 __all__ = [
+    "AS_STORED",
     "DATA_KEYS",
     "SPLITS",
     "TRAIN_KEYS",
     "Arithmetic",
     "ByColumn",
+    "Channels",
     "Clip",
     "DataSettings",
     "EarlyStop",
     "Elementwise",
     "Format",
     "Fractions",
+    "ImageForm",
+    "Resize",
     "Scale",
     "Selection",
     "Selector",

@@ -36,6 +36,7 @@ from dlc.grammar.span import Span
 LATER = ("text", "wav")
 
 SOURCES = {name: Form(Source, schema.Path, ("path",), {"format": name}) for name in typing.get_args(Format)}
+SOURCES["idx"] = Form(Source, schema.Idx, ("path", "labels"), {"format": "idx"})
 BY_COLUMN = {"by_column": Form(ByColumn, schema.Column, ("column",), bare=True)}
 
 

@@ -15,17 +15,21 @@ from dlc.grammar.span import Span
 
 # --- data ------------------------------------------------------------------------------------------------------
 
-Format = Literal["csv", "parquet", "npz", "images"]
-"""What a source is: tables, arrays, or a folder of images."""
+Format = Literal["csv", "parquet", "npz", "images", "idx"]
+"""What a source is: tables, arrays, a folder of images, or images in one IDX file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`csv("digits.csv")`. `path` is relative to the spec's folder; `span` is where it is written."""
+    """`csv("digits.csv")`. `path` is relative to the spec's folder; `span` is where it is written.
+
+    `labels` is the file of the classes of an IDX source; None is the one beside it, by its name.
+    """
 
     format: Format
     path: str
     span: Span
+    labels: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,59 @@ Step = Arithmetic | Elementwise | Standardize | Scale
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """`resize(image, 64, 48)`: to that height and width, which is the height where left out.
+
+    `stretch` scales each side on its own; `cover` scales both alike until they cover the new size, and leaves out what
+    stands over, the same on both sides.
+    """
+
+    height: int
+    width: int | None = None
+    fit: Literal["stretch", "cover"] = "stretch"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width or self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """`gray(image)`, `rgb(image)`: the colors are converted; transparency is dropped."""
+
+    colors: Literal["gray", "rgb"]
+
+    @property
+    def count(self) -> int:
+        return 1 if self.colors == "gray" else 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """How a stored image becomes the pixels that steps and the model see; without a field, it stays as it is."""
+
+    channels: Channels | None = None
+    resize: Resize | None = None
+
+    def shape(self, stored: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Height, width and channels of an image in this form."""
+        height, width, channels = stored
+        if self.resize is not None:
+            height, width = self.resize.size
+        return height, width, channels if self.channels is None else self.channels.count
+
+
+AS_STORED = ImageForm()
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Where the values of one input or target come from: `columns(size, bedrooms) -> standardize`.
 
     `kind` is `columns` (also for `column(…)`, which takes exactly one), `array`, or, without selectors, `image` or
-    `label`. `transposed` is a `.T` directly behind the array. `steps` are in the order in which they are applied.
+    `label`. `transposed` is a `.T` directly behind the array, `form` what is done to images before all `steps`, which
+    are in the order in which they are applied.
     """
 
     kind: Literal["columns", "column", "array", "image", "label"]
@@ -82,6 +134,7 @@ class Selection:
     span: Span
     steps: tuple[Step, ...] = ()
     transposed: bool = False
+    form: ImageForm = AS_STORED
 
     @property
     def text(self) -> str:

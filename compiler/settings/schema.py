@@ -26,6 +26,11 @@ class Path(Schema):
     path: Text = Field(description="the path of a file or folder, in quotes")
 
 
+class Idx(Schema):
+    path: Text = Field(description="the path of a file of images, in quotes")
+    labels: Text = Field(LEFT_OUT, description="the path of a file of labels, in quotes")
+
+
 class Column(Schema):
     column: Text = Field(description="the name of a column")
 
@@ -37,6 +42,16 @@ class Constant(Schema):
 class Range(Schema):
     low: FiniteFloat = Field(LEFT_OUT, description="a finite number")
     high: FiniteFloat = Field(LEFT_OUT, description="a finite number")
+
+
+Side = Annotated[int, Field(ge=1, le=16384)]
+PIXELS = "a whole number of pixels, from 1 to 16384"
+
+
+class Resize(Schema):
+    height: Side = Field(description=PIXELS)
+    width: Side = Field(LEFT_OUT, description=PIXELS)
+    fit: Literal["stretch", "cover"] = Field(LEFT_OUT, description="stretch or cover")
 
 
 class Nothing(Schema):

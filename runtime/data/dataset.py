@@ -5,7 +5,7 @@ plan (headers) -> read -> labels to class numbers -> split -> fit on the trainin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from dlc.compiler.settings import ByColumn, DataSettings, Format, Fractions, Ste
 from dlc.grammar.span import Span
 from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.headers import counts, plan
-from dlc.runtime.data.image_origins import require_shapes
+from dlc.runtime.data.image_origins import IMAGES, require_labels, require_shapes
 from dlc.runtime.data.labels import MISSING, Label, Place, class_numbers, encode, find_classes, listed
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.opening import format_of, opened
 from dlc.runtime.data.origins import Kind, Origin, array_is_dense, require_columns, require_kinds
-from dlc.runtime.data.preprocessing import Fitted, FittedStep, Preprocessing, applied, fit, needs_values
+from dlc.runtime.data.preprocessing import Fitted, FittedStep, Preprocessing, applied, fit
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
 from dlc.runtime.data.splits import Indices, by_column, by_fractions
@@ -85,8 +85,9 @@ def load(
     seed: int = 1,
     dtype: str = "float32",
     root: Path | None = None,
+    threads: int | None = None,
 ) -> DataSet:
-    """Reads the spec's data. Reals have the `dtype`, after steps in float64.
+    """Reads the spec's data. Reals have the `dtype`, after steps in float64. Images are decoded by `threads`.
 
     Raises DiagnosticError with the header's mistakes (see `headers.plan`) or the values': V501 to V505, T402 for a
     split without examples.
@@ -95,7 +96,7 @@ def load(
     if made is None:
         raise DiagnosticError(*found)
     fold = settings.split.column if isinstance(settings.split, ByColumn) else None
-    source = read(list(made.files.values()), made.origins, fold)
+    source = read(list(made.files.values()), made.origins, fold, threads)
     splits = _splits(settings, list(made.files), source, seed)
     problems = Problems()
     notes = [diagnostic for diagnostic in found if diagnostic.severity != "error"]
@@ -167,17 +168,21 @@ def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
             dense = array_is_dense(layout, entry.array, entry.transposed, file, span)
             return Origin("array", layout, span, array=entry.array, transposed=entry.transposed, dense=dense)
         case "image":
-            require_shapes(file.images, layout, span)
-    return Origin(entry.kind, layout, span, dense=entry.dense, texts=entry.kind == "label")
+            require_shapes(file, layout, entry.form, span)
+            return Origin("image", layout, span, dense=True, form=entry.form)
+    if file.format == "idx":
+        require_labels(file, span)
+    return Origin("label", layout, span, texts=file.format == "images")
 
 
 _TRAINED_ON: Mapping[Kind, tuple[tuple[Format, ...], str]] = {
     "columns": (("csv", "parquet"), "columns of a table"),
     "array": (("npz",), "arrays of an .npz file"),
-    "image": (("images",), "images"),
-    "label": (("images",), "images"),
+    "image": (IMAGES, "images"),
+    "label": (IMAGES, "images"),
 }
-"""Which formats hold what was fitted: a model of a CSV takes a Parquet file with the same columns too."""
+"""Which formats hold what was fitted: a model of a CSV takes a Parquet file with the same columns too, and one of an
+IDX file a folder of images."""
 
 
 def _splits(settings: DataSettings, files: list[str], source: Rows, seed: int) -> dict[str, Indices]:
@@ -197,17 +202,14 @@ def _fit(origin: Origin, steps: tuple[Step, ...], values: Array, train: Indices,
     layout = origin.layout
     classes: tuple[Label, ...] | None = origin.classes
     fitted: tuple[FittedStep, ...] = ()
-    if origin.kind == "label":
-        pass
-    elif layout.class_axis is None:
-        fitted, _ = fit(steps, values[train] if needs_values(steps) else values[:1])
-    else:
-        fitted, cells = ((), values) if values.dtype == object else fit(steps, values)
-        if not origin.dense:
-            classes = find_classes(cells, layout, origin.text, origin.span)
+    if not (origin.kind == "label" and origin.texts) and values.dtype != object:
+        fitted = fit(steps, lambda: _blocks(values, train))
+    if layout.class_axis is not None and not origin.dense and classes is None:
+        classes = find_classes(applied(fitted, values), layout, origin.text, origin.span)
     if classes is not None:
         notes += _class_notes(classes, layout, origin.span)
-    return Fitted(origin.kind, origin.columns, origin.array, origin.transposed, origin.dense, fitted, classes)
+    placed = (origin.kind, origin.columns, origin.array, origin.transposed, origin.dense)
+    return Fitted(*placed, fitted, classes, origin.form)
 
 
 def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list[Diagnostic]:
@@ -231,7 +233,8 @@ def _transform(origin: Origin, entry: Fitted, source: Rows, dtype: str, problems
     def place(row: int, column: int) -> str:
         return f"{source.place(row)}: {origin.column_text(column)}"
 
-    if origin.kind == "label" or layout.declaration.index or (layout.class_axis is not None and not origin.dense):
+    named = origin.kind == "label" and origin.texts
+    if named or layout.declaration.index or (layout.class_axis is not None and not origin.dense):
         cells = raw if raw.dtype == object else applied(entry.steps, raw)
         codes = encode(cells, entry.classes, layout, place, origin.span, problems)
         codes = codes.reshape(source.count, *layout.features)
@@ -246,12 +249,19 @@ def _transform(origin: Origin, entry: Fitted, source: Rows, dtype: str, problems
 def _reals(steps: tuple[FittedStep, ...], raw: Array, dtype: str) -> Array:
     """The values after the steps, which are taken in float64; a block of rows at a time, as images are large."""
     result = np.empty(raw.shape, dtype)
-    block = max(BLOCK // max(raw.shape[1], 1), 1)
+    start = 0
     with np.errstate(over="ignore"):
-        for start in range(0, len(raw), block):
-            rows = slice(start, start + block)
-            result[rows] = applied(steps, raw[rows].astype(np.float64))
+        for block in _blocks(raw, np.arange(len(raw))):
+            result[start : start + len(block)] = applied(steps, block)
+            start += len(block)
     return result
+
+
+def _blocks(raw: Array, rows: Indices) -> Iterator[NDArray[np.float64]]:
+    """Some rows in float64, not too many at a time."""
+    size = max(BLOCK // max(raw.shape[1], 1), 1)
+    for start in range(0, len(rows), size):
+        yield raw[rows[start : start + size]].astype(np.float64)
 
 
 def _missing(layout: Layout, count: int, dtype: str) -> Array:

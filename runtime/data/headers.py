@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
@@ -21,7 +21,7 @@ from dlc.compiler.settings import (
     Selector,
 )
 from dlc.runtime.data.formats import Opened
-from dlc.runtime.data.image_origins import from_images
+from dlc.runtime.data.image_origins import IMAGES, from_images
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.opening import opened
 from dlc.runtime.data.origins import Origin, declared, from_array, from_columns, listed, no_column
@@ -57,7 +57,8 @@ def plan(
     for split, source in settings.sources.items():
         try:
             path = resolve(source, folder, root)
-            files[split] = opened(path, source.path, source.format, source.span, within=root or folder)
+            labels = source.labels and (resolve(replace(source, path=source.labels), folder, root), source.labels)
+            files[split] = opened(path, source.path, source.format, source.span, root or folder, labels or None)
         except DiagnosticError as error:
             found += error.diagnostics
     origins: dict[str, Origin] = {}
@@ -98,7 +99,7 @@ def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[O
     if selection.kind not in kinds:
         message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write.format(layout.name)}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
-    if settings.format == "images":
+    if settings.format in IMAGES:
         return from_images(layout, selection, files)
     if layout.class_axis is not None and any(not isinstance(step, Arithmetic) for step in selection.steps):
         message = f"{layout.text} has classes: only + - * / ^ with a constant may stand behind {selection.text}"
@@ -112,6 +113,7 @@ _HOLDS = {
     "parquet": _TABLE,
     "npz": ("arrays", ("array",), 'array("{}")'),
     "images": ("images", ("image", "label"), "image or label"),
+    "idx": ("images", ("image", "label"), "image or label"),
 }
 """What a source holds, the selections that take it, and how one writes them."""
 
@@ -120,7 +122,7 @@ def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
     """Without a line of its own, an input is the array of its name; tables and images have no such default."""
     if settings.format == "npz":
         return Selection("array", (Selector(layout.name, settings.span),), file.span or settings.span)
-    if settings.format == "images":
+    if settings.format in IMAGES:
         message = f"data: does not say what of the images {layout.text} is"
         part = "image / 255" if len(layout.dense) > 1 else "label"
         help = f"add a line {layout.name} = {part}"
@@ -141,8 +143,8 @@ def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnosti
     if not isinstance(split, ByColumn):
         return []
     file = files["all"]
-    if file.format == "images":
-        help = 'write split = 0.8, 0.1, 0.1, or give folders: train = images("…"), test = images("…")'
+    if file.format in IMAGES:
+        help = f'write split = 0.8, 0.1, 0.1, or separate ones: train = {file.format}("…"), test = {file.format}("…")'
         return [Diagnostic("T402", f"{file.shown} holds images, and no column {split.column}", split.span, help=help)]
     if file.format != "npz":
         if split.column not in file.table.names:

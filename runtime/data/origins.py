@@ -12,7 +12,7 @@ from typing import Literal
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.settings import Selection, Selector
+from dlc.compiler.settings import AS_STORED, ImageForm, Selection, Selector
 from dlc.grammar.span import Span
 from dlc.runtime.data.formats import ArrayHeader, Opened
 from dlc.runtime.data.layout import Layout
@@ -29,7 +29,7 @@ class Origin:
     `image`, or its `label`, one of the `classes`.
 
     `dense` says that the class axis of a `one_hot` input is in the data; `texts` that the cells of its columns are
-    labels of any type, and not numbers that steps apply to.
+    labels of any type, and not numbers that steps apply to; `form` is what is done to images before all steps.
     """
 
     kind: Kind
@@ -41,6 +41,7 @@ class Origin:
     dense: bool = False
     texts: bool = False
     classes: tuple[str, ...] | None = None
+    form: ImageForm = AS_STORED
 
     @property
     def text(self) -> str:

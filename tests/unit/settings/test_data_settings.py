@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from dlc.compiler.settings import Arithmetic, Elementwise, Scale, Standardize, TrainSettings, disagreements
+from dlc.compiler.settings import (
+    Arithmetic,
+    Channels,
+    Elementwise,
+    ImageForm,
+    Resize,
+    Scale,
+    Standardize,
+    TrainSettings,
+    disagreements,
+)
 
 SOURCE = 'source = csv("a.csv")'
 
@@ -94,6 +104,28 @@ def test_an_array_may_be_transposed(data):
     assert chosen.text == 'array("X").T'
 
 
+@pytest.mark.parametrize(
+    ("expression", "form", "steps"),
+    [
+        ("image", ImageForm(), ()),
+        ("resize(image, 64) / 255", ImageForm(resize=Resize(64)), (Arithmetic("/", 255),)),
+        ("resize(gray(image), 64, size)", ImageForm(Channels("gray"), Resize(64, 32)), ()),
+        ("image -> resize(8, fit = cover) -> rgb", ImageForm(Channels("rgb"), Resize(8, fit="cover")), ()),
+        ("image -> gray -> scale", ImageForm(Channels("gray")), (Scale(),)),
+    ],
+)
+def test_the_form_of_images(data, expression, form, steps):
+    chosen = selection(data, expression)
+    assert (chosen.kind, chosen.form, chosen.steps) == ("image", form, steps)
+
+
+def test_the_labels_of_an_idx_source(data):
+    settings, found = data('source = idx("a.idx3", labels = "b.idx1")')
+    assert not found
+    assert (settings.sources["all"].path, settings.sources["all"].labels) == ("a.idx3", "b.idx1")
+    assert data('source = idx("a.idx3")')[0].sources["all"].labels is None
+
+
 def test_the_text_of_a_selection(data):
     assert selection(data, 'columns("pixel_*", size) / 16').text == 'columns("pixel_*", size)'
 
@@ -159,6 +191,39 @@ EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithm
         ("X = column(a) -> log as l", ("T402", "a step of the data has no name", "3:29", None)),
         ("X = column(a).T", ("T402", "column(a) needs no .T: the rows of a table are the examples", "3:9", None)),
         ('X = (array("a") / 2).T', ("T402", ".T stands directly behind the array", "3:9", None)),
+        (
+            "X = resize(image / 255, 8)",
+            (
+                "T402",
+                "resize takes the image as it is stored",
+                "3:9",
+                "write resize(image, …) first, and the arithmetic behind it",
+            ),
+        ),
+        (
+            "X = image -> standardize -> gray",
+            (
+                "T402",
+                "gray takes the image as it is stored",
+                "3:33",
+                "write gray(image) first, and the arithmetic behind it",
+            ),
+        ),
+        ("X = gray(rgb(image))", ("T402", "the colors change twice", "3:9", None)),
+        ("X = image -> resize(8) -> resize(4)", ("T402", "the image is resized twice", "3:31", None)),
+        ("X = resize(column(a), 8)", ("T402", "resize changes images, not column(a)", "3:9", None)),
+        (
+            "X = resize(image, 0)",
+            ("T402", "height must be a whole number of pixels, from 1 to 16384, not 0", "3:23", None),
+        ),
+        (
+            "X = resize(image, 8, fit = covr)",
+            ("T402", "fit must be stretch or cover, not covr", "3:32", "did you mean cover?"),
+        ),
+        (
+            "X = resize(image)",
+            ("T402", "resize needs its argument height: a whole number of pixels, from 1 to 16384", "3:9", None),
+        ),
         ("X = columns(a), columns(b)", ("T402", "X takes one value, not 2", "3:5", None)),
     ],
 )
@@ -171,7 +236,7 @@ def test_messages(data, line, expected):
     [
         (
             'source = wav("a")',
-            ("U901", "wav files are not yet supported: csv, parquet, npz and images are", "2:14", None),
+            ("U901", "wav files are not yet supported: csv, parquet, npz, images and idx are", "2:14", None),
         ),
         ('source = cvs("a.csv")', ("T401", "source knows no cvs", "2:14", "did you mean csv?")),
         (
@@ -180,7 +245,7 @@ def test_messages(data, line, expected):
                 "T402",
                 "source must say what kind of file it is",
                 "2:14",
-                'write csv("a.csv"), parquet("a.csv"), npz("a.csv") or images("a.csv")',
+                'write csv("a.csv"), parquet("a.csv"), npz("a.csv"), images("a.csv") or idx("a.csv")',
             ),
         ),
         ("source = csv(3)", ("T402", "path must be the path of a file or folder, in quotes, not 3", "2:18", None)),

@@ -1,0 +1,280 @@
+"""Depthwise convolutions, where each channel has a filter of its own, as LLVM vector code.
+
+    y[place, c]  = sum over taps  x[place * stride - before + tap, c] w[tap, c]
+    dx           the same sum seen from the image: a place gathers the results that saw it
+    dw[tap, c]   = sum over places  x[place * stride - before + tap, c] dy[place, c]
+
+Nothing is summed across channels, so these are no matrix products. Sums of several neighbouring places are kept in
+registers, and each column of the source is loaded once for all of them. `plain_windows.py` says the same in loops.
+"""
+
+# mypy: allow-untyped-decorators
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from llvmlite import ir
+
+from dlc.compiler.codegen.host.channelwise import ChannelCode, ChannelwiseKernel, kernel_intrinsic
+from dlc.compiler.codegen.host.machine import Dtype, Host, host
+from dlc.compiler.codegen.host.strips import Seen, SlidingAxis, Strip, cut_strips, largest, sliding_axes, smallest
+from dlc.compiler.codegen.host.tile import int64
+
+__all__ = ["depthwise_filter_gradient_rows", "depthwise_input_gradient_rows", "depthwise_rows"]
+
+MOST_PRODUCTS = 128
+"""Multiply-adds of one tile and one row of the window that are written out."""
+CHAINS = 8
+"""Sums that a core with two multiply-add units of latency 4 wants to be at work on."""
+BLOCK_BYTES = 24_000
+"""Of x and dy: what the filter's gradient passes over for one row of the filter after the other."""
+
+
+def depthwise_rows(
+    dtype: Dtype, *, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
+    before: Sequence[int], groups: int, filter_row: int, start: Literal["zero", "row"] = "zero",
+    cpu: Host | None = None,
+) -> Any:  # fmt: skip
+    """A function for jitted code that convolves: convolve(x, w, y, begin, end), byte addresses.
+
+    It writes rows begin .. end - 1 of the result of one example, a (*spatial, C) of shape `result`, from the example x
+    of shape `image` and the filters w of shape (*window, 1, C), whose rows along the first axis are `filter_row`
+    elements apart; y is where row `begin` goes. Windows begin `before` places before the image and move by `stride`;
+    outside of the image is 0. Sums start at 0, or at C biases ("row": their address is a sixth argument).
+    Up to 64 bytes behind x, w and the biases are read.
+    """
+    cpu = cpu or host()
+    channels = channels_of(image, result, groups)
+    axes = sliding_axes(image, result, window, stride, before)
+    return kernel_intrinsic(DepthwiseSum(dtype, axes, channels, cpu, filter_row, start == "row"))
+
+
+def depthwise_input_gradient_rows(
+    dtype: Dtype, *, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
+    before: Sequence[int], groups: int, filter_row: int, cpu: Host | None = None,
+) -> Any:  # fmt: skip
+    """A function for jitted code: gradient(dy, w, dx, begin, end) writes rows begin .. end - 1 of the image's gradient.
+
+    dy is the cotangent of the whole result of `depthwise_rows` for one example, dx is where row `begin` goes. A place
+    that no window reaches gets 0. Up to 64 bytes behind dy and w are read.
+    """
+    channels = channels_of(image, result, groups)
+    axes = sliding_axes(image, result, window, stride, before, back=True)
+    return kernel_intrinsic(DepthwiseSum(dtype, axes, channels, cpu or host(), filter_row, False))
+
+
+def depthwise_filter_gradient_rows(
+    dtype: Dtype, *, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
+    before: Sequence[int], groups: int, filter_row: int, cpu: Host | None = None,
+) -> Any:  # fmt: skip
+    """A function for jitted code: gradient(x, dy, dw, begin, end) adds to the filters' gradient dw what rows
+    begin .. end - 1 of the result contribute, for one example x and its whole cotangent dy.
+
+    Up to 64 bytes behind x, dy and dw are read.
+    """
+    channels = channels_of(image, result, groups)
+    axes = sliding_axes(image, result, window, stride, before)
+    return kernel_intrinsic(DepthwiseFilterGradient(dtype, axes, channels, cpu or host(), filter_row))
+
+
+def channels_of(image: Sequence[int], result: Sequence[int], groups: int) -> int:
+    if not image[-1] == result[-1] == groups:
+        raise ValueError(f"{groups} groups: shapes {image} and {result} have no filter of their own for each channel")
+    return groups
+
+
+@dataclass(frozen=True)
+class DepthwiseKernel(ChannelwiseKernel):
+    """What the products have in common. The first axis of the filters has rows of `filter_row` elements."""
+
+    filter_row: int
+
+    @property
+    def tap_steps(self) -> list[int]:
+        """Elements from one tap to the next along each axis."""
+        return [self.filter_row, *self.steps([axis.window for axis in self.axes])[1:]]
+
+    @property
+    def pixels(self) -> int:
+        """How many sums of a tile stay in registers, besides a row of filters and a column."""
+        return max(1, min(self.cpu.tiles[0][0] // 2, MOST_PRODUCTS // self.axes[-1].window))
+
+    def strips(self) -> list[Strip]:
+        return cut_strips(self.axes[-1], self.pixels)
+
+    def filters_from(self, code: ChannelCode, filters: ir.Value, seen: list[Seen]) -> ir.Value:
+        """Where the filters of the first tap seen along the outer axes lie."""
+        for here, step in zip(seen, self.tap_steps, strict=False):
+            filters = code.move(filters, here.tap, step)
+        return filters
+
+    def byte_steps(self, code: ChannelCode, axes: Sequence[SlidingAxis]) -> list[list[int]]:
+        """How far source and filters move from one place seen to the next, along the first axes."""
+        each = zip(axes, self.source_steps, self.tap_steps, strict=False)
+        return [[axis.source_step * a * code.bytes, axis.tap_step * b * code.bytes] for axis, a, b in each]
+
+
+@dataclass(frozen=True)
+class DepthwiseSum(DepthwiseKernel):
+    """f(source, filters, target, begin, end), with `biased` one address more: y from x, or dx from dy."""
+
+    biased: bool
+
+    @property
+    def arity(self) -> int:
+        return 6 if self.biased else 5
+
+    def write(self, code: ChannelCode, args: Sequence[ir.Value]) -> None:
+        source, filters, target, begin, end = args[:5]
+        strips = self.strips()
+
+        def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
+            first = self.filters_from(code, filters, seen)
+
+            def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                def vector(offset: ir.Value, _: ir.Value | None) -> None:
+                    start = code.load(code.move(args[5], offset)) if self.biased else code.zero()
+                    places = [code.move(address, offset) for address in (source, first)]
+                    sums = self.sums(code, strip, seen, places, start)
+                    for pixel, value in enumerate(sums):
+                        code.put(value, code.move(code.move(target, offset), pixel * self.channels))
+
+                code.each_vector(vector)
+                return []
+
+            self.each_tile(code, strips, source, target, [], tile)
+
+        self.each_line(code, begin, end, source, target, line)
+
+    def sums(
+        self, code: ChannelCode, strip: Strip, seen: list[Seen], places: list[ir.Value], start: ir.Value
+    ) -> list[ir.Value]:
+        """The sums of a tile's pixels, for one vector of channels."""
+        taps = sorted({tap for _, _, tap in strip.cells})
+
+        def row(at: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+            weights = {tap: code.load(code.move(at[1], tap * self.channels)) for tap in taps}
+            made = list(sums)
+            for column in strip.columns:
+                value = code.load(code.move(at[0], column * self.channels))
+                for pixel, tap in strip.of_column(column):
+                    made[pixel] = code.multiply_add(value, weights[tap], made[pixel])
+            return made
+
+        steps = self.byte_steps(code, self.axes[:-1])
+        return self.fold_seen(code, seen, places, steps, [start] * strip.pixels, row)
+
+
+@dataclass(frozen=True)
+class DepthwiseFilterGradient(DepthwiseKernel):
+    """gradient(x, dy, dw, begin, end).
+
+    The lines of places along the last axis are taken in blocks that stay in the nearest cache. For each vector of
+    channels and each row of the filter, the sums of its taps stay in registers while all lines of a block go by.
+    """
+
+    @property
+    def arity(self) -> int:
+        return 5
+
+    def write(self, code: ChannelCode, args: Sequence[ir.Value]) -> None:
+        x, dy, dw, begin, end = args
+        outer = self.axes[:-2]
+        lines = (int64(0), int64(self.axes[-2].target)) if outer else (begin, end)
+        first = code.move(dy, begin, self.target_steps[0]) if outer else dy
+
+        def block_of_lines(seen: list[Seen], x: ir.Value, dy: ir.Value) -> None:
+            self.all_lines(code, seen, x, dy, self.filters_from(code, dw, seen), lines)
+
+        self.each_place(code, outer, [], (begin, end), x, first, block_of_lines)
+
+    @property
+    def block(self) -> int:
+        """Lines of the result in a block."""
+        lines, places = self.axes[-2:]
+        line = (lines.stride * places.image + places.result) * self.cpu.vector_bytes
+        return max(1, BLOCK_BYTES // line)
+
+    def all_lines(
+        self, code: ChannelCode, seen: list[Seen], x: ir.Value, dy: ir.Value, dw: ir.Value,
+        lines: tuple[ir.Value, ir.Value],
+    ) -> None:  # fmt: skip
+        """What lines first .. last - 1 contribute. `seen` is what they see along the axes before theirs; x, dy and dw
+        are where lines and taps begin there."""
+        builder, (first, last) = code.builder, lines
+        blocks = builder.sdiv(builder.add(builder.sub(last, first), int64(self.block - 1)), int64(self.block))
+
+        def block(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            start = builder.add(first, builder.mul(index, int64(self.block)))
+            stop = smallest(builder, builder.add(start, int64(self.block)), last)
+
+            def vector(offset: ir.Value, fresh: ir.Value | None) -> None:
+                def taps(at: list[ir.Value], _: list[ir.Value]) -> list[ir.Value]:
+                    self.rows_of_filter(code, at[0], code.move(dy, offset), at[1], (start, stop), fresh)
+                    return []
+
+                places = [code.move(address, offset) for address in (x, dw)]
+                self.fold_seen(code, seen, places, self.byte_steps(code, self.axes[:-2]), [], taps)
+
+            code.each_vector(vector)
+            return []
+
+        code.loop(blocks, [], block)
+
+    def rows_of_filter(
+        self, code: ChannelCode, x: ir.Value, dy: ir.Value, dw: ir.Value, lines: tuple[ir.Value, ir.Value],
+        fresh: ir.Value | None,
+    ) -> None:  # fmt: skip
+        """For each row of the filter: what it saw in lines first .. last - 1, times dy."""
+        builder, axis, strips = code.builder, self.axes[-2], self.strips()
+        width = self.axes[-1].window
+        splits = -(-CHAINS // width)
+
+        def place_of(corner: int, tap: ir.Value) -> ir.Value:
+            """The first place whose tap stands at the image's place `corner`, or behind it."""
+            distance = largest(builder, builder.sub(int64(corner + axis.before), tap), int64(0))
+            return builder.udiv(builder.add(distance, int64(axis.stride - 1)), int64(axis.stride))
+
+        def row(tap: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            first = largest(builder, lines[0], place_of(0, tap))
+            last = smallest(builder, lines[1], place_of(axis.image, tap))
+            corner = builder.sub(builder.add(builder.mul(first, int64(axis.stride)), tap), int64(axis.before))
+            seen, given = code.move(x, corner, self.source_steps[-2]), code.move(dy, first, self.target_steps[-2])
+            zeros = [code.zero()] * (width * splits)
+            sums = code.loop(builder.sub(last, first), [seen, given, *zeros], line)[2:]
+            self.add(code, sums, code.move(dw, tap, self.tap_steps[-2]), fresh)
+            return []
+
+        def line(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+            seen, given = state[:2]
+            sums = self.each_tile(code, strips, seen, given, state[2:], tile)
+            following = code.move(seen, axis.stride * self.source_steps[-2]), code.move(given, self.target_steps[-2])
+            return [*following, *sums]
+
+        def tile(strip: Strip, x: ir.Value, dy: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            made = list(sums)
+            given = [code.load(code.move(dy, pixel * self.channels)) for pixel in range(strip.pixels)]
+            for column in strip.columns:
+                value = code.load(code.move(x, column * self.channels))
+                for pixel, tap in strip.of_column(column):
+                    chain = tap * splits + pixel % splits
+                    made[chain] = code.multiply_add(value, given[pixel], made[chain])
+            return made
+
+        code.loop(int64(axis.window), [], row)
+
+    def add(self, code: ChannelCode, sums: list[ir.Value], dw: ir.Value, fresh: ir.Value | None) -> None:
+        """Add the chains of each tap to one row of the filters' gradient."""
+        width = self.axes[-1].window
+        splits = len(sums) // width
+        for tap in range(width):
+            total = sums[tap * splits]
+            for chain in range(1, splits):
+                total = code.builder.fadd(total, sums[tap * splits + chain])
+            if fresh is not None:
+                total = code.builder.select(fresh, total, code.zero())
+            place = code.move(dw, tap * self.channels)
+            code.put(code.builder.fadd(code.load(place), total), place)
