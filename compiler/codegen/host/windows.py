@@ -162,7 +162,7 @@ def choose_panels(cpu: Host, dtype: Dtype, columns: int, lengths: tuple[int, ...
     may take in several rows where they are `stacked`.
 
     A step of a tile of h x v vectors takes as long as its h * v multiply-adds, or its h + v loads, or 8 of them, which
-    is what two units of latency 4 have in flight.
+    is what two units of latency 4 have in flight; and somewhat longer the more places of memory it reads from.
     """
     vectors = vectors_of(cpu, dtype, columns)
 
@@ -171,7 +171,7 @@ def choose_panels(cpu: Host, dtype: Dtype, columns: int, lengths: tuple[int, ...
         for tallest in range(1, tallest_tile(cpu, wide) + 1):
             rows = max(1, tallest // lengths[0]) if stacked else 1
             tiles = [height for count in lengths for _, height in near_equal(rows * count, tallest)]
-            steps = sum(max(height * wide, 0.75 * (height + wide), 8) + 1 for height in tiles) / rows
+            steps = sum(max(height * wide, height + wide, 8) + height / 2 + 1 for height in tiles) / rows
             best = min(best, (steps, tallest))
         return best
 
@@ -179,7 +179,9 @@ def choose_panels(cpu: Host, dtype: Dtype, columns: int, lengths: tuple[int, ...
         many, rest = divmod(len(vectors), wide)
         return many * cost(wide)[0] + (1.02 * cost(rest)[0] if rest else 0)
 
-    wide = min(range(1, min(len(vectors), 8, cpu.registers // 2 - 1) + 1), key=total)
+    wide = min(
+        range(1, min(len(vectors), 4 if max(lengths) > 4 or stacked else 8, cpu.registers // 2 - 1) + 1), key=total
+    )
     whole = columns // (wide * cpu.lanes(dtype))
     panels = [Panels(0, whole, vectors[:wide], cost(wide)[1])] if whole else []
     if rest := vectors[whole * wide :]:
