@@ -379,7 +379,7 @@ class CorrelationPanel:
     ) -> None:
         """The targets of one tile, summed over one block in registers."""
         builder, code = self.builder, self.code
-        (a, b, c), wide = at, len(code.parts)
+        (a, b, c), wide = map(code.widest.opaque, at), len(code.parts)
         line = self.last.sources * self.static.sources
         first, middle = (((-1, axis.stride) if axis.back else (1, 1)) for axis in (self.first, self.middle))
 
@@ -464,4 +464,4 @@ class CorrelationPanel:
                 sums[i * wide : (i + 1) * wide] = code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
             return [code.move(a, 1), code.move(b, b_step), *sums]
 
-        return self.code.repeat(count, [a, b, *sums], term)[2:]
+        return self.code.repeat(count, [code.widest.opaque(a), code.widest.opaque(b), *sums], term)[2:]

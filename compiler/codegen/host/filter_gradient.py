@@ -454,10 +454,10 @@ class FilterGradientCode:
                 made += code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
             return made
 
-        return code.nest(levels, [a, b], sums, place)
+        return code.nest(levels, [self.vectors.opaque(a), self.vectors.opaque(b)], sums, place)
 
     def add(self, code: RowCode, sums: list[ir.Value], dw: ir.Value, offsets: list[int]) -> None:
-        wide = len(code.parts)
+        wide, dw = len(code.parts), self.vectors.opaque(dw)
         for i, offset in enumerate(offsets):
             at = self.move(dw, offset)
             code.put(sums[i * wide : (i + 1) * wide], at, [at])

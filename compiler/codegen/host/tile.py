@@ -83,6 +83,15 @@ class VectorCode:
         """An address as a pointer to bytes."""
         return self.builder.inttoptr(address, BYTE.as_pointer())
 
+    def opaque(self, pointer: ir.Value) -> ir.Value:
+        """The same pointer, from which LLVM cannot see how it came about: it would try to spell the addresses of a loop
+        anew from all that went into them, which costs time and registers."""
+        kind = BYTE.as_pointer()
+        copy = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(kind, [kind]), "llvm.strip.invariant.group.p0"
+        )
+        return self.builder.call(copy, [pointer])
+
     def place(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         """An address as a pointer to something."""
         if isinstance(address.type, ir.PointerType):
