@@ -25,14 +25,21 @@ from typing import Any, Literal
 
 from llvmlite import ir
 
-from dlc.compiler.codegen.host.machine import Dtype, Host
-from dlc.compiler.codegen.host.rows import Count, RowCode, value_of
-from dlc.compiler.codegen.host.tile import I64, VectorCode, int64
+from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
+from dlc.compiler.codegen.host.rows import Count, Numbers, RowCode, value_of
+from dlc.compiler.codegen.host.tile import BYTE, I64, VectorCode, int64
 from dlc.compiler.codegen.host.windows import Panels, Phase, TileRun, WindowAxis, choose_panels
 
 __all__ = ["Correlation", "Filters", "RowStart"]
 
 RowStart = Literal["zero", "row"]
+
+NEAR = 24 << 10
+"""Bytes of a block of filters that stay next to the core, with the places that it meets."""
+FAR = 512 << 10
+"""Bytes of sources and targets that stay in the second cache."""
+PLACES = 256
+"""Targets for which it pays to read all filters."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,11 @@ class Correlation:
         """Source channels that a target channel sees."""
         return self.sources // self.groups
 
-    @property
-    def blocks(self) -> tuple[int, int]:
-        """How many taps of the first axis, and how many source channels, are one block of the sum."""
+    def blocks(self, panels: Panels) -> tuple[int, int]:
+        """How many taps of the first axis, and how many source channels, are one block of a panel's sum."""
         first, middle, last = self.axes
         inside = middle.window * last.window
-        most = self.cpu.depth_block
+        most = min(self.cpu.depth_block, NEAR // (panels.width * item_bytes(self.dtype)))
         taps = max(1, min(first.window, most // (inside * self.depth)))
         taps = -(-first.window // -(-first.window // taps))
         pieces = 1 if inside * self.depth <= most else min(self.depth, -(-inside * self.depth // most))
@@ -80,6 +86,23 @@ class Correlation:
         """Whether the blocks of a panel are worth a copy: they are used often, and their rows are apart."""
         places = math.prod(axis.targets for axis in self.axes)
         return places >= 32 and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0)
+
+    @property
+    def target_row(self) -> int:
+        """Elements of a row of targets."""
+        return self.axes[1].targets * self.axes[2].targets * self.targets
+
+    @property
+    def example(self) -> int:
+        """Elements of an example's sources."""
+        return math.prod(axis.sources for axis in self.axes) * self.sources
+
+    def rows_at_once(self, pieces: Sequence[Panels]) -> int:
+        """Rows that all panels pass over before the next ones: what a panel reads and writes stays in the second cache,
+        and there are enough places for a copied block of filters to be worth it."""
+        share = max(panels.width for panels in pieces) / self.targets
+        size = (self.target_row * share + self.example / self.axes[0].targets) * item_bytes(self.dtype)
+        return max(-(-PLACES // (self.axes[1].targets * self.axes[2].targets)), int(FAR / size))
 
     @property
     def pointwise(self) -> bool:
@@ -92,12 +115,11 @@ class Correlation:
 
     def scratch(self, builder: ir.IRBuilder, pieces: Sequence[Panels]) -> ir.Value:
         """The address of memory on the stack for one block of any panel that is copied."""
-        taps, channels = self.blocks
-        width = max([panels.width for panels in pieces if self.copied(panels)], default=0)
-        rows = taps * self.axes[1].window * self.axes[2].window * channels
-        memory = builder.alloca(ir.ArrayType(VectorCode(builder, self.dtype, 1).scalar, rows * width))
+        inside = self.axes[1].window * self.axes[2].window
+        sizes = [math.prod(self.blocks(panels)) * inside * panels.width for panels in pieces if self.copied(panels)]
+        memory = builder.alloca(ir.ArrayType(VectorCode(builder, self.dtype, 1).scalar, max(sizes, default=0)))
         memory.align = 64
-        return builder.ptrtoint(memory, I64)
+        return builder.bitcast(memory, BYTE.as_pointer())
 
     def define(self, module: ir.Module) -> ir.Function:
         """The convolution as a function of the module, written on first use: f(source, filters, target, begin, end,
@@ -112,9 +134,22 @@ class Correlation:
         lengths = tuple(phase.count for phase in self.axes[-1].phases)
         pieces = choose_panels(self.cpu, self.dtype, self.targets // self.groups, lengths, self.pointwise)
         scratch = self.scratch(builder, pieces)
-        for panels in pieces:
-            code = RowCode(builder, self.dtype, panels.vectors)
-            CorrelationPanel(self, panels, code, function.args, scratch if self.copied(panels) else None).write()
+        *addresses, begin, end, row = function.args
+        at_once = self.rows_at_once(pieces)
+        numbers, some = Numbers(builder), RowCode(builder, self.dtype, ((1, 1),))
+        source, filters, target, row = (some.widest.pointer(address) for address in (*addresses, row))
+
+        def chunk(t: ir.Value) -> None:
+            done = numbers.times(t, at_once)
+            low = numbers.plus(begin, done)
+            high = numbers.least(numbers.plus(low, at_once), end)
+            made = some.move(target, done, self.target_row)
+            for panels in pieces:
+                code = RowCode(builder, self.dtype, panels.vectors)
+                args = (source, filters, made, low, high, row)
+                CorrelationPanel(self, panels, code, args, scratch if self.copied(panels) else None).write()
+
+        some.each(numbers.shares(numbers.minus(end, begin), at_once), chunk)
         builder.ret_void()
         return function
 
@@ -157,7 +192,7 @@ class CorrelationPanel:
         self.builder, self.numbers = code.builder, code.numbers
         self.source, self.filters, self.target, self.begin, self.end, self.start_row = args
         self.first, self.middle, self.last = static.axes
-        self.taps, self.channels = static.blocks
+        self.taps, self.channels = static.blocks(panels)
 
     def write(self) -> None:
         """For each group of channels, each panel, each block of its sum: all rows."""
@@ -282,10 +317,15 @@ class CorrelationPanel:
     def row(self, block: Block, r: ir.Value, runs: list[tuple[Phase, TileRun]]) -> None:
         """Target row begin + r: its places along the middle axis, each with the tiles of the last one."""
         builder, static, move = self.builder, self.static, self.code.move
-        seen = self.reach(self.first, builder.add(self.begin, r), block.low, block.high)
+        place, source = builder.add(self.begin, r), block.source
+        if not static.pointwise:  # rows after the last one are those of the next example
+            example = builder.sdiv(place, int64(self.first.targets))
+            place = builder.sub(place, builder.mul(example, int64(self.first.targets)))
+            source = move(source, example, static.example)
+        seen = self.reach(self.first, place, block.low, block.high)
         line = self.last.sources * static.sources
-        made = move(self.column, r, self.middle.targets * self.last.targets * static.targets)
-        source = move(block.source, seen.source, self.middle.sources * line)
+        made = move(self.column, r, static.target_row)
+        source = move(source, seen.source, self.middle.sources * line)
         filters = move(block.filters, self.numbers.minus(seen.tap, block.low), block.steps.first)
 
         def middle(j: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
@@ -339,7 +379,7 @@ class CorrelationPanel:
     ) -> None:
         """The targets of one tile, summed over one block in registers."""
         builder, code = self.builder, self.code
-        (a, b, c), wide = at, len(code.parts)
+        (a, b, c), wide = map(code.widest.opaque, at), len(code.parts)
         line = self.last.sources * self.static.sources
         first, middle = (((-1, axis.stride) if axis.back else (1, 1)) for axis in (self.first, self.middle))
 
@@ -424,4 +464,4 @@ class CorrelationPanel:
                 sums[i * wide : (i + 1) * wide] = code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
             return [code.move(a, 1), code.move(b, b_step), *sums]
 
-        return self.code.repeat(count, [a, b, *sums], term)[2:]
+        return self.code.repeat(count, [code.widest.opaque(a), code.widest.opaque(b), *sums], term)[2:]

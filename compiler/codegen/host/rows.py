@@ -109,12 +109,12 @@ class RowCode:
             done = 0
             while done < kept:
                 size = part.lanes if kept == part.lanes else 1 << (kept - done).bit_length() - 1
-                kind = ir.VectorType(part.scalar, size).as_pointer()
+                kind = ir.VectorType(part.scalar, size)
                 piece = value if size == part.lanes else self.lanes_of(value, done, size)
                 for other in others:
-                    place = self.builder.inttoptr(self.move(other, at + done), kind)
+                    place = part.place(self.move(other, at + done), kind)
                     piece = self.builder.fadd(self.builder.load(place, align=self.bytes), piece)
-                place = self.builder.inttoptr(self.move(address, at + done), kind)
+                place = part.place(self.move(address, at + done), kind)
                 self.builder.store(piece, place, align=self.bytes)
                 done += size
 
