@@ -6,7 +6,7 @@ its mean, no state change) and *evaluation* (`otherwise`). Each is a `Graph`; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -95,6 +95,29 @@ class StateDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadDeclaration:
+    """A `load` line: first values that a file has. `places` are the names of what is loaded as checkpoints know it
+    (empty for the whole network), each with its span; `path` is written at `path_span`."""
+
+    places: tuple[tuple[str, Span], ...]
+    path: str
+    span: Span
+    path_span: Span
+
+
+def covers(place: str, name: str) -> bool:
+    """Whether a tensor stands under a place: `backbone` covers `backbone.conv[1].W` and `backbone[2].W`, and the empty
+    place covers all."""
+    return not place or name == place or name.startswith((place + ".", place + "["))
+
+
+def places(names: Iterable[str]) -> list[str]:
+    """Every place under which tensors of these names stand: `backbone`, `backbone.conv[1]` and `backbone.conv[1].W`."""
+    parts = (name.split(".") for name in names)
+    return list(dict.fromkeys(".".join(part[: i + 1]) for part in parts for i in range(len(part))))
+
+
+@dataclass(frozen=True, slots=True)
 class Requirement:
     """What the data must keep, because a line of the model needs it: a condition on run-time dimensions, in its
     plainest form. `message` is what a `require` says, where it is one."""
@@ -175,6 +198,12 @@ class CheckedModel:
     evaluate: Callable[[ast.Expr], Any] = field(repr=False)
     scope: Any = field(repr=False)
     requirements: tuple[Requirement, ...] = ()
+    loads: tuple[LoadDeclaration, ...] = ()
+
+    @property
+    def tensors(self) -> dict[str, ParameterDeclaration | StateDeclaration]:
+        """Parameters and states by name."""
+        return {**self.parameters, **self.states}
 
     @property
     def facts(self) -> Facts:

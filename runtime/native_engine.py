@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
-from dlc.compiler.codegen.host.kernels import CacheFolderError, cache_folder
+from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
 from dlc.compiler.codegen.module import Module
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.driver import Programs
@@ -20,6 +20,7 @@ from dlc.compiler.program import CheckedModel
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count, reads
 from dlc.runtime.initial import first_value
 from dlc.runtime.native import Native
+from dlc.runtime.threads import usable_threads
 
 Array = NDArray[Any]
 
@@ -49,11 +50,6 @@ def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: b
 def _titled(programs: Programs) -> dict[str, Graph]:
     """All graphs by the names of the programs made of them."""
     return dict(programs.graphs) | {f"sums_{i + 1}": level for i, level in enumerate(programs.evaluation.levels)}
-
-
-def usable_threads() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class NativeEngine:

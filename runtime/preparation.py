@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.driver import CheckResult, check, check_training
@@ -23,6 +23,9 @@ from dlc.compiler.settings import (
     read_train,
 )
 
+if TYPE_CHECKING:
+    from dlc.runtime.weights.plan import Weights
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -31,6 +34,7 @@ class Request:
     `hypers` are values by name, or their texts (`--set units=64`); `settings` are texts of `train:` and `data:`
     settings (`--set batch=32`). Imports stay inside `root`, data paths inside `data_root`; both are the spec's folder
     where nothing else is said. `data_folder` is where data paths start. `dense` names one-hot inputs that are reals.
+    Without `weights` no `load` line reads its file: the numbers do not matter, or a checkpoint has them.
     """
 
     path: Path
@@ -41,6 +45,7 @@ class Request:
     data_folder: Path | None = None
     data_root: Path | None = None
     dense: frozenset[str] = frozenset()
+    weights: bool = True
 
     @property
     def folder(self) -> Path:
@@ -62,7 +67,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A checked model with its settings. `checked` is None where there are errors among the `diagnostics`; `partial` is
-    then what is known all the same."""
+    then what is known all the same. `weights` are the files of its `load` lines."""
 
     request: Request
     diagnostics: list[Diagnostic]
@@ -72,6 +77,7 @@ class Prepared:
     train: TrainSettings = field(default_factory=TrainSettings)
     data: DataSettings | None = None
     partial: tuple[Partial, ...] = ()
+    weights: tuple[Weights, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -147,9 +153,16 @@ def _with_settings(request: Request, result: CheckResult, checked: CheckedModel,
         from dlc.runtime.data.headers import headers as header_mistakes
 
         found += header_mistakes(data, request.folder, checked.inputs, request.limit)
+    weights: list[Weights] = []
+    if checked.loads and request.weights:
+        from dlc.runtime.weights.plan import planned
+
+        weights, wrong = planned(checked, request.path.parent, request.root)
+        found += wrong
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     sources = {**result.sources, **request.sources}
-    return Prepared(request, found, result.models, sources, None if failed else checked, train, data)
+    found_model = None if failed else checked
+    return Prepared(request, found, result.models, sources, found_model, train, data, weights=tuple(weights))
 
 
 def has_loss(checked: CheckedModel) -> bool:

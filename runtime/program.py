@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from dlc.compiler.program import CheckedModel, InputDeclaration
 from dlc.compiler.settings import TRAIN_KEYS, TrainSettings, read_train
 from dlc.grammar.format import unparse
 from dlc.runtime.data.arrays import check_arrays
+from dlc.runtime.data.columns import Columns
 from dlc.runtime.data.dataset import DataSet
 from dlc.runtime.data.dataset import load as load_data
 from dlc.runtime.data.dimensions import check_requirements
@@ -33,7 +34,11 @@ from dlc.runtime.errors import DataError, SpecError, told
 from dlc.runtime.metrics import measure
 from dlc.runtime.preparation import Request, prepare, require_loss
 from dlc.runtime.spec import PathLike, Spec
+from dlc.runtime.threads import usable_threads
 from dlc.runtime.train import History, Nobody, Observer, Progress, Training, diverged
+
+if TYPE_CHECKING:
+    from dlc.runtime.weights.plan import Weights
 
 
 class Tensors(Mapping[str, NDArray[Any]]):
@@ -90,6 +95,7 @@ class Model:
         self.main = self._work(frozenset(), spec.train)
         self.params = Tensors(self.main.engine.parameters)
         self.state = Tensors(self.main.engine.states)
+        self._fill(spec.prepared.weights)
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
@@ -121,7 +127,7 @@ class Model:
             inputs = self._arrays(arrays, True, lengths)
         return self.measure(inputs)
 
-    def measure(self, inputs: Arrays) -> dict[str, float]:
+    def measure(self, inputs: Columns) -> dict[str, float]:
         """The same for physical arrays, as the data loader gives them."""
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return measure(work.engine, work.checked, work.programs, inputs)
@@ -165,12 +171,12 @@ class Model:
         self._require("train")
         if arrays or not self.spec.inputs:
             with told(self._sources, DataError):
-                inputs = self._arrays(arrays, True, lengths)
-                measured = self._arrays(dev, True, dev_lengths) if dev else None
+                inputs: Columns = self._arrays(arrays, True, lengths)
+                measured: Columns | None = self._arrays(dev, True, dev_lengths) if dev else None
         else:
             splits = self.load_data().splits
-            inputs = dict(splits["train"].arrays)
-            measured = dict(splits["dev"].arrays) if "dev" in splits else None
+            inputs = splits["train"].arrays
+            measured = splits["dev"].arrays if "dev" in splits else None
         seed = settings.seed if "seed" in given else None
         with self.training(inputs, measured, settings, observer, seed=seed) as training:
             history = training.run()
@@ -184,8 +190,8 @@ class Model:
     @contextmanager
     def training(
         self,
-        inputs: Arrays,
-        dev: Arrays | None,
+        inputs: Columns,
+        dev: Columns | None,
         settings: TrainSettings,
         observer: Observer | None = None,
         *,
@@ -212,9 +218,11 @@ class Model:
                 dev,
                 Progress(start.epoch, start.batch, start.step, start.totals) if more else start,
                 observer or Nobody(),
+                threads=self.threads or usable_threads(),
             )
             try:
-                yield training
+                with told(self._sources):
+                    yield training
             finally:
                 work.progress = training.progress
 
@@ -226,7 +234,9 @@ class Model:
                 message = f"{self.spec.name} has no data: block"
                 help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
                 raise DiagnosticError(Diagnostic("T409", message, None, help=help))
-            loaded = load_data(data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit)
+            loaded = load_data(
+                data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
+            )
             for part in loaded.splits.values():
                 check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing
@@ -254,6 +264,28 @@ class Model:
                 raise SpecError(found, self._sources)
             self._read[key] = settings
         return self._read[key]
+
+    def load_weights(self, file: PathLike, place: str = "") -> None:
+        """Takes parameters and states from a safetensors file: all of them, or what stands under a place, `"backbone"`.
+
+        It is what `load backbone from "…"` does in a spec when the model is compiled: the names in the file are those
+        of this network, or of the part alone. Raises `SpecError` (R607 to R612, and N201 for an unknown place).
+        """
+        from dlc.runtime.weights.plan import asked
+
+        with told(self._sources):
+            self._fill([asked(self.spec.checked, Path(file), place)])
+
+    def _fill(self, files: Sequence[Weights]) -> None:
+        """Gives parameters and states the values that files have."""
+        if not files:
+            return
+        from dlc.runtime.weights.values import write_into
+
+        memory = {**self.main.engine.parameters, **self.main.engine.states}
+        with told(self._sources):
+            for weights in files:
+                write_into(memory, weights)
 
     def save(self, folder: PathLike) -> None:
         """Writes a run folder: the spec, the settings, parameters and optimizer state. `dlc.open` reads it."""
@@ -324,7 +356,7 @@ class Model:
         if key not in self._works:
             checked = self.spec.checked
             if dense:
-                again = prepare(replace(self.spec.prepared.request, dense=dense), headers=False)
+                again = prepare(replace(self.spec.prepared.request, dense=dense, weights=False), headers=False)
                 if again.checked is None:
                     raise SpecError(again.diagnostics, again.sources)
                 checked = again.checked
@@ -348,7 +380,7 @@ class Model:
 # --- small helpers ---------------------------------------------------------------------------------------------
 
 
-def _dense(declarations: Mapping[str, InputDeclaration], arrays: Arrays) -> frozenset[str]:
+def _dense(declarations: Mapping[str, InputDeclaration], arrays: Columns) -> frozenset[str]:
     """The one-hot inputs that were given as real columns (soft labels)."""
     return frozenset(
         name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def open_model_of(
     checkpoint: str | None = None,
 ) -> Model:
     """The same for an opened run; `request` may name another spec than the run's copy."""
-    spec = load_request(request or saved_request(run))
+    spec = load_request(replace(request or saved_request(run), weights=False))
     target = target or ("reference" if run.settings.get("target") == "reference" else "native")
     model = spec.compile(dtype or run.settings["dtype"], run.settings["seed"], threads, target)
     try:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.fuse import canonical
-from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
+from dlc.compiler.codegen.layout import NotSupported, is_scalar, layout_of, sizes_of
 from dlc.compiler.codegen.memory import Buffer
+from dlc.compiler.codegen.runs import NoRun, Run
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
-from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, operand_points, role, starts_of_parts
+from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, fitted, operand_points, role, starts_of_parts
+from dlc.compiler.codegen.views import Strided, view_of
+from dlc.compiler.codegen.windows import window_text
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise
 
@@ -22,9 +25,13 @@ PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 
 _USED = """
     m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 t0 t1 t2 t3 x tile
-    tile_start terms begin end column step seed flag
+    tile_start terms begin end column step seed flag e c u p q s folded best v0 v1 v2 v3 v4 v5 w0 w1 w2 w3 w4 w5
+    c0 c1 c2 c3 c4 c5 place last_place
 """
 RESERVED = BUILT_IN | frozenset(_USED.split())
+
+RENAMED = frozenset({"rename", "transpose", "permute", "drop", "expand", "broadcast"})
+"""Movements that only give axes other places."""
 
 AT = {"real": "real_at", "truth": "real_at", "index": "int64_at", "partial": "float64_at"}
 
@@ -34,6 +41,7 @@ class Arguments:
     """The argument block of a kernel: its entries in order, and their names inside the kernel."""
 
     check: bool = False
+    item: int = 4
     entries: list[Argument] = field(default_factory=lambda: ["m"])
     names: dict[Argument, str] = field(default_factory=lambda: {"m": "m"})
     pointers: dict[Buffer, str] = field(default_factory=dict)
@@ -47,6 +55,7 @@ class Arguments:
         return self.names[entry]
 
     def fresh(self, wish: str) -> str:
+        """A name that nothing else has."""
         made = identifier(wish, self.taken)
         self.taken.add(made)
         return made
@@ -96,6 +105,17 @@ def family(name: str) -> str:
     return re.sub(r"(_\d+)+(?=_|$)", "", name) or name
 
 
+@dataclass(frozen=True)
+class Saved:
+    """The state of a body's text."""
+
+    locals: Mapping[Node, str]
+    entries: list[Argument]
+    names: Mapping[Argument, str]
+    pointers: Mapping[Buffer, str]
+    taken: set[str]
+
+
 class Body:
     """Writes what the members of a group are worth, at a point of its loops.
 
@@ -110,6 +130,21 @@ class Body:
         self.locals: dict[Node, str] = {}
         self.emitter = KernelEmitter()
         self.ahead: list[str] = []
+        self.branching = False
+        self.run: Run | None = None
+        self.tiles: dict[Node, str] = {}  # values of the row at hand, by the name of where the row would start
+        self.parts: dict[Node, Buffer] = {}  # values added up in memory that is not their own
+
+    def saved(self) -> Saved:
+        """What a text that is given up must not have changed."""
+        given = self.arguments
+        return Saved(dict(self.locals), list(given.entries), dict(given.names), dict(given.pointers), set(given.taken))
+
+    def restore(self, saved: Saved) -> None:
+        given = self.arguments
+        self.locals, given.entries, given.names = dict(saved.locals), list(saved.entries), dict(saved.names)
+        given.pointers, given.taken = dict(saved.pointers), set(saved.taken)
+        self.run, self.ahead = None, []
 
     # --- values ------------------------------------------------------------------------------------------------
 
@@ -117,6 +152,12 @@ class Body:
         """The text of a value at a point."""
         if is_scalar(node.type):
             return self.number(node)
+        if self.run is not None and self.run.of_channel(point):
+            return self.run.spread(self, node, point)
+        if node in self.tiles:
+            return f"{self.tiles[node]}[{self.inside_row(node, point)}]"
+        if node in self.parts:
+            return self.load(self.parts[node], point)
         if node in self.locals and point == canonical(node):
             return self.locals[node]
         return self.load(self.place[node], point) if node in self.place else self.formula(node, point)
@@ -132,11 +173,15 @@ class Body:
             return op.emit(self.emitter, *map(self.held, parts), **node.keywords) if " if " in text else text
         if role(node) is Role.INLINE:
             return self.moved(node, point)
+        if self.run is not None:
+            raise NoRun
+        if role(node) is Role.WINDOWED:
+            return self.windowed(node, point)
         raise NotSupported(f"{node.op} inside a fused loop", node)
 
     def held(self, text: str) -> str:
         """A variable for a text that a choice would read on one side only: such a branch keeps a loop from vectors."""
-        if text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
+        if self.branching or text.isidentifier() or re.fullmatch(r"-?(real\([^()]*\)|INF|NAN)", text):
             return text
         name = self.arguments.fresh("x")
         self.ahead.append(f"{name} = {text}")
@@ -155,8 +200,19 @@ class Body:
         self.ahead = []
         return length
 
+    def windowed(self, node: Node, point: Point) -> str:
+        """The variable that holds a fold over the neighbourhood of a place."""
+        name = self.arguments.fresh(family(self.names[node]))
+        self.ahead += window_text(node, point, name, self.value, self.emitter)
+        return name
+
     def moved(self, node: Node, point: Point) -> str:
         """An inline value: some element of its operand, or a number made from its place."""
+        view = view_of(node, self.place)
+        if view is not None and view.base in self.place and not self.at_hand(node, point):
+            return self.load(self.place[view.base], point, view)
+        if self.run is not None and node.op not in RENAMED:
+            raise NoRun
         if node.op == "position":
             return f"real({point[node.attr('axis')]} + 1)"
         places = operand_points(node, point)
@@ -164,18 +220,31 @@ class Body:
             index = self.value(node.inputs[1], places[0])
             table = node.inputs[0]
             return self.value(table, (*point[: table.type.rank - 1], index))
-        element = self.value(node.inputs[0], places[0])
         if node.op == "concat":
             return self.joined(node, point, places)
+        if node.op == "shift":
+            return f"({self.branch(node.inputs[0], places[0])} if {point[node.attr('axis')]} > 0 else real(0))"
+        element = self.value(node.inputs[0], places[0])
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
-        if node.op == "shift":
-            return f"({element} if {point[node.attr('axis')]} > 0 else real(0))"
         return element
+
+    def at_hand(self, node: Node, point: Point) -> bool:
+        """Whether movements lead to a value that a variable holds."""
+        while role(node) is Role.INLINE and node.inputs and node not in self.place:
+            point, node = operand_points(node, point)[0], node.inputs[0]
+        return (node in self.locals and point == canonical(node)) or node in self.tiles or node in self.parts
+
+    def branch(self, node: Node, point: Point) -> str:
+        """The text of a value at a point that may lie outside of it, where it is not read: no variable reads it."""
+        before, self.branching = self.branching, True
+        text = self.value(node, point)
+        self.branching = before
+        return text
 
     def joined(self, node: Node, point: Point, places: list[Point]) -> str:
         """The part of a `concat` that the index lies in."""
-        *heads, text = (self.value(part, place) for part, place in zip(node.inputs, places, strict=True))
+        *heads, text = (self.branch(part, place) for part, place in zip(node.inputs, places, strict=True))
         for head, end in zip(reversed(heads), reversed(starts_of_parts(node)), strict=False):
             text = f"({head} if {point[node.attr('axis')]} < {end} else {text})"
         return text
@@ -189,33 +258,60 @@ class Body:
     def draw(self, node: Node, point: Point) -> str:
         """A random number: it depends on the seed, the step, the draw's name and the element's number."""
         seed, step = self.arguments.name("seed", "seed_"), self.arguments.name("step", "step_")
-        given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {element_number(node, point)}"
+        if self.run is not None and not self.run.whole(point):
+            raise NoRun
+        place = element_number(node, point) if self.run is None else self.run.number(point)
+        given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {place}"
         return f"{DRAWS[node.op]}_{self.dtype}({given})"
 
     # --- memory ------------------------------------------------------------------------------------------------
 
-    def load(self, buffer: Buffer, point: Point) -> str:
-        text = self.element(buffer, point)
+    def load(self, buffer: Buffer, point: Point, view: Strided | None = None) -> str:
+        text = self.element(buffer, point, view)
+        if buffer.kind == "partial":
+            return f"real({text})"
         return f"({text} != {self.emitter.number(0)})" if buffer.kind == "truth" else text
 
     def store(self, buffer: Buffer, point: Point, value: str) -> str:
         return f"{self.element(buffer, point)} = {f'real({value})' if buffer.kind == 'truth' else value}"
 
-    def element(self, buffer: Buffer, point: Point) -> str:
-        """`W[i * 512 + j]`"""
+    def element(self, buffer: Buffer, point: Point, view: Strided | None = None) -> str:
+        """`W[i * 512 + j]`: an element of the value that lies there, or of a view of it."""
         assert buffer.layout is not None
-        index = offset_text(point, buffer.layout.strides)
+        strides, start = (view.strides, view.offset) if view else (buffer.layout.strides, 0)
+        if self.run is not None:
+            return self.at(buffer, self.run.offset(point, strides, start))
+        return self.at(buffer, offset_text(point, strides, start))
+
+    def at(self, buffer: Buffer, index: str) -> str:
+        """An element by its number."""
         if self.arguments.check:
             index = f"inside({index}, {self.arguments.end(buffer)}, {self.arguments.flag})"
         return f"{self.arguments.pointer(buffer)}[{index}]"
 
+    def place_in(self, reduction: Node) -> str:
+        """The number of the element of a sum over rows that an element of its operand belongs to."""
+        (operand,) = reduction.inputs
+        point = fitted(reduction, canonical(operand))
+        return offset_text(point, layout_of(reduction.type, reduction).strides)
 
-def offset_text(point: Point, strides: tuple[int, ...]) -> str:
-    """Where an element lies, counted in elements: the largest stride first."""
-    terms = sorted(
-        ((stride, index) for stride, index in zip(strides, point, strict=True) if index != "0"), key=_largest
-    )
-    return " + ".join(index if stride == 1 else f"{index} * {stride}" for stride, index in terms) or "0"
+    def inside_row(self, node: Node, point: Point) -> str:
+        """Where an element lies in its row, counted from the row's start."""
+        layout = layout_of(node.type, node)
+        inner = tuple("0" if axis == layout.row_axis else index for axis, index in enumerate(point))
+        return offset_text(inner, layout.strides) if self.run is None else self.run.offset(inner, layout.strides)
+
+
+def offset_text(point: Point, strides: tuple[int, ...], start: int = 0) -> str:
+    """Where an element lies, counted in elements from `start`: the largest stride first."""
+    terms = [(stride, index) for stride, index in zip(strides, point, strict=True) if index != "0" and stride]
+    text = " + ".join(_term(stride, index) for stride, index in sorted(terms, key=_largest) if stride > 0)
+    text = " + ".join([*filter(None, [text]), *([str(start)] if start else [])]) or "0"
+    return "".join([text, *(f" - {_term(-stride, index)}" for stride, index in terms if stride < 0)])
+
+
+def _term(stride: int, index: str) -> str:
+    return index if stride == 1 else f"{index} * {stride}"
 
 
 def _largest(term: tuple[int, str]) -> int:

@@ -1,17 +1,22 @@
 """Which values are computed together: one group becomes one kernel.
 
 A group runs over the rows of its values and computes its members one after the other while they are in registers or in
-the first cache. There are five kinds:
+the first cache. There are these kinds:
 
 - `contraction`  a matrix product, and what follows it element by element: bias, activation, mask, the update of W
-- `rows`         elementwise work and reductions within a row: softmax, losses, dropout, updates
+- `slid`         a convolution, pooling, or the gradient of their image, and what follows it in the same way
+- `filters`      the gradient of a convolution's filters, a part for each unit of work
+- `rows`         elementwise work, windows, and reductions within a row: softmax, losses, dropout, pooling, updates
 - `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
-- `transpose`    a copy of a matrix in the other orientation
+- `gather`       the parts of a sum that other kernels left, added up, and what follows: batch statistics, updates
+- `transpose`    a copy of a matrix in the other orientation, or of the matrices of a convolution's filters
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
 
-Every kind may add up *totals* over all its elements. A value joins the group of one of its operands wherever that is
-possible; what depends on bound values alone waits for its first reader. Cheap values are computed again rather than
-stored and read. Single numbers belong to no group: the program's body computes them between the kernels.
+Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
+axes, one for each channel: every unit leaves its part, and a `gather` adds them up. A value joins the group of one of
+its operands wherever that is possible; what depends on bound values alone waits for its first reader. Cheap values are
+computed again rather than stored and read. Single numbers belong to no group: the program's body computes them between
+the kernels.
 """
 
 from __future__ import annotations
@@ -21,17 +26,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
-from dlc.compiler.codegen.products import STRIDED, product_of, wants_transposed
+from dlc.compiler.codegen.products import laid, product_of, strided, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, MatrixProduct, Reduction
 
-INNER = "jkl"
+INNER = "jklpqs"
 """Names of the indices inside a row, outermost first; `i` is the row."""
 
 REMEMBERED = 1 << 14
 """Answers about nodes that are kept: the same few are asked for again and again."""
+
+SHARING = frozenset({"contraction", "slid", "rows"})
+"""Groups that a total may join because they read the same bound values."""
+
+FOLLOWED = frozenset({"contraction", "slid", "columns", "gather"})
+"""Groups that take up what follows element by element, over the same elements."""
 
 Domain = tuple[int | None, tuple[int, ...]]
 """Rows (None is m), and the sizes inside a row that are not 1."""
@@ -39,8 +50,9 @@ Domain = tuple[int | None, tuple[int, ...]]
 
 @dataclass(eq=False)
 class Group:
-    """`members` are computed here, in this order; `anchor` is the matrix product or the transposed value. A product is
-    `whole` when a unit of its kernel has entire rows, so that what works on rows may follow it."""
+    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value. A
+    product is `whole` when a unit of its kernel has entire rows, so that what works on rows may follow it. A `gather`
+    adds up the parts that its `source` left of the sum `gathers`, its first member."""
 
     kind: str
     domain: Domain
@@ -48,7 +60,19 @@ class Group:
     whole: bool = False
     members: dict[Node, None] = field(default_factory=dict)
     totals: list[Node] = field(default_factory=list)
+    sums: list[Node] = field(default_factory=list)
+    gathers: Node | None = None
+    source: Group | None = None
     before: set[Group] = field(default_factory=set)
+
+    @property
+    def computed(self) -> list[Node]:
+        """Everything that the group's loops compute, in order."""
+        return [*self.members, *self.totals, *self.sums]
+
+    def given(self, node: Node) -> bool:
+        """Whether a value of the group is there when its loops begin."""
+        return node is self.anchor or node is self.gathers
 
     @property
     def reduction(self) -> Node:
@@ -84,6 +108,8 @@ def reads(node: Node, point: Point | None = None) -> tuple[tuple[Node, Point], .
     operands = node.inputs
     if isinstance(OPS[node.op], Reduction):
         places = [canonical(operands[0])]
+    elif role(node) is Role.WINDOWED:
+        places = [("?",) * operand.type.rank for operand in operands]
     else:
         places = operand_points(node, point or canonical(node))
     if node.op == "gather":
@@ -115,6 +141,7 @@ class Fusion:
         self.groups: list[Group] = []
         self.home: dict[Node, Group] = {}
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
+        self.spread: set[Node] = set()  # sums that are added up in parts
         late = results_only(graph)
         for node in graph.nodes:
             if node not in late:
@@ -137,7 +164,11 @@ class Fusion:
             self.reduction(node)
         elif part is Role.SCATTERED:
             self.alone("scatter", node)
-        elif part is Role.COMPUTED and any(self.groups_of(value) for value, _ in reads(node)):
+        elif part is Role.SLID:
+            self.slid(node)
+        elif part is Role.FILTERS:
+            self.filters(node)
+        elif part is Role.WINDOWED or (part is Role.COMPUTED and any(self.groups_of(v) for v, _ in reads(node))):
             self.join_or_start(node, domain_of(layout_of(node.type, node)))
 
     # --- the kinds of values -----------------------------------------------------------------------------------
@@ -167,15 +198,53 @@ class Fusion:
         product = product_of(node, self.home)
         group.whole = product.form == "tile" and product.layout.width <= self.panel
         for operand in node.inputs:
-            for value in self.operand_bases(operand):
-                self.need(value)
-                group.before |= self.groups_of(value)
+            value = strided(operand, self.home).base
+            self.need(value)
+            group.before |= self.groups_of(value)
         if is_scalar(node.type):
             group.totals.append(node)
             self.after[node] = frozenset({group})
         else:
             group.members[node] = None
             self.home[node] = group
+
+    def slid(self, node: Node) -> None:
+        """A kernel that computes feature maps, and takes up what follows them element by element."""
+        group = self.start("slid", domain_of(layout_of(node.type, node)), node)
+        self.bring(node, group)
+        group.members[node] = None
+        self.home[node] = group
+
+    def filters(self, node: Node) -> None:
+        """The gradient of filters is a sum over the places of all examples: parts of it, and their sum."""
+        group = self.start("filters", domain_of(layout_of(node.type, node)), node)
+        self.bring(node, group)
+        self.gather(node, group)
+
+    def bring(self, node: Node, group: Group) -> None:
+        """Everything that an anchor reads lies in memory."""
+        for operand in node.inputs:
+            value = laid(operand, self.home)
+            if value.op == "permute" and value not in self.home and role(value.inputs[0]) is Role.MEMORY:
+                self.alone("transpose", value)  # filters with their channels turned
+            self.need(value)
+            group.before |= self.groups_of(value)
+
+    def summed(self, node: Node, domain: Domain) -> None:
+        """A sum over the examples and other axes, added up by a kernel that has the elements at hand."""
+        self.spread.add(node)
+        group = self.candidate(node, domain) or self.sharing(node, domain) or self.start("rows", domain)
+        self.connect(node, group)
+        self.gather(node, group)
+
+    def gather(self, node: Node, source: Group) -> None:
+        """The kernel that adds up the parts that `source` leaves of a sum."""
+        source.sums.append(node)
+        group = self.start("gather", domain_of(layout_of(node.type, node)))
+        group.gathers, group.source = node, source
+        group.before.add(source)
+        group.members[node] = None
+        self.home[node] = group
 
     def alone(self, kind: str, node: Node) -> None:
         """A value with a kernel of its own: a scattered one, or the stored copy of a transposed matrix for a product
@@ -188,24 +257,19 @@ class Fusion:
         group.members[node] = None
         self.home[node] = group
 
-    def operand_bases(self, operand: Node) -> list[Node]:
-        """What must lie in memory for a matrix product to read the operand with strides."""
-        if role(operand) is Role.INLINE and operand.op in STRIDED and operand not in self.home:
-            return self.operand_bases(operand.inputs[0])
-        return [operand]
-
     def reduction(self, node: Node) -> None:
         (operand,) = node.inputs
         layout = layout_of(operand.type, operand)
         folded = {axis for axis in node.attr("axes") if layout.sizes[axis] != 1}
         inner = {axis for axis in layout.inner if layout.sizes[axis] != 1}
-        if folded == inner:
-            self.join_or_start(node, (layout.rows, ()))
-        elif folded == {layout.row_axis}:
+        if folded <= inner:
+            kept = tuple(size for axis in layout.inner if axis in inner - folded and (size := layout.sizes[axis]))
+            self.join_or_start(node, (layout.rows, kept))
+        elif folded == {layout.row_axis} and len(inner) < 2:
             group = self.start("columns", domain_of(layout_of(node.type, node)))
             self.place(node, group)
         else:
-            raise NotSupported("a reduction over some of the axes inside a row", node)
+            self.summed(node, domain_of(layout))
 
     # --- groups ------------------------------------------------------------------------------------------------
 
@@ -229,7 +293,7 @@ class Fusion:
         """A group over the same elements that reads the same bound values anyway (a regularizer beside the update)."""
         mine = set(self.bound(node))
         for group in self.groups:
-            if group.domain == domain and group.kind in ("contraction", "rows") and self.allowed(node, group):
+            if group.domain == domain and group.kind in SHARING and self.allowed(node, group):
                 theirs = {
                     value for member in group.members if member is not group.anchor for value in self.bound(member)
                 }
@@ -249,8 +313,10 @@ class Fusion:
         """Whether a value, with its operands at its own place, belongs to the loops of a group."""
         if group.kind == "rows" or group.whole:
             return group.domain[0] == domain[0]
-        inside = is_scalar(node.type) or role(node) is Role.COMPUTED
-        return inside and group.kind in ("contraction", "columns") and group.domain == domain
+        inside = (
+            is_scalar(node.type) or role(node) is Role.COMPUTED or (node in self.spread and group.kind != "columns")
+        )
+        return inside and group.kind in FOLLOWED and group.domain == domain
 
     def allowed(self, node: Node, group: Group) -> bool:
         """Whether everything it reads is there when the group runs."""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
+from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of
+from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
+from dlc.compiler.codegen.maps import filters, gather, slid, turned_filters
 from dlc.compiler.codegen.memory import Buffer
-from dlc.compiler.codegen.products import Product, Strided
+from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
+from dlc.compiler.codegen.values import size_text
+from dlc.compiler.codegen.views import Strided
 from dlc.compiler.codegen.work import Tile, Units, tile_of
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Reduction
 
 SUM, PART = "sums[i - begin]", "parts[i - begin]"
+PLACES = "ikl"
+"""Names of the indices along the axes of class indices."""
 CHUNK = 256
 """Terms of a long sum that are added to each other before they are added to the rest."""
 
@@ -44,6 +51,18 @@ class Kernel:
     panels: tuple[tuple[str, str], ...]
     arguments: tuple[Argument, ...]
     units: Units
+    names: frozenset[str]
+
+    @property
+    def without_names(self) -> tuple[str, ...]:
+        """The text with numbers in place of the names that come from the spec."""
+        numbers: dict[str, str] = {}
+
+        def numbered(word: re.Match[str]) -> str:
+            name = word.group()
+            return numbers.setdefault(name, f"${len(numbers)}") if name in self.names else name
+
+        return tuple(re.sub(r"[A-Za-z_]\w*", numbered, line) for line in self.body)
 
 
 class KernelWriter:
@@ -58,13 +77,16 @@ class KernelWriter:
         names: Mapping[Node, str],
         target: Target,
         units: Units,
-        product: Product | None,
+        product: Product | None = None,
+        parts: str = "",
     ) -> None:
+        """`parts` is how many parts a `gather` adds up."""
         self.group, self.place, self.partials, self.target, self.units = group, place, partials, target, units
-        self.stores, self.product, self.names = stores, product, names
-        self.arguments = Arguments(target.check)
+        self.stores, self.product, self.names, self.parts = stores, product, names, parts
+        self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
         self.panels: dict[str, str] = {}
+        self.ahead: list[str] = []
 
     def write(self) -> Kernel:
         """The kernel of the group."""
@@ -77,11 +99,17 @@ class KernelWriter:
             lines = self.transposition()
         elif self.group.kind == "scatter":
             lines = self.scatter()
+        elif self.group.kind == "slid":
+            lines = slid(self)
+        elif self.group.kind == "filters":
+            lines = filters(self)
+        elif self.group.kind == "gather":
+            lines = gather(self)
         else:
             lines = self.rows()
-        head = self.arguments.lines()
-        body = (*head, "for unit in range(first, last):", *indented(lines))
-        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units)
+        body = (*self.arguments.lines(), *self.ahead, "for unit in range(first, last):", *indented(lines))
+        names = frozenset(self.arguments.taken - RESERVED)
+        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units, names)
 
     @property
     def count(self) -> str:
@@ -91,17 +119,38 @@ class KernelWriter:
         return "m" if self.group.domain[0] is None else str(self.group.domain[0])
 
     def block(self, unit: str = "unit") -> list[str]:
-        """The rows of a unit: `begin` to `end`."""
+        """The rows of a unit, `begin` to `end`; or its row `i`, and the places of the row's outermost axis."""
+        if self.units.part:
+            part, times, outer = self.units.part, self.units.times, self.group.domain[1][0]
+            return [
+                f"i = {unit} // {times}",
+                f"begin = {unit} % {times} * {part}",
+                f"end = min(begin + {part}, {outer})",
+            ]
         size = self.units.block
+        if size == 1:
+            return [f"begin, end = {unit}, {unit} + 1"]
         return [f"begin = {unit} * {size}", f"end = min(begin + {size}, {self.count})"]
 
     # --- rows --------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[str]:
-        loops = Loops(self.group, self.body, self.stores)
-        start = loops.begin_unit()
-        lines = ["for i in range(begin, end):", *indented(loops.row())]
-        return [*self.block(), *start, *lines, *loops.end_unit(self.partials)]
+        return [*self.block(), *self.over_rows(self.loops(self.stores, {}))]
+
+    def loops(self, stores: Sequence[tuple[Node, Buffer]], given: Mapping[Node, str]) -> Loops:
+        return Loops(self.group, self.body, stores, given, self.partials, self.stretch)
+
+    def over_rows(self, loops: Loops, one: bool = False) -> list[str]:
+        """The loops over the rows of a unit, `begin` to `end`, or over its (part of the) one row `i`."""
+        start, row = loops.begin_unit(), loops.row()
+        looped = row if one or self.stretch else ["for i in range(begin, end):", *indented(row)]
+        self.ahead += loops.ahead
+        return [*start, *loops.zeros, *looped, *loops.after, *loops.end_unit()]
+
+    @property
+    def stretch(self) -> int:
+        """Elements of a row for each place of its outermost axis, where units are parts of rows."""
+        return math.prod(self.group.domain[1][1:]) if self.units.part else 0
 
     # --- columns -----------------------------------------------------------------------------------------------
 
@@ -119,9 +168,9 @@ class KernelWriter:
         many = "m" if rows is None else str(rows)
         each = [f"for r in range(chunk, min(chunk + {CHUNK}, {many})):", *indented(self.over_block(added))]
         sums = self.in_chunks(op, many, each)
-        loops = Loops(self.group, self.body, self.stores, {reduction: SUM})
+        loops = Loops(self.group, self.body, self.stores, {reduction: SUM}, self.partials)
         start = loops.begin_unit()
-        return [*self.block(), *start, *sums, *self.over_block(loops.row()), *loops.end_unit(self.partials)]
+        return [*self.block(), *start, *sums, *self.over_block(loops.row()), *loops.end_unit()]
 
     def over_block(self, lines: Sequence[str]) -> list[str]:
         return ["for i in range(begin, end):", *indented(lines)]
@@ -149,8 +198,8 @@ class KernelWriter:
         if anchor in self.group.totals:
             part = f"{self.arguments.pointer(self.partials[anchor])}[unit]"
             return [], [f"{part} = {value}"], []
-        loops = Loops(self.group, self.body, self.stores, {anchor: value})
-        return loops.begin_unit(), loops.row(), loops.end_unit(self.partials)
+        loops = Loops(self.group, self.body, self.stores, {anchor: value}, self.partials)
+        return loops.begin_unit(), loops.row(), loops.end_unit()
 
     def address(self, operand: Strided, *terms: tuple[str, int]) -> str:
         """The address of an element of an operand."""
@@ -335,20 +384,20 @@ class KernelWriter:
         values, places = anchor.inputs
         table = self.place[anchor]
         assert table.layout is not None
-        chosen = self.body.load(self.place[places], canonical(places))
-        sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", "i"))
-        if values.type.rank != 2 or places.type.rank != 1:
-            raise NotSupported("sums by class index over more than one axis", anchor)
-        examples = layout_of(places.type, places).rows
+        if values.type.rank != places.type.rank + 1 or places.type.rank > len(PLACES):
+            raise NotSupported("sums by class index of more axes than one", anchor)
+        point = tuple(PLACES[: places.type.rank])
+        chosen = self.body.load(self.place[places], point)
+        sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", *point))
+        adding = [f"n = {chosen}", "for j in range(begin, end):", f"{INDENT}{sum_at} += {element}"]
+        for index, size in reversed(list(zip(point, sizes_of(places.type, places), strict=True))):
+            adding = [f"for {index} in range({size_text(size)}):", *indented(adding)]
         return [
             *self.block(),
             f"for n in range({table.layout.rows}):",
             f"{INDENT}for j in range(begin, end):",
             f"{INDENT}{INDENT}{sum_at} = real(0)",
-            f"for i in range({'m' if examples is None else examples}):",
-            f"{INDENT}n = {chosen}",
-            f"{INDENT}for j in range(begin, end):",
-            f"{INDENT}{INDENT}{sum_at} += {element}",
+            *adding,
         ]
 
     # --- transposed copies ---------------------------------------------------------------------------------------
@@ -357,6 +406,8 @@ class KernelWriter:
         """Rows of the copy are columns of its source."""
         anchor = self.group.anchor
         assert anchor is not None
+        if anchor.type.rank > 2:
+            return turned_filters(self)
         (source,) = anchor.inputs
         given, made = self.place[source], self.place[anchor]
         assert given.layout is not None

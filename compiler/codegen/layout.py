@@ -3,7 +3,8 @@
 One axis of a tensor runs over *rows*; each row holds the other axes, contiguous and padded to a multiple of 16
 elements. The row axis is the axis of examples `m` where there is one. A matrix without `m` is stored by columns (the
 last axis runs over rows), so that a weight `W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile
-wants it. A vector is contiguous. What lies in the padding is never read for a result.
+wants it. A vector is contiguous, and filters `(f, f, n_C_prev, n_C)` are dense as they are written. What lies in the
+padding is never read for a result.
 
 Sizes that depend on `m` are written as `fixed + per_example * M`, where M is `m` rounded up to 16: rows past the last
 example exist, so that a tile may overhang.
@@ -21,7 +22,7 @@ LANES = 16
 """Rows are padded to this many elements: one AVX-512 vector of float32."""
 
 ROW_BLOCK = 4
-"""Static matrices have their number of rows rounded up to this: a tile may read that far."""
+"""Static matrices with padded rows have their number rounded up to this: a tile may read that far."""
 
 
 class NotSupported(Exception):
@@ -93,7 +94,7 @@ class Layout:
         rows = self.rows
         if rows is None:
             return Size(0, self.row_length)
-        return Size(round_up(round_up(rows, ROW_BLOCK) * self.row_length, LANES))
+        return Size(round_up((rows if len(self.sizes) > 2 else round_up(rows, ROW_BLOCK)) * self.row_length, LANES))
 
 
 def sizes_of(type: TensorType, node: Node | None = None) -> tuple[int | None, ...]:
@@ -129,7 +130,8 @@ def _laid_out(sizes: tuple[int | None, ...], row_axis: int | None) -> Layout:
     for axis in reversed(inner):
         strides[axis] = width
         width *= sizes[axis] or 1
-    row_length = round_up(width, LANES) if width > 1 else 1
+    dense = width == 1 or (len(sizes) > 2 and None not in sizes)
+    row_length = width if dense else round_up(width, LANES)
     if row_axis is not None:
         strides[row_axis] = row_length
     return Layout(sizes, tuple(strides), row_axis, inner, row_length)
@@ -144,4 +146,6 @@ def _row_axis(sizes: tuple[int | None, ...], node: Node | None) -> int | None:
     longer = [axis for axis, size in enumerate(sizes) if size != 1]
     if len(sizes) == 2 and len(longer) == 2:
         return 1
+    if len(sizes) > 2 and longer:
+        return 0  # a single feature map is a row, like each of m
     return longer[0] if longer else None

@@ -8,7 +8,7 @@ as it is needed. It grows with the number of examples: offsets are `fixed + per_
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER, VIOLATIONS_NUMBER
@@ -54,7 +54,7 @@ class Persistent:
 @dataclass(frozen=True)
 class Plan:
     """The transient part of one program. `place` is where each value is read; `stores` what each group writes, and
-    where to; `partials` belong to totals; `copies` are done at the end."""
+    where to; `partials` belong to totals and sums; `copies` are done at the end."""
 
     inputs: Mapping[str, Buffer]
     results: Mapping[str, Buffer]
@@ -97,7 +97,7 @@ def persistent_part(
         name = f"d{key[1]}" if key[0] == "gradient" else key[1]
         tensors[key] = Buffer(name, "persistent", "real", size, layout, Size(offset))
         offset += size.fixed
-    return Persistent(numbers, tensors, types, offset)
+    return Persistent(numbers, tensors, types, offset + LINE)  # vectors may read past the end of the last tensor
 
 
 def kind_of(node: Node) -> str:
@@ -118,7 +118,7 @@ def plan(
     settled: Settled,
     made: Schedule,
     shared: Persistent,
-    partial_sizes: Mapping[Group, Size],
+    partial_size: Callable[[Group, int], Size],
     names: Mapping[Node, str],
     item: int,
 ) -> Plan:
@@ -145,10 +145,13 @@ def plan(
         for group in made.groups
     }
     partials = {
-        node: Buffer(f"{names[node]}_parts", "transient", "partial", partial_sizes[group])
+        node: Buffer(f"{names[node]}_parts", "transient", "partial", partial_size(group, 8))
         for group in made.groups
         for node in group.totals
     }
+    for group in made.groups:
+        for node in group.sums:
+            partials[node] = parts_of(node, group, names, partial_size, item)
     results = {
         root: place[node]
         for root, node in graph.roots.items()
@@ -159,6 +162,17 @@ def plan(
     kept = {*results.values(), *(place[node] for node, _ in copies)}
     size = allocate(lifetimes(made.groups, settled, place, stores, partials, kept), offset)
     return Plan(inputs, results, place, stores, partials, copies, size)
+
+
+def parts_of(
+    node: Node, group: Group, names: Mapping[Node, str], partial_size: Callable[[Group, int], Size], item: int
+) -> Buffer:
+    """Room for what each unit of a group adds up. Sums over the examples are float64; those of filters are large, and
+    few."""
+    layout = layout_of(node.type, node)
+    kind = "real" if group.kind == "filters" else "partial"
+    size = partial_size(group, layout.elements.fixed * (item if kind == "real" else 8))
+    return Buffer(f"{names[node]}_parts", "transient", kind, size, layout)
 
 
 def target_of(root: str, shared: Persistent) -> Buffer:
@@ -194,7 +208,9 @@ def lifetimes(
         for _, value, _ in readings(group, settled.home):
             if place.get(value) in lives:
                 lives[place[value]].last = number
-        written = [buffer for _, buffer in stores[group]] + [partials[node] for node in group.totals]
+        if group.gathers is not None:
+            lives[partials[group.gathers]].last = number
+        written = [buffer for _, buffer in stores[group]] + [partials[n] for n in [*group.totals, *group.sums]]
         for buffer in written:
             if buffer.part == "transient":
                 lives[buffer] = Life(buffer, number, len(groups) if buffer in kept else number)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
 from dlc.compiler.codegen.fuse import Group
@@ -28,13 +29,21 @@ PROGRAM_SIGNATURE = "void(intp, intp, intp, intp)"
 
 HOST_IMPORTS = {
     "address": ("float32_at", "float64_at", "int64_at"),
-    "kernels": ("address_of", "kernel"),
+    "kernels": ("address_of", "declared", "kernel"),
+    "launch": ("launch",),
     "mathfn": (
         "erf", "exp", "log", "maximum", "minimum", "normal01_float32", "normal01_float64", "sigmoid", "softplus",
         "tanh", "uniform01_float32", "uniform01_float64",
     ),
-    "pool": ("launch",),
 }  # fmt: skip
+
+
+HOST_FUNCTIONS = (
+    ("tile", "plain", ("matmul_panel", "transpose")),
+    ("convolution", "plain_convolution", ("convolve_rows", "filter_gradient_rows", "input_gradient_rows")),
+    ("pooling", "plain_windows", ("pool_gradient_rows", "pool_rows")),
+)
+"""Functions that exist as vector code and as plain loops, with the files of both."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +100,19 @@ class Module:
         return Tables(self.dtype, self.persistent.bytes, dict(self.persistent.numbers), tensors, programs)
 
     def file_text(self, piece: Piece) -> str:
-        """A piece as a file of its own. The hashes of the kernels it needs are part of it, since machine code refers to
-        them."""
-        needs = "".join(f"# {name} {self.digest(self.kernels[name])}\n" for name in piece.needs)
+        """A piece as a file of its own. It knows the kernels that it calls by their symbols."""
+        needs = "".join(f'{name} = declared("{self.symbols[name]}")\n' for name in piece.needs)
         above = "".join(f"{line}\n" for line in piece.above)
         return f"{self.header}\n{needs}{above}\n\n{piece.text}"
 
-    def digest(self, piece: Piece) -> str:
-        return hashlib.sha256(self.file_text(piece).encode()).hexdigest()[:16]
+    @cached_property
+    def symbols(self) -> Mapping[str, str]:
+        """The symbol of each kernel: its name, with a hash of all that it is compiled from."""
+        return {name: self.symbol(piece) for name, piece in self.kernels.items()}
+
+    def symbol(self, piece: Piece) -> str:
+        digest = hashlib.sha256(self.file_text(piece).encode()).hexdigest()
+        return f"dlc_{piece.name[:60]}_{digest[:16]}"
 
 
 def write_module(
@@ -116,8 +130,8 @@ def write_module(
     written: dict[str, Program] = {}
     for title, graph in programs.items():
         written[title] = ProgramWriter(title, graph, shared, target, kernels).write()
-    header = header_text(target)
     pieces = kernels.pieces
+    header = header_text(target, "".join(line for piece in pieces.values() for line in piece.above))
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
     return Module(name, opening, header, pieces, program_pieces, written, shared, target.dtype, target.check)
@@ -130,7 +144,7 @@ def place_of(buffer: Buffer) -> Place:
 
 
 class _Kernels:
-    """All kernels of a module; equal texts are one kernel."""
+    """All kernels of a module; texts that are equal but for the names of what they compute are one kernel."""
 
     def __init__(self) -> None:
         self.pieces: dict[str, Piece] = {}
@@ -138,7 +152,7 @@ class _Kernels:
         self.variables: set[str] = set()
 
     def name(self, group: Group, kernel: Kernel) -> str:
-        key = (kernel.body, kernel.panels)
+        key = (kernel.without_names, kernel.panels)
         if key not in self.known:
             made = self.known[key] = identifier(kernel_name(group), {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
             lines = [f'    """{describe(group)}"""', *(f"    {line}" for line in kernel.body)]
@@ -171,7 +185,7 @@ TITLES = {
 def kernel_name(group: Group) -> str:
     """What a kernel computes: `matmul_add_max_784_512`."""
     words = [node.op for node in group.members if role(node) is not Role.INLINE or node is group.anchor]
-    words += [node.op for node in group.totals]
+    words += [node.op for node in [*group.totals, *group.sums]]
     if not words:
         words = ["copy"]
     kept = list(dict.fromkeys(words))
@@ -193,15 +207,15 @@ def describe(group: Group) -> str:
     count = "m" if rows is None else str(rows)
     shape = f"{count} rows of {' x '.join(map(str, inner))}" if inner else f"{count} numbers"
     ops = ", ".join(dict.fromkeys(node.op for node in group.members)) or "copy"
-    totals = f"; adds up {', '.join(node.op for node in group.totals)}" if group.totals else ""
+    added = [node.op for node in [*group.totals, *group.sums]]
+    totals = f"; adds up {', '.join(added)}" if added else ""
     return comment(f"{ops}: {shape}{totals}")
 
 
-def header_text(target: Target) -> str:
-    """The imports, and the names that make the text the same for both precisions."""
-    tile = "tile" if target.path == "tile" and not target.check else "plain"
-    names = ("matmul_panel", "transpose")
-    suffix = "" if tile == "tile" else "_plain"
+def header_text(target: Target, above: str) -> str:
+    """The imports, and the names that make the text the same for both precisions. `above` are the definitions that
+    kernels need, by the host's functions that are imported for them."""
+    vector = target.path == "tile" and not target.check
     lines = [
         "import numpy as np",
         "from numpy import ceil, floor, float64, isnan, sign, sqrt",
@@ -210,8 +224,10 @@ def header_text(target: Target) -> str:
     ]
     for file, functions in HOST_IMPORTS.items():
         lines += wrapped(f"from dlc.compiler.codegen.host.{file} import ", functions)
-    renamed = [f"{name}{suffix} as {name}" if suffix else name for name in names]
-    lines += wrapped(f"from dlc.compiler.codegen.host.{tile} import ", renamed)
+    for fast, plain, functions in HOST_FUNCTIONS:
+        used = [name for name in functions if f"= {name}(" in above]
+        names = used if vector else [f"{name}_plain as {name}" for name in used]
+        lines += wrapped(f"from dlc.compiler.codegen.host.{fast if vector else plain} import ", names) if used else []
     lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
     lines += [
         f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",

@@ -9,33 +9,38 @@ A product has three forms:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
-from dlc.compiler.codegen.layout import Layout, NotSupported, layout_of, sizes_of
-from dlc.compiler.codegen.values import operand_points
+from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Layout, NotSupported, Size, layout_of, round_up, sizes_of
+from dlc.compiler.codegen.views import Strided, of_itself, reached
 from dlc.compiler.ir import Node
 
-STRIDED = frozenset({"rename", "transpose", "permute", "drop", "expand", "reshape"})
-"""Inline values that only change the strides with which memory is read."""
+
+def strided(node: Node, at_hand: Container[Node] = ()) -> Strided:
+    """How a product reads an operand from memory; values `at_hand` lie there themselves. A view that a tile could leave
+    is not used: the operand is then stored as a value of its own."""
+    view = reached(node, at_hand)
+    return view if view.base is node or _stays_inside(node, view) else of_itself(node)
 
 
-@dataclass(frozen=True, slots=True)
-class Strided:
-    """A value read from `base` with one stride (in elements) for each of its own axes."""
-
-    base: Node
-    strides: tuple[int, ...]
+def laid(node: Node, at_hand: Container[Node] = ()) -> Node:
+    """The value in whose memory another one lies just as it would lie by itself: a feature map behind its rows."""
+    view = reached(node, at_hand)
+    return view.base if view == replace(of_itself(node), base=view.base) else node
 
 
-def strided(node: Node, at_hand: object = ()) -> Strided:
-    """How a product reads an operand from memory; values `at_hand` (a container) lie there themselves."""
-    if node.op not in STRIDED or node in at_hand:  # type: ignore[operator]
-        return Strided(node, layout_of(node.type, node).strides)
-    inner = strided(node.inputs[0], at_hand)
-    marks = tuple(f"axis{axis}" for axis in range(node.type.rank))
-    (point,) = operand_points(node, marks)
-    strides = dict.fromkeys(marks, 0) | {mark: s for mark, s in zip(point, inner.strides, strict=True) if mark in marks}
-    return Strided(inner.base, tuple(strides[mark] for mark in marks))
+def _stays_inside(node: Node, view: Strided) -> bool:
+    """Whether whole vectors and blocks of rows stay in the memory of the base. Kernels add no offsets to operands."""
+    if view.offset or any(stride < 0 for stride in view.strides):
+        return False
+    extent = Size(1)
+    for size, stride in zip(sizes_of(node.type, node), view.strides, strict=True):
+        if size is None:
+            extent += Size(-stride, stride)
+        else:
+            extent += Size((round_up(size, LANES if stride == 1 else ROW_BLOCK) - 1) * stride)
+    return layout_of(view.base.type, view.base).elements.covers(extent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,12 @@ def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
     return (first, second) if is_left else (second, first)
 
 
-def product_of(node: Node, at_hand: object = ()) -> Product:
-    """The form of a matrix product. Raises `NotSupported` for more than two axes."""
+def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
+    """The form of a matrix product. Raises `NotSupported` for a stack of products."""
+    if node.op != "matmul":
+        raise NotSupported("a stack of matrix products", node)
     left, right = (strided(operand, at_hand) for operand in node.inputs)
     ranks = [operand.type.rank for operand in node.inputs]
-    if max(ranks) > 2:
-        raise NotSupported("a product of tensors with more than two axes", node)
     layout = layout_of(node.type, node)
     rows_first = layout.row_axis == 0 and ranks[0] == 2
     depth = sizes_of(node.inputs[0].type, node)[-1]
@@ -94,11 +99,11 @@ def product_of(node: Node, at_hand: object = ()) -> Product:
     return Product(form, left, right, depth, layout, rows_first)
 
 
-def wants_transposed(node: Node, at_hand: object) -> Node | None:
+def wants_transposed(node: Node, at_hand: Container[Node]) -> Node | None:
     """The operand that should be copied in the other orientation, for the product to be a tile."""
     product = product_of(node, at_hand)
     if product.form != "dot" or product.layout.width == 1:
         return None
     operand = node.inputs[1 if product.rows_first else 0]
-    plain = operand.op == "transpose" and operand.inputs[0].op not in STRIDED
+    plain = operand.op == "transpose" and strided(operand.inputs[0], at_hand).base is operand.inputs[0]
     return operand if plain and layout_of(operand.type, operand).strides[0] == 1 and not product.rows_first else None

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
+from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
 from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
@@ -16,8 +17,8 @@ from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_o
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
-from dlc.compiler.codegen.values import DRAWS, draw_number, prepare
-from dlc.compiler.codegen.work import product_of_group, units_of
+from dlc.compiler.codegen.values import DRAWS, draw_number
+from dlc.compiler.codegen.work import Units, product_of_group, units_of
 from dlc.compiler.dims import Dim
 from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
@@ -81,9 +82,12 @@ class ProgramWriter:
         self.names = names_of(self.graph)
         self.products = {group: product_of_group(group, self.settled.home) for group in self.made.groups}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in self.made.groups}
-        sizes = {group: units.partial_bytes for group, units in self.units.items()}
-        self.plan = plan(self.graph, self.settled, self.made, self.shared, sizes, self.names, self.target.item)
+        self.plan = plan(self.graph, self.settled, self.made, self.shared, self.room, self.names, self.target.item)
         self.used: dict[Buffer, str] = {}
+
+    def room(self, group: Group, bytes: int) -> Size:
+        """For so many bytes of each unit of a group."""
+        return self.units[group].room(bytes)
 
     def write(self) -> Program:
         calls = [self.call(group) for group in self.made.groups]
@@ -118,16 +122,9 @@ class ProgramWriter:
         stores, partials = self.plan.stores[group], self.plan.partials
         for node in group.totals:
             self.address(partials[node])
-        writer = KernelWriter(
-            group,
-            self.plan.place,
-            stores,
-            partials,
-            self.names,
-            self.target,
-            self.units[group],
-            self.products[group],
-        )
+        units, product = self.units[group], self.products[group]
+        parts = count_text(self.units[group.source]) if group.source is not None else ""
+        writer = KernelWriter(group, self.plan.place, stores, partials, self.names, self.target, units, product, parts)
         made = writer.write()
         return self.called(group, made, [node for node, _ in stores])
 
@@ -135,7 +132,7 @@ class ProgramWriter:
         """A root that could not be written where it belongs while others still read the old value."""
         group = Group("rows", domain_of(layout_of(node.type, node)))
         units = units_of(group, self.target.cpu, self.target.dtype)
-        writer = KernelWriter(group, self.plan.place, [(node, buffer)], {}, self.names, self.target, units, None)
+        writer = KernelWriter(group, self.plan.place, [(node, buffer)], {}, self.names, self.target, units)
         self.units[group] = units
         return self.called(group, writer.write(), [])
 
@@ -144,7 +141,7 @@ class ProgramWriter:
         given = [text for entry in made.arguments for text in self.argument(entry)]
         self.lines += self.comments(group, stored)
         units = self.units[group]
-        many = count_text(units.rows, units.block, units.times)
+        many = count_text(units)
         pool = threads_text(units.work)
         self.lines += wrapped(f"given = pack({', '.join(given)})")
         self.lines.append(f"launch({pool}, address_of({name}), given, {many})")
@@ -191,7 +188,7 @@ class ProgramWriter:
             elif node in self.settled.stored:
                 named.setdefault(node, self.names[node])
         shown = [node for node in group.members if node in named or node in stored]
-        return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals]]
+        return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals, *group.sums]]
 
     def equation(self, node: Node, named: Mapping[Node, str], updates: Mapping[Node, str]) -> str:
         """`A[1] = max(Z[1], 0) : (64, m)    net.dl:14`; an update reads `W[1] := …`."""
@@ -290,11 +287,12 @@ def size_text(size: Size) -> str:
     return f"{size.per_example} * M" + (f" + {size.fixed}" if size.fixed else "")
 
 
-def count_text(rows: int | None, block: int, times: int) -> str:
+def count_text(units: Units) -> str:
     """The number of units."""
-    if rows is not None:
-        return str(-(-rows // block) * times)
-    return f"(m + {block - 1}) // {block}" + (f" * {times}" if times > 1 else "")
+    if units.rows is not None:
+        return str(-(-units.rows // units.block) * units.times)
+    rows = "m" if units.block == 1 else f"(m + {units.block - 1}) // {units.block}"
+    return rows + (f" * {units.times}" if units.times > 1 else "")
 
 
 def threads_text(work: Size) -> str:

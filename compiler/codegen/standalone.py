@@ -9,14 +9,12 @@ import ast
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlc.compiler.codegen import arena, support
-from dlc.compiler.codegen.host import address, formulas, kernels, machine, mathfn, plain, pool, tile
-
 if TYPE_CHECKING:
     from dlc.compiler.codegen.module import Module
 
-CARRIED = (machine, address, kernels, formulas, mathfn, tile, plain, support, pool, arena)
-"""In the order in which they need each other."""
+PACKAGE = "dlc.compiler.codegen"
+NEEDED = "from dlc.compiler.codegen.arena import Arena, Place, ProgramTable, Tables"
+"""What the file takes besides what the module imports."""
 
 API = '''
 class Model(Arena):
@@ -31,10 +29,10 @@ class Model(Arena):
     """
 
     def __init__(self, threads=1, seed=0):
-        super().__init__(TABLES, PROGRAMS.__getitem__, threads, seed)
+        super().__init__(TABLES, lambda title: KERNELS[title].address, threads, seed)
 
 
-PROGRAMS = {{{addresses}}}
+KERNELS = {{{kernels}, "dlc_help_out": help_out}}
 '''
 
 
@@ -42,8 +40,7 @@ def standalone_text(module: Module) -> str:
     """The text of the file."""
     imports: dict[str, None] = {}
     sections: list[str] = []
-    for carried in CARRIED:
-        path = Path(str(carried.__file__))
+    for path in carried_files(f"{module.header}\n{NEEDED}\n"):
         text, needed = without_imports(path.read_text())
         imports |= dict.fromkeys(needed)
         sections.append(f"# --- {path.name} {'-' * (110 - len(path.name))}\n\n{text}")
@@ -56,13 +53,24 @@ def standalone_text(module: Module) -> str:
     pieces = [piece.text for piece in [*module.kernels.values(), *module.programs.values()]]
     api = API.format(
         programs=", ".join(module.programs),
-        addresses=", ".join(f'"{title}": {title}.address' for title in module.programs),
+        kernels=", ".join(f'"{title}": {title}' for title in module.programs),
     )
     tables = f"TABLES = {module.tables!a}\n"
     parts = [
         module.opening, "\n".join([*first, "", *rest]) + "\n", *sections, names, "\n".join(above), *pieces, tables, api,
     ]  # fmt: skip
     return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
+
+
+def carried_files(text: str) -> list[Path]:
+    """The files that a text imports from code generation, and those that they do, each after what it needs."""
+    found: dict[Path, None] = {}
+    for statement in ast.parse(text).body:
+        name = statement.module or "" if isinstance(statement, ast.ImportFrom) else ""
+        if name.startswith(PACKAGE):
+            path = Path(__file__).parent.joinpath(*name.removeprefix(PACKAGE).split(".")).with_suffix(".py")
+            found |= dict.fromkeys([*carried_files(path.read_text()), path])
+    return list(found)
 
 
 def without_imports(text: str) -> tuple[str, list[str]]:

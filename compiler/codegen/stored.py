@@ -43,16 +43,20 @@ def settle(graph: Graph, panel: int) -> Settled:
     stored |= {v for g in fusion.groups for v in must_store(g, fusion.home) if v in g.members}
     for group in fusion.groups:
         drop_unused(group, fusion.home, stored)
-    groups = [group for group in fusion.groups if group.members or group.totals]
+    groups = [group for group in fusion.groups if group.computed]
     for group in groups:
         group.before = {fusion.home[v] for v in outside(group, fusion.home)} | scalar_groups(group, fusion)
+        if group.source is not None:
+            group.before.add(group.source)
     return Settled(groups, fusion.home, stored)
 
 
 def readings(group: Group, home: dict[Node, Group]) -> Iterator[tuple[Node, Node, bool]]:
     """Each reading of a member: the member, the value, and whether at the member's own place. Values that no group
     computes are seen through: they are computed on the way, inside the loop that reads them."""
-    for member in [*group.members, *group.totals]:
+    for member in group.computed:
+        if member is group.gathers:
+            continue
         if member is group.anchor:
             yield from ((member, value, False) for value in bases_of_operand(member, home))
             continue
@@ -101,7 +105,7 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
 def lost(reader: Node, value: Node, group: Group, times: dict[Node, int]) -> set[Node]:
     """The costly values of an earlier loop that a member needs when it reads `value`, itself perhaps computed again."""
     if (
-        value is group.anchor
+        group.given(value)
         or not inner_of(value)
         or (times[reader] == times[value] and loop_of(reader) == loop_of(value))
     ):
@@ -129,8 +133,8 @@ def recomputed(group: Group, fusion: Fusion, kept: set[Node]) -> list[Node]:
             elif operand in group.members or operand in found:
                 if point != canonical(operand):
                     return False
-            elif role(operand) is Role.MEMORY or operand in kept:
-                new += operand not in known
+            elif role(operand) is Role.MEMORY or operand in kept:  # numbers of rows or channels cost nothing
+                new += operand not in known and domain_of(layout_of(operand.type, operand)) == domain
             elif operand in fusion.home and point == canonical(operand) and gain(operand):
                 found[operand] = None
             else:
@@ -138,7 +142,7 @@ def recomputed(group: Group, fusion: Fusion, kept: set[Node]) -> list[Node]:
         return new <= 1
 
     for node in list(group.members):
-        if node is group.anchor or (group.kind == "columns" and isinstance(OPS[node.op], Reduction)):
+        if group.given(node) or (group.kind == "columns" and isinstance(OPS[node.op], Reduction)):
             continue
         for value, point in reads(node):
             if value in fusion.home and value not in group.members and point == canonical(value) and gain(value):
@@ -185,9 +189,9 @@ def loop_times(group: Group) -> dict[Node, int]:
     loop of time t and is there at t + 1.
     """
     times: dict[Node, int] = {}
-    for node in [*group.members, *group.totals]:
+    for node in group.computed:
         time = 0
-        for value, _ in reads(node) if node is not group.anchor else ():
+        for value, _ in reads(node) if not group.given(node) else ():
             if value not in times:
                 continue
             later = isinstance(OPS[value.op], Reduction) or (bool(inner_of(value)) and loop_of(node) != inner_of(value))
@@ -201,8 +205,8 @@ def last_uses(group: Group, stored: set[Node]) -> dict[Node, int]:
     again in every later loop that reads it, and so its operands are read again."""
     times = loop_times(group)
     uses = dict(times)
-    for node in reversed([*group.members, *group.totals]):
-        for value, _ in reads(node) if node is not group.anchor else ():
+    for node in reversed(group.computed):
+        for value, _ in reads(node) if not group.given(node) else ():
             if value in uses and inner_of(value) and value not in stored and not isinstance(OPS[value.op], Reduction):
                 uses[value] = max(uses[value], uses[node])
     return uses

@@ -28,9 +28,10 @@ PROPAGATING = {"max": "maximum", "min": "minimum"}
 
 
 _USED = """
-    abs address_of ceil erf exp float32_at float64 float64_at floor inside INF int int64_at isnan kernel launch log
-    matmul_panel max maximum min minimum NAN normal01_float32 normal01_float64 np pack range real real_at scratch
-    sigmoid sign softplus sqrt tanh transpose uniform01_float32 uniform01_float64
+    abs address_of ceil convolve_rows erf exp filter_gradient_rows float32_at float64 float64_at floor INF
+    input_gradient_rows inside int int64_at isnan kernel launch log matmul_panel max maximum min minimum NAN
+    normal01_float32 normal01_float64 np pack pool_gradient_rows pool_rows range real real_at scratch sigmoid sign
+    softplus sqrt tanh transpose uniform01_float32 uniform01_float64
 """
 BUILT_IN = frozenset(_USED.split())
 """Names that the generated module's text uses."""

@@ -2,8 +2,9 @@
 
 Code generation sees these roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
 bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
-read through, not stored. *Computed* values are elementwise operations and draws; *reduced*, *contracted* and
-*scattered* values need a loop of their own.
+read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted* and
+*scattered* values need a loop of their own. *Slid* values are convolutions and pooling, which the host computes, and
+*filters* the gradients of filters; *windowed* values are other folds over a neighbourhood of each place.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -12,13 +13,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
-from dlc.compiler.ir import Builder, Graph, Node, rebuild
-from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction
+from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, on_feature_maps
+from dlc.compiler.ir import Node
+from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction, Window
+from dlc.compiler.ops.contraction import Einsum
+from dlc.compiler.ops.movement import axis_groups
 
 Point = tuple[str, ...]
+Sizes = tuple[int | None, ...]
 
 DRAWS = {"draw_uniform": "uniform01", "draw_normal": "normal01"}
 """Leaves that are computed: the host's counter-based random numbers."""
@@ -32,6 +38,9 @@ class Role(Enum):
     REDUCED = "reduced"
     CONTRACTED = "contracted"
     SCATTERED = "scattered"
+    SLID = "slid"
+    FILTERS = "filters"
+    WINDOWED = "windowed"
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -46,10 +55,16 @@ def role(node: Node) -> Role:
         return Role.MEMORY
     if isinstance(op, Reduction):
         return Role.REDUCED
-    if isinstance(op, MatrixProduct):
+    if isinstance(op, MatrixProduct | Einsum):
         return Role.CONTRACTED
     if node.op == "scatter_add":
         return Role.SCATTERED
+    if node.op in (FORWARD, TO_INPUT) or on_feature_maps(node):
+        return Role.SLID
+    if node.op == TO_FILTERS:
+        return Role.FILTERS
+    if isinstance(op, Window):
+        return Role.WINDOWED
     if isinstance(op, Movement) and node.op in _MOVES:
         return Role.INLINE
     raise NotSupported(f"the op {node.op}", node)
@@ -106,12 +121,50 @@ def _expanded(node: Node, point: Point) -> list[Point]:
 
 
 def _reshaped(node: Node, point: Point) -> list[Point]:
-    """Only axes of size 1 come and go."""
-    before, after = sizes_of(node.inputs[0].type, node), sizes_of(node.type, node)
-    if [size for size in before if size != 1] != [size for size in after if size != 1]:
-        raise NotSupported("a rearrangement that merges or divides axes", node)
-    kept = iter(index for size, index in zip(after, point, strict=True) if size != 1)
-    return [tuple("0" if size == 1 else next(kept) for size in before)]
+    """Axes that become others together are counted through: an element's number among them gives its old place."""
+    operand = node.inputs[0].type
+    before, after = sizes_of(operand, node), sizes_of(node.type, node)
+    place = ["0"] * len(before)
+    for own, new in axis_groups(operand.sizes, node.type.sizes):
+        number = _number(tuple(point[axis] for axis in new), tuple(after[axis] for axis in new))
+        for axis, index in zip(own, _digits(number, tuple(before[axis] for axis in own)), strict=True):
+            place[axis] = index
+    return [tuple(place)]
+
+
+def _number(point: Point, sizes: Sizes) -> str:
+    """The number of an element, counted along axes of these sizes, the last one fastest."""
+    text = "0"
+    for index, size in zip(point, sizes, strict=True):
+        if text == "0":
+            text = index
+        else:
+            text = f"{text} * {size_text(size)}" if index == "0" else f"({text} * {size_text(size)} + {index})"
+    return text
+
+
+def _digits(number: str, sizes: Sizes) -> Point:
+    """The place of the element with a number: the reverse of `_number`."""
+    if len(sizes) == 1 or number == "0":
+        return (number, *("0" for _ in sizes[1:]))
+    digits = []
+    for axis, size in enumerate(sizes):
+        rest = sizes[axis + 1 :]
+        digit = number if not rest else f"{number} // {_product(rest)}"
+        digits.append(f"({digit} % {size_text(size)})" if axis else f"({digit})")
+    return tuple(digits)
+
+
+def _product(sizes: Sizes) -> str:
+    known = math.prod(size for size in sizes if size is not None)
+    if None not in sizes:
+        return str(known)
+    return "m" if known == 1 else f"({known} * m)"
+
+
+def size_text(size: int | None) -> str:
+    """A size inside a kernel."""
+    return "m" if size is None else str(size)
 
 
 def _sliced(node: Node, point: Point) -> list[Point]:
@@ -123,8 +176,8 @@ def _sliced(node: Node, point: Point) -> list[Point]:
 
 def _reversed(node: Node, point: Point) -> list[Point]:
     axis = node.attr("axis")
-    size = sizes_of(node.type, node)[axis]
-    return [_moved(point, axis, f"({'m' if size is None else size} - 1 - {point[axis]})")]
+    last = size_text(sizes_of(node.type, node)[axis])
+    return [_moved(point, axis, f"({last} - 1 - {point[axis]})")]
 
 
 def _shifted(node: Node, point: Point) -> list[Point]:
@@ -185,21 +238,3 @@ _MOVES = {
     "gather": _gathered,
     "concat": _joined,
 }
-
-
-def prepare(graph: Graph) -> Graph:
-    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, and a
-    value of its own for a root that is another bound value (two parameters that change places)."""
-
-    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
-            return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
-        return None
-
-    b = Builder()
-    made = rebuild(graph, rule, b)
-    roots = {
-        name: b.typed("rename", (node,), (), node.type, node.span) if role(node) is Role.MEMORY else node
-        for name, node in made.roots.items()
-    }
-    return Graph.of(roots, made.names)

@@ -6,13 +6,18 @@ Units do not depend on the number of threads, so that partial sums do not either
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group, costly
 from dlc.compiler.codegen.host.machine import Dtype, Host
 from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Size, layout_of, round_up
 from dlc.compiler.codegen.products import Product, product_of
+from dlc.compiler.codegen.sliding import geometry_of
+from dlc.compiler.codegen.stored import loop_of
+from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Node
+from dlc.compiler.ops import OPS
 
 TALLEST = 12
 """Tiles of the tallest kind that a unit of a product has: its rows of A stay in the second cache, and no lower tile is
@@ -24,6 +29,13 @@ ELEMENTS = 2048
 """Elements that a unit of a row kernel works on, about."""
 
 
+PART = 16384
+"""Elements of a part of a row, about, where one row is enough work for several threads."""
+RESULT = 8192
+"""Elements of a convolution's result that a unit computes, about: what follows finds them in the first caches."""
+FILTER_UNITS, FILTER_ROOM = (4, 16), 1 << 21
+"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all may have."""
+
 COSTLY, CHEAP = 64, 8
 """Operations that an elementwise value counts for, an exponential or a sum, beside the one of a multiply-add."""
 
@@ -31,19 +43,24 @@ COSTLY, CHEAP = 64, 8
 @dataclass(frozen=True, slots=True)
 class Units:
     """`times` units for each `block` rows; `rows` is None for m. `work` is about how many operations the kernel does,
-    as a function of m."""
+    as a function of m. Where a unit is a part of one row, `part` is how many places of the row's outermost axis."""
 
     rows: int | None
     block: int
     times: int
     work: Size
+    part: int = 0
+
+    def room(self, bytes: int) -> Size:
+        """Room for so many bytes a unit."""
+        if self.rows is None:
+            return Size(64 + bytes, round_up(math.ceil(bytes * self.times / self.block), 4))
+        return Size(round_up(bytes * self.times * math.ceil(self.rows / self.block), 64))
 
     @property
-    def partial_bytes(self) -> Size:
-        """Room for one float64 a unit."""
-        if self.rows is None:
-            return Size(64, round_up(math.ceil(8 * self.times / self.block), 4))
-        return Size(round_up(8 * self.times * math.ceil(self.rows / self.block), 64))
+    def split(self) -> bool:
+        """Whether a unit is a part of one row: `block` places of the outermost axis inside it."""
+        return self.part > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +95,49 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         return Units(rows, COLUMNS, 1, _count(folded).times(rows or 1))
     if group.kind == "scatter":
         return Units(width, COLUMNS, 1, Size(0, width))
+    if group.kind == "transpose" and group.anchor is not None and group.anchor.type.rank > 2:
+        *window, turned, _ = layout_of(group.anchor.type, group.anchor).sizes
+        count = math.prod(size or 1 for size in window)
+        return Units(count, 1, math.ceil((turned or 1) / COLUMNS), Size(CHEAP * width * (rows or 1)))
     if group.kind == "transpose":
         return Units(rows, LANES, 1, _count(rows).times(CHEAP * width))
+    if group.kind == "filters":
+        parts = min(max(FILTER_ROOM // (width * (rows or 1)), FILTER_UNITS[0]), FILTER_UNITS[1])
+        return Units(parts, 1, 1, work_of(group.sums[0]))
+    if group.kind == "slid":
+        assert group.anchor is not None
+        outer = geometry_of(group.anchor).made(group.anchor.op)[0]
+        part = max(RESULT * outer // width, 1)
+        work = work_of(group.anchor) + _count(rows).times(row_work(group))
+        return Units(rows, 1, math.ceil(outer / part), work, part if part < outer else 0)
     width = max([width, *(layout_of(node.type, node).width for node in group.members)])
-    block = min(max(round_up(ELEMENTS // width, LANES), LANES), 1024)
-    return Units(rows, block, 1, _count(rows).times(row_work(group)))
+    work = _count(rows).times(row_work(group))
+    if len(inner) > 1 and width > PART and splits(group):
+        part = max(PART // (width // inner[0]), 1)
+        return Units(rows, 1, math.ceil(inner[0] / part), work, part)
+    block = min(max(ELEMENTS // width, 1), 1024)
+    return Units(rows, block if block < LANES else round_up(block, LANES), 1, work)
+
+
+def splits(group: Group) -> bool:
+    """Whether a row can be shared out: nothing of it needs another part of it."""
+    return group.kind == "rows" and all(
+        loop_of(node) == group.domain[1]
+        and (node in group.totals or node in group.sums or role(node) is not Role.REDUCED)
+        for node in group.computed
+    )
+
+
+def work_of(node: Node) -> Size:
+    """The operations of a convolution, or of windows."""
+    work = OPS[node.op].work(node)
+    fixed = per_example = 0
+    for monomial, coefficient in work.terms.items():
+        if monomial:
+            per_example += int(coefficient)
+        else:
+            fixed += int(coefficient)
+    return Size(fixed // 2, per_example // 2)
 
 
 def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Units:
@@ -99,7 +154,7 @@ def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Un
 
 def row_work(group: Group) -> int:
     """About how many operations the members need for one row, the product left out."""
-    members = [node for node in [*group.members, *group.totals] if node is not group.anchor]
+    members = [node for node in group.computed if not group.given(node)]
     return sum(max(layout_of(n.type, n).width, LANES) * (COSTLY if costly(n) else CHEAP) for n in members)
 
 
@@ -107,7 +162,7 @@ def _count(rows: int | None) -> Size:
     return Size(0, 1) if rows is None else Size(rows)
 
 
-def product_of_group(group: Group, at_hand: object) -> Product | None:
+def product_of_group(group: Group, at_hand: Container[Node]) -> Product | None:
     """The product that anchors a group; values `at_hand` lie in memory themselves."""
     anchor: Node | None = group.anchor
     return product_of(anchor, at_hand) if group.kind == "contraction" and anchor is not None else None

@@ -19,7 +19,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.ops import OPS, Contraction, Elementwise, Movement, ShapeError
-from dlc.compiler.program import InputDeclaration, Line
+from dlc.compiler.program import InputDeclaration, Line, LoadDeclaration
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -78,6 +78,7 @@ class Context:
     names: dict[str, Node] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     frozen: list[tuple[str, Span]] = field(default_factory=list)
+    loads: list[LoadDeclaration] = field(default_factory=list)
     known: dict[Node, Node] = field(default_factory=dict)
     asked: set[Node] = field(default_factory=set)
     overrides: dict[str, Any] = field(default_factory=dict)

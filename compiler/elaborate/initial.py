@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dlc.compiler.diagnostics import Diagnostic
+from dlc.compiler.diagnostics import Diagnostic, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.elaborate.calls import Eval
 from dlc.compiler.elaborate.context import Context, PendingInitial
@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.values import Function, Tensor
 from dlc.compiler.ir import Builder, Graph, Node, rebuild, topological
 from dlc.compiler.ops import OPS, Contraction, Elementwise
 from dlc.compiler.ops.base import elements
-from dlc.compiler.program import Initial, ParameterDeclaration, StateDeclaration
+from dlc.compiler.program import Initial, ParameterDeclaration, StateDeclaration, covers, places
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 
@@ -96,11 +96,6 @@ def declare_parameters(e: Context, findings: Findings, evaluate: Eval) -> dict[s
             fan is not None,
             f"{name} : {pending.declared.written}",
         )
-    for target, span in e.frozen:
-        if not any(_covers(target, name) for name in result):
-            near = did_you_mean(target, [*result, *{name.rpartition(".")[0] for name in result}])
-            help = f"did you mean {near}?" if near else None
-            findings.add(Diagnostic("N201", f"no parameter is called {target}", span, help=help))
     return result
 
 
@@ -115,13 +110,27 @@ def declare_states(e: Context, findings: Findings, evaluate: Eval) -> dict[str, 
     return result
 
 
+def require_places(e: Context, findings: Findings) -> None:
+    """Adds an N201 for each place after `freeze` or `load` under which nothing stands."""
+    loaded = [place for load in e.loads for place in load.places]
+    asked = ((e.frozen, list(e.parameters), "parameter"), (loaded, [*e.parameters, *e.states], "parameter or state"))
+    for targets, names, what in asked:
+        for target, span in targets:
+            if any(covers(target, name) for name in names):
+                continue
+            near = did_you_mean(target, places(names))
+            literal = span.end_column - span.column == len(target)
+            help, fix = (f"did you mean {near}?", (Edit(span, near),) if literal else ()) if near else (None, ())
+            findings.add(Diagnostic("N201", f"no {what} is called {target or 'all'}", span, help=help, fix=fix))
+    for number, (target, span) in enumerate(loaded):
+        before = (other for other in loaded[:number] if covers(other[0], target) or covers(target, other[0]))
+        if first := next(before, None):
+            related = (Related("first here", first[1]),)
+            findings.add(Diagnostic("N202", f"{target or 'the network'} is loaded twice", span, related=related))
+
+
 def _frozen(name: str, e: Context) -> bool:
-    return any(_covers(target, name) for target, _ in e.frozen)
-
-
-def _covers(target: str, name: str) -> bool:
-    """`freeze backbone` covers `backbone.conv[1].W` and `backbone[2].W`."""
-    return name == target or name.startswith((target + ".", target + "["))
+    return any(covers(target, name) for target, _ in e.frozen)
 
 
 class FirstValues:

@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.choices import prove_choices
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.domains import check_domain
 from dlc.compiler.elaborate.expressions import evaluate
-from dlc.compiler.elaborate.initial import declare_parameters, declare_states
+from dlc.compiler.elaborate.initial import declare_parameters, declare_states, require_places
 from dlc.compiler.elaborate.modes import MODES, SAME
 from dlc.compiler.elaborate.obligations import requirements
 from dlc.compiler.elaborate.padding import hidden, padded_symbols, valid
@@ -29,7 +29,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Function, Instance, Poison, Primitive, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, M, Partial
+from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, LoadDeclaration, M, Partial
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -87,6 +87,7 @@ def elaborate_model(
         return None
     parameters = declare_parameters(training, findings, evaluate)
     states = declare_states(training, findings, evaluate)
+    require_places(training, findings)
     scope = scopes["evaluation"]
     checked = CheckedModel(
         name=definition.name.id,
@@ -109,6 +110,7 @@ def elaborate_model(
         evaluate=_compile_time(scope),
         scope=scope,
         requirements=requirements(programs.values()),
+        loads=tuple(training.loads),
     )
     prove_programs(checked, training, evaluation, findings)
     return None if findings.failed else checked
@@ -174,7 +176,8 @@ def execute_in_model(body: Body, statement: ast.Statement, scope: Scope) -> None
             for target in statement.targets:
                 e.frozen.append((_place_of(body, target, scope), target.span))
         case ast.Load():
-            raise stop("U901", "`load` is not supported yet", statement.span)
+            places = tuple((_place_of(body, target, scope), target.span) for target in statement.targets)
+            e.loads.append(LoadDeclaration(places, statement.path.value, statement.span, statement.path.span))
         case _:
             raise stop("N213", "this statement does not belong into a model", statement.span)
 
@@ -202,8 +205,11 @@ def beside_examples(statements: Sequence[ast.Statement]) -> frozenset[str]:
 
 
 def _place_of(body: Body, target: ast.Expr, scope: Scope) -> str:
-    """The name of what is frozen, as checkpoints know it: an instance may have been given a second name."""
+    """The name of what is frozen or loaded, as checkpoints know it: an instance may have been given a second name.
+    `all`, where the text gives it no other meaning, is the whole network: the empty name."""
     value = scope.find(target.id) if isinstance(target, ast.Name) else None
+    if value is None and isinstance(target, ast.Name) and target.id == "all":
+        return ""
     return value.path if isinstance(value, Instance) and value.path is not None else body.place(target, scope)
 
 

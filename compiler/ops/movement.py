@@ -115,7 +115,7 @@ class Reshape(Movement):
         before and after: (m, R, k) as (m*R, k) leaves what belongs to an example side by side."""
         before, after = node.inputs[0].type.sizes, node.type.sizes
         moved: list[int] = []
-        for own, new in _groups(before, after):
+        for own, new in axis_groups(before, after):
             if len(own) > 1 or len(new) > 1:
                 stays = _when_it_runs(before[own[0]]) == _when_it_runs(after[new[0]])
                 moved += own[1:] if stays else own
@@ -135,7 +135,7 @@ class Reshape(Movement):
         return np.reshape(x, axes)
 
 
-def _groups(before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Iterator[tuple[list[int], list[int]]]:
+def axis_groups(before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Iterator[tuple[list[int], list[int]]]:
     """Which axes become which, in the smallest groups; axes of size 1 are in none."""
     ends: dict[Dim, int] = {}
     kept = [i for i, size in enumerate(after) if size != ONE]

@@ -1,4 +1,5 @@
-"""Column expressions: `columns(size, age) -> standardize`, `log(column(price)) / 2`, `array("X").T`, `image / 255`."""
+"""Column expressions: `columns(size, age) -> standardize`, `log(column(price)) / 2`, `array("X").T`, `image / 255`,
+`resize(gray(image), 64) / 255`."""
 
 from __future__ import annotations
 
@@ -8,17 +9,29 @@ from typing import Any, cast
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.settings import schema
 from dlc.compiler.settings.reader import Evaluate, Form, called, checked, unknown, wrong
-from dlc.compiler.settings.records import Arithmetic, Elementwise, Scale, Selection, Selector, Standardize, Step
+from dlc.compiler.settings.records import (
+    Arithmetic,
+    Channels,
+    Elementwise,
+    Resize,
+    Scale,
+    Selection,
+    Selector,
+    Standardize,
+    Step,
+)
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 
 SELECTORS = ("columns", "column", "array")
 PARTS = ("image", "label")
-"""What a folder of images holds; bare names."""
+"""What a source of images holds; bare names."""
 STEPS = {
     "standardize": Form(Standardize, schema.Nothing),
     "scale": Form(Scale, schema.Range, ("low", "high")),
     **{name: Form(Elementwise, schema.Nothing, (), {"function": name}) for name in ("log", "exp", "sqrt", "abs")},
+    "resize": Form(Resize, schema.Resize, ("height", "width", "fit")),
+    **{name: Form(Channels, schema.Nothing, (), {"colors": name}) for name in ("gray", "rgb")},
 }
 
 
@@ -36,7 +49,7 @@ class Columns:
         """Raises T401 and T402."""
         match expr:
             case ast.Apply(name=None):
-                return self._then(expr.value, self._step(expr.target))
+                return self._applied(expr.value, expr.target)
             case ast.Apply(name=ast.Name(span=span)):
                 raise wrong("a step of the data has no name", span)
             case ast.Unary(op="-"):
@@ -50,8 +63,7 @@ class Columns:
             case ast.Call(function=ast.Name(id=name)) if name in SELECTORS:
                 return self._selection(name, expr)
             case ast.Call(function=ast.Name(id=name)) if name in STEPS and expr.arguments:
-                step = self._step(replace(expr, arguments=expr.arguments[1:]))
-                return self._then(expr.arguments[0].value, step)
+                return self._applied(expr.arguments[0].value, replace(expr, arguments=expr.arguments[1:]))
             case ast.Call(function=ast.Name(id=name, span=span)):
                 known = (*SELECTORS, *STEPS)
                 raise unknown(f"data: knows no function {name}", name, span, known, "it knows")
@@ -62,7 +74,26 @@ class Columns:
         selection = self.read(inner)
         return replace(selection, steps=(*selection.steps, step))
 
-    def _step(self, expr: ast.Expr) -> Step:
+    def _applied(self, inner: ast.Expr, expr: ast.Expr) -> Selection:
+        """What `inner` gives, after the step that `expr` is."""
+        step = self._step(expr)
+        return self._formed(inner, step, expr) if isinstance(step, Resize | Channels) else self._then(inner, step)
+
+    def _formed(self, inner: ast.Expr, change: Resize | Channels, expr: ast.Expr) -> Selection:
+        """An image of another size or of other colors: before all arithmetic, and each once."""
+        selection, name = self.read(inner), "resize" if isinstance(change, Resize) else change.colors
+        if selection.kind != "image":
+            raise wrong(f"{name} changes images, not {selection.text}", expr.span)
+        if selection.steps:
+            help = f"write {name}(image{', …' if name == 'resize' else ''}) first, and the arithmetic behind it"
+            raise wrong(f"{name} takes the image as it is stored", expr.span, help=help)
+        form = selection.form
+        if (form.resize if isinstance(change, Resize) else form.channels) is not None:
+            raise wrong("the image is resized twice" if name == "resize" else "the colors change twice", expr.span)
+        change_of = {"resize": change} if isinstance(change, Resize) else {"channels": change}
+        return replace(selection, form=replace(form, **cast(Any, change_of)))
+
+    def _step(self, expr: ast.Expr) -> Step | Resize | Channels:
         function = expr.function if isinstance(expr, ast.Call) else expr
         if isinstance(function, ast.Name) and function.id == "normalize":
             help = "write standardize (mean 0, standard deviation 1) or scale(0, 1) (least 0, greatest 1)"
@@ -70,7 +101,7 @@ class Columns:
         step = called(expr, STEPS, self.evaluate, "a step of the data")
         if isinstance(step, Scale) and step.low >= step.high:
             raise wrong(f"scale needs its low end below its high end: {step.low:g}, {step.high:g}", expr.span)
-        return cast(Step, step)
+        return cast("Step | Resize | Channels", step)
 
     def _arithmetic(self, expr: ast.Binary) -> Selection:
         if expr.op not in "+-*/^":

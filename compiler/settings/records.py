@@ -15,17 +15,21 @@ from dlc.grammar.span import Span
 
 # --- data ------------------------------------------------------------------------------------------------------
 
-Format = Literal["csv", "parquet", "npz", "images"]
-"""What a source is: tables, arrays, or a folder of images."""
+Format = Literal["csv", "parquet", "npz", "images", "idx"]
+"""What a source is: tables, arrays, a folder of images, or images in one IDX file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`csv("digits.csv")`. `path` is relative to the spec's folder; `span` is where it is written."""
+    """`csv("digits.csv")`. `path` is relative to the spec's folder; `span` is where it is written.
+
+    `labels` is the file of the classes of an IDX source; None is the one beside it, by its name.
+    """
 
     format: Format
     path: str
     span: Span
+    labels: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,59 @@ Step = Arithmetic | Elementwise | Standardize | Scale
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """`resize(image, 64, 48)`: to that height and width, which is the height where left out.
+
+    `stretch` scales each side on its own; `cover` scales both alike until they cover the new size, and leaves out what
+    stands over, the same on both sides.
+    """
+
+    height: int
+    width: int | None = None
+    fit: Literal["stretch", "cover"] = "stretch"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width or self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """`gray(image)`, `rgb(image)`: the colors are converted; transparency is dropped."""
+
+    colors: Literal["gray", "rgb"]
+
+    @property
+    def count(self) -> int:
+        return 1 if self.colors == "gray" else 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """How a stored image becomes the pixels that steps and the model see; without a field, it stays as it is."""
+
+    channels: Channels | None = None
+    resize: Resize | None = None
+
+    def shape(self, stored: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Height, width and channels of an image in this form."""
+        height, width, channels = stored
+        if self.resize is not None:
+            height, width = self.resize.size
+        return height, width, channels if self.channels is None else self.channels.count
+
+
+AS_STORED = ImageForm()
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Where the values of one input or target come from: `columns(size, bedrooms) -> standardize`.
 
     `kind` is `columns` (also for `column(…)`, which takes exactly one), `array`, or, without selectors, `image` or
-    `label`. `transposed` is a `.T` directly behind the array. `steps` are in the order in which they are applied.
+    `label`. `transposed` is a `.T` directly behind the array, `form` what is done to images before all `steps`, which
+    are in the order in which they are applied.
     """
 
     kind: Literal["columns", "column", "array", "image", "label"]
@@ -82,6 +134,7 @@ class Selection:
     span: Span
     steps: tuple[Step, ...] = ()
     transposed: bool = False
+    form: ImageForm = AS_STORED
 
     @property
     def text(self) -> str:
@@ -113,11 +166,69 @@ class ByColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Flip:
+    """`flip()`: with this chance, left and right change places; `over = height`: top and bottom."""
+
+    chance: float = 0.5
+    over: Literal["width", "height"] = "width"
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """`crop(28, pad = 4)`: a part of this height and width (the height where left out) of the image with `pad` zeros
+    on each side. Every place of the part is as likely; where nothing is drawn it is the middle one."""
+
+    height: int
+    width: int | None = None
+    pad: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width or self.height
+
+    @property
+    def text(self) -> str:
+        """The call as one would write it."""
+        width = f", {self.width}" if self.width is not None else ""
+        return f"crop({self.height}{width}{f', pad = {self.pad}' if self.pad else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """`rotate(15)`: about the middle, by an angle between -15 and 15 degrees; what comes from outside is 0."""
+
+    degrees: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColorShift:
+    """`color_shift(20)`: to each channel is added a number of its own, between -20 and 20."""
+
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class PcaColor:
+    """`pca_color(0.1)`: to each pixel is added p1 a1 l1 + p2 a2 l2 + p3 a3 l3 (Krizhevsky et al. 2012, section 4.1).
+
+    p and l are the eigenvectors and eigenvalues of the covariance of red, green and blue in the training split, where
+    white is 1; the a are drawn for each image from a normal distribution with this standard deviation.
+    """
+
+    std: float = 0.1
+
+
+Augmentation = Flip | Crop | Rotate | ColorShift | PcaColor
+
+
+@dataclass(frozen=True, slots=True)
 class DataSettings:
     """A `data:` block.
 
     `sources` has either the one key `all`, or `train` and perhaps `dev` and `test`: separate files, and then there is
-    no `split`. Without separate files and without a split every example is in the training split.
+    no `split`. Without separate files and without a split every example is in the training split. `augment` is what
+    happens to the images of that split, in this order.
     """
 
     sources: Mapping[str, Source]
@@ -125,6 +236,7 @@ class DataSettings:
     split: Fractions | ByColumn | None
     span: Span
     places: Mapping[str, Span] = field(default_factory=dict, compare=False)
+    augment: tuple[Augmentation, ...] = ()
 
     @property
     def format(self) -> Format:

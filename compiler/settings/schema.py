@@ -26,6 +26,11 @@ class Path(Schema):
     path: Text = Field(description="the path of a file or folder, in quotes")
 
 
+class Idx(Schema):
+    path: Text = Field(description="the path of a file of images, in quotes")
+    labels: Text = Field(LEFT_OUT, description="the path of a file of labels, in quotes")
+
+
 class Column(Schema):
     column: Text = Field(description="the name of a column")
 
@@ -37,6 +42,39 @@ class Constant(Schema):
 class Range(Schema):
     low: FiniteFloat = Field(LEFT_OUT, description="a finite number")
     high: FiniteFloat = Field(LEFT_OUT, description="a finite number")
+
+
+Side = Annotated[int, Field(ge=1, le=16384)]
+PIXELS = "a whole number of pixels, from 1 to 16384"
+
+
+class Resize(Schema):
+    height: Side = Field(description=PIXELS)
+    width: Side = Field(LEFT_OUT, description=PIXELS)
+    fit: Literal["stretch", "cover"] = Field(LEFT_OUT, description="stretch or cover")
+
+
+class Flip(Schema):
+    chance: float = Field(LEFT_OUT, gt=0, le=1, description="a chance above 0, at most 1")
+    over: Literal["width", "height"] = Field(LEFT_OUT, description="width or height")
+
+
+class Crop(Schema):
+    height: Side = Field(description=PIXELS)
+    width: Side = Field(LEFT_OUT, description=PIXELS)
+    pad: int = Field(LEFT_OUT, ge=0, le=16384, description="a whole number of pixels, at least 0")
+
+
+class Rotate(Schema):
+    degrees: float = Field(gt=0, le=180, description="an angle above 0, at most 180 degrees")
+
+
+class ColorShift(Schema):
+    amount: FiniteFloat = Field(gt=0, description="a positive number")
+
+
+class PcaColor(Schema):
+    std: FiniteFloat = Field(LEFT_OUT, gt=0, description="a positive number")
 
 
 class Nothing(Schema):

@@ -25,7 +25,7 @@ def command(common: Common, file: Path, out: Path | None) -> int:
     from dlc.runtime.errors import told
     from dlc.runtime.native_engine import generated
 
-    spec = spec_of(common, file)
+    spec = spec_of(common, file, weights=False)
     with told(spec.prepared.sources):
         module = generated(spec.checked, programs_of(spec.checked, spec.train), common.dtype or "float32")
     folder = out if out is not None else Path()

@@ -17,7 +17,7 @@ from dlc.runtime.preparation import require_loss
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--latex", is_flag=True, help="For a document.")
 def command(common: Common, file: Path, latex: bool) -> int:
-    spec = spec_of(common, file)
+    spec = spec_of(common, file, weights=False)
     require_loss(spec.checked)
     terms = spec.train.regularize
     if common.json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +106,12 @@ def request_of(common: Common, file: Path) -> Request:
     return Request(file, common.model, hypers, settings, common.root)
 
 
-def spec_of(common: Common, file: Path, *, headers: bool = False) -> Spec:
-    """The checked spec of a verb, its warnings printed. Raises SpecError."""
+def spec_of(common: Common, file: Path, *, headers: bool = False, weights: bool = True) -> Spec:
+    """The checked spec of a verb, its warnings printed; without `weights` its `load` lines read nothing. Raises
+    SpecError."""
     from dlc.runtime.spec import load_request
 
-    spec = load_request(request_of(common, file), headers=headers)
+    spec = load_request(replace(request_of(common, file), weights=weights), headers=headers)
     print_warnings(common, spec.diagnostics, spec.prepared.sources)
     return spec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -24,7 +24,7 @@ from dlc.runtime.preparation import prepare
 def command(common: Common, file: Path, graph: Path | None, rules: bool) -> int:
     if graph is not None:
         raise DiagnosticError(Diagnostic("U901", "`dlc show --graph` is not yet supported", None))
-    prepared = prepare(request_of(common, file), headers=False)
+    prepared = prepare(replace(request_of(common, file), weights=False), headers=False)
     if prepared.checked is None:
         for partial in () if common.json else prepared.partial:
             _print_table(partial.name, _told(common, shape_table(partial)), rules)

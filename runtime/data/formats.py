@@ -77,7 +77,43 @@ class ImagesHeader:
     shapes: Mapping[ImageFile, tuple[int, int, int]]
 
 
-Header = CsvHeader | ParquetHeader | ImagesHeader | Mapping[str, ArrayHeader]
+@dataclass(frozen=True, slots=True)
+class IdxArray:
+    """The array of an IDX file: its shape, NumPy's name of its type, and where its values begin."""
+
+    path: Path
+    shown: str
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+    gzipped: bool
+
+    @property
+    def count(self) -> int:
+        """The examples."""
+        return self.shape[0]
+
+    @property
+    def bytes(self) -> int:
+        """The length of its values."""
+        return math.prod(self.shape) * int(self.dtype[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class IdxHeader:
+    """The images of an IDX file, and their classes where they are known."""
+
+    images: IdxArray
+    labels: IdxArray | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of each image."""
+        height, width, *channels = self.images.shape[1:]
+        return height, width, channels[0] if channels else 1
+
+
+Header = CsvHeader | ParquetHeader | ImagesHeader | IdxHeader | Mapping[str, ArrayHeader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +147,12 @@ class Opened:
     def images(self) -> ImagesHeader:
         """What is known of a folder of images."""
         assert isinstance(self.header, ImagesHeader)
+        return self.header
+
+    @property
+    def idx(self) -> IdxHeader:
+        """The headers of an IDX file and of its labels."""
+        assert isinstance(self.header, IdxHeader)
         return self.header
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
@@ -20,11 +20,20 @@ from dlc.compiler.settings import (
     Selection,
     Selector,
 )
+from dlc.runtime.data.changes import Change, changes
 from dlc.runtime.data.formats import Opened
-from dlc.runtime.data.image_origins import from_images
+from dlc.runtime.data.image_origins import IMAGES, from_images
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.opening import opened
-from dlc.runtime.data.origins import Origin, declared, from_array, from_columns, listed, no_column
+from dlc.runtime.data.origins import (
+    Origin,
+    declared,
+    from_array,
+    from_columns,
+    listed,
+    no_column,
+    require_changeable,
+)
 from dlc.runtime.data.parquet import TEXTS
 from dlc.runtime.data.paths import resolve
 
@@ -57,14 +66,17 @@ def plan(
     for split, source in settings.sources.items():
         try:
             path = resolve(source, folder, root)
-            files[split] = opened(path, source.path, source.format, source.span, within=root or folder)
+            labels = source.labels and (resolve(replace(source, path=source.labels), folder, root), source.labels)
+            files[split] = opened(path, source.path, source.format, source.span, root or folder, labels or None)
         except DiagnosticError as error:
             found += error.diagnostics
+    changed = _changes(settings, inputs, found)
     origins: dict[str, Origin] = {}
     wanted = [declaration for declaration in inputs.values() if not _left_out(settings, declaration)]
     for declaration in wanted if len(files) == len(settings.sources) else ():
         try:
-            origins[declaration.name] = _origin(settings, declaration, list(files.values()))
+            change = changed.get(declaration.name)
+            origins[declaration.name] = _origin(settings, declaration, list(files.values()), change)
         except DiagnosticError as error:
             found += error.diagnostics
     if len(origins) == len(wanted):
@@ -84,13 +96,27 @@ def _names(settings: DataSettings, inputs: Mapping[str, InputDeclaration]) -> li
     return found
 
 
+def _changes(
+    settings: DataSettings, inputs: Mapping[str, InputDeclaration], found: list[Diagnostic]
+) -> Mapping[str, Change]:
+    """What augment does to each input. A mistake goes to `found`: T402."""
+    images = [name for name, selection in settings.columns.items() if selection.kind == "image" and name in inputs]
+    try:
+        return changes(settings, inputs, images)
+    except DiagnosticError as error:
+        found += error.diagnostics
+        return {}
+
+
 def _left_out(settings: DataSettings, declaration: InputDeclaration) -> bool:
     """An `optional` input without a line of its own is missing in every example."""
     return declaration.optional and declaration.name not in settings.columns
 
 
-def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[Opened]) -> Origin:
-    layout = Layout.of(declaration)
+def _origin(
+    settings: DataSettings, declaration: InputDeclaration, files: list[Opened], change: Change | None
+) -> Origin:
+    layout, crops = Layout.of(declaration), change.crops if change is not None else ()
     if layout.unsupported:
         raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
     selection = settings.columns.get(declaration.name) or _default(settings, layout, files[0])
@@ -98,12 +124,20 @@ def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[O
     if selection.kind not in kinds:
         message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write.format(layout.name)}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
-    if settings.format == "images":
-        return from_images(layout, selection, files)
+    if settings.format in IMAGES:
+        origin = from_images(layout, selection, files, crops)
+        return _changed(origin, change, settings) if origin.kind == "image" else origin
     if layout.class_axis is not None and any(not isinstance(step, Arithmetic) for step in selection.steps):
         message = f"{layout.text} has classes: only + - * / ^ with a constant may stand behind {selection.text}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span, related=declared(layout)))
-    return (from_array if settings.format == "npz" else from_columns)(layout, selection, files)
+    origin = (from_array if settings.format == "npz" else from_columns)(layout, selection, files, crops)
+    return _changed(origin, change, settings)
+
+
+def _changed(origin: Origin, change: Change | None, settings: DataSettings) -> Origin:
+    if change is not None:
+        require_changeable(origin, change, settings.places.get("augment", settings.span))
+    return replace(origin, change=change)
 
 
 _TABLE = ("columns", ("columns", "column"), "columns(…)")
@@ -112,6 +146,7 @@ _HOLDS = {
     "parquet": _TABLE,
     "npz": ("arrays", ("array",), 'array("{}")'),
     "images": ("images", ("image", "label"), "image or label"),
+    "idx": ("images", ("image", "label"), "image or label"),
 }
 """What a source holds, the selections that take it, and how one writes them."""
 
@@ -120,7 +155,7 @@ def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
     """Without a line of its own, an input is the array of its name; tables and images have no such default."""
     if settings.format == "npz":
         return Selection("array", (Selector(layout.name, settings.span),), file.span or settings.span)
-    if settings.format == "images":
+    if settings.format in IMAGES:
         message = f"data: does not say what of the images {layout.text} is"
         part = "image / 255" if len(layout.dense) > 1 else "label"
         help = f"add a line {layout.name} = {part}"
@@ -141,8 +176,8 @@ def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnosti
     if not isinstance(split, ByColumn):
         return []
     file = files["all"]
-    if file.format == "images":
-        help = 'write split = 0.8, 0.1, 0.1, or give folders: train = images("…"), test = images("…")'
+    if file.format in IMAGES:
+        help = f'write split = 0.8, 0.1, 0.1, or separate ones: train = {file.format}("…"), test = {file.format}("…")'
         return [Diagnostic("T402", f"{file.shown} holds images, and no column {split.column}", split.span, help=help)]
     if file.format != "npz":
         if split.column not in file.table.names:

@@ -1,8 +1,8 @@
 """A folder of images: which there are, their classes, and the shapes that their headers tell.
 
 A folder has one sub-folder for each class (`cats/cat/1.png`, `cats/other/2.png`: the classes are the sorted names), or
-images alone. Files that are no images by their suffix, and hidden ones, are left out. An image is read as it is stored:
-its size is never changed, nor are its channels (a palette is only a way to store colors), nor is it turned as the
+images alone. Files that are no images by their suffix, and hidden ones, are left out. An image is read as it is stored
+(a palette is only a way to store colors), and changed only as the spec says (`ImageForm`); it is not turned as the
 camera says. Only the formats below are opened, so that no other decoder of Pillow meets a stranger's file.
 """
 
@@ -37,6 +37,8 @@ def images_header(path: Path, shown: str, span: Span | None, within: Path | None
     Raises V504 (no images, a damaged one), V507 (a kind of image that is not read), V512 (Pillow is not installed) and
     T407 (a link leads out of `within`).
     """
+    # Pillow warns of what is an error here, or no matter. A context around each image would not be safe in threads.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     shown = shown.rstrip("/")
     if path.is_file():
         files, classes = [ImageFile(path, shown, "")], list[str]()
@@ -107,38 +109,54 @@ class _Folder:
 
 def shape_of(file: ImageFile, span: Span | None) -> tuple[int, int, int]:
     """Height, width and channels, from the header alone. Raises V504, V507, V512."""
-    with opened_image(file, span) as picture:
-        return picture.height, picture.width, CHANNELS[mode_of(picture, file, span)]
+    try:
+        with opened_image(file, span) as picture:
+            return picture.height, picture.width, CHANNELS[mode_of(picture, file)]
+    except BadImage as bad:
+        raise DiagnosticError(bad.diagnostic(span)) from None
+
+
+class BadImage(Exception):
+    """What is wrong with one image: `reason` goes on where its name ends."""
+
+    def __init__(self, file: ImageFile, code: str, reason: str, help: str | None = None) -> None:
+        super().__init__(f"{file.shown} {reason}")
+        self.file, self.code, self.reason, self.help = file, code, reason, help
+
+    def diagnostic(self, span: Span | None) -> Diagnostic:
+        """The message where it is the only one."""
+        return Diagnostic(self.code, str(self), span, help=self.help)
 
 
 @contextmanager
 def opened_image(file: ImageFile, span: Span | None) -> Iterator[Any]:
-    """Pillow's image, whose pixels are decoded when they are asked for; what goes wrong, then too, is V504."""
+    """Pillow's image, whose pixels are decoded when they are asked for; any thread may ask.
+
+    Raises BadImage V504 for what goes wrong, inside the block too, and DiagnosticError V512 without Pillow.
+    """
     pillow = extra("PIL.Image", "pillow", "images", span)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            with pillow.open(file.path, formats=FORMATS) as picture:
-                yield picture
-    except DiagnosticError:
+        with pillow.open(file.path, formats=FORMATS) as picture:
+            if picture.height * picture.width > pillow.MAX_IMAGE_PIXELS:
+                raise pillow.DecompressionBombError
+            yield picture
+    except BadImage:
         raise
-    except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
-        message = f"{file.shown} has more than {pillow.MAX_IMAGE_PIXELS:,} pixels, as no photograph has"
-        raise unreadable(message, span) from None
+    except pillow.DecompressionBombError:
+        reason = f"has more than {pillow.MAX_IMAGE_PIXELS:,} pixels, as no photograph has"
+        raise BadImage(file, "V504", reason) from None
     except pillow.UnidentifiedImageError:
-        raise unreadable(f"{file.shown} is not an image, or is damaged", span) from None
+        raise BadImage(file, "V504", "is not an image, or is damaged") from None
     except Exception as error:  # a damaged file can make a decoder raise nearly anything
-        raise unreadable(f"{file.shown} cannot be read: {error}", span) from None
+        raise BadImage(file, "V504", f"cannot be read: {error}") from None
 
 
-def mode_of(picture: Any, file: ImageFile, span: Span | None) -> str:
-    """The mode to convert to before the bytes are taken. Raises V507 for more than a byte a channel, and the like."""
+def mode_of(picture: Any, file: ImageFile) -> str:
+    """The mode to convert to before the bytes are taken. Raises BadImage V507 for more than a byte a channel, say."""
     if picture.mode in ("P", "1"):
         transparent = "transparency" in picture.info
         return ("RGBA" if transparent else "RGB") if picture.mode == "P" else "L"
     if picture.mode in CHANNELS:
         return str(picture.mode)
-    message = f"{file.shown} is of a kind that is not read: Pillow calls it {picture.mode}"
-    help = "save it in gray, RGB or RGBA with one byte for each channel"
-    raise DiagnosticError(Diagnostic("V507", message, span, help=help))
+    reason = f"is of a kind that is not read: Pillow calls it {picture.mode}"
+    raise BadImage(file, "V507", reason, "save it in gray, RGB or RGBA with one byte for each channel")

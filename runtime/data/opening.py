@@ -8,17 +8,26 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.settings import Format
 from dlc.grammar.span import Span
 from dlc.runtime.data.formats import Header, Opened, csv_header, npz_header
+from dlc.runtime.data.idx import idx_header, is_idx
 from dlc.runtime.data.images import SUFFIXES, images_header
 from dlc.runtime.data.parquet import parquet_header
 
 
-def opened(path: Path, shown: str, format: Format, span: Span | None, within: Path | None = None) -> Opened:
-    """Reads a header. The links of a folder may not lead out of `within`.
+def opened(
+    path: Path,
+    shown: str,
+    format: Format,
+    span: Span | None,
+    within: Path | None = None,
+    labels: tuple[Path, str] | None = None,
+) -> Opened:
+    """Reads a header. The links of a folder may not lead out of `within`; `labels` is the other file of an IDX source.
 
     Raises V504, V507, V512, T404, and T407 where the system does not let us.
     """
     try:
-        return Opened(path, shown, format, _header(path, shown, format, span, within), span)
+        header = idx_header(path, shown, span, labels, within) if format == "idx" else None
+        return Opened(path, shown, format, header or _header(path, shown, format, span, within), span)
     except OSError as error:
         message = f"{shown} cannot be opened: {error.strerror}"
         raise DiagnosticError(Diagnostic("T407", message, span)) from None
@@ -32,12 +41,13 @@ def _header(path: Path, shown: str, format: Format, span: Span | None, within: P
             return parquet_header(path, shown, span)
         case "npz":
             return npz_header(path, shown, span)
-        case "images":
-            return images_header(path, shown, span, within)
+    return images_header(path, shown, span, within)
 
 
 def format_of(path: Path) -> Format:
     """The format that a file's name tells; one image is a folder of one."""
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         return "images"
+    if is_idx(path):
+        return "idx"
     return "npz" if path.suffix == ".npz" else "parquet" if path.suffix == ".parquet" else "csv"

@@ -1,53 +1,123 @@
-"""The pixels of a folder's images as bytes, every bad image named by its file."""
+"""The pixels of images as bytes, in the form that the spec asks for; every bad image is named by its file."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.diagnostics import DiagnosticError
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.settings import AS_STORED, ImageForm, Resize
 from dlc.grammar.span import Span
-from dlc.runtime.data.formats import ImageFile, ImagesHeader
-from dlc.runtime.data.image_origins import image_fits, image_text
-from dlc.runtime.data.images import CHANNELS, mode_of, opened_image
-from dlc.runtime.data.layout import Layout
-from dlc.runtime.data.problems import Problems
+from dlc.runtime.data.extras import extra
+from dlc.runtime.data.formats import ImageFile
+from dlc.runtime.data.image_origins import Shape, image_text
+from dlc.runtime.data.images import CHANNELS, BadImage, mode_of, opened_image
+from dlc.runtime.threads import in_threads
 
 Bytes = NDArray[np.uint8]
 
+MAX_NAMED = 50
+"""Bad images that a message names."""
+_TITLES = {
+    "V504": "of {total:,} images cannot be read",
+    "V506": "of {total:,} images have another size",
+    "V507": "of {total:,} images are of a kind that is not read",
+}
+_AT_ONCE = 16
+"""Images that a thread reads in one go."""
 
-def read_pixels(header: ImagesHeader, layout: Layout, span: Span | None) -> Bytes:
-    """One row for each image: height by width by channels, as declared.
 
-    Raises V504 (a damaged image), V506 (of another size than declared), V507 (of a kind that is not read), ten at most
-    and a count.
+def read_pixels(
+    files: Sequence[ImageFile], form: ImageForm, shape: Shape, needs: str, span: Span | None, threads: int
+) -> Bytes:
+    """One row for each image of the `shape` (height, width, channels) that the `form` gives.
+
+    Raises V504 (a damaged image), V506 (of another size; `needs` is which one is needed and why), V507 (of a kind that
+    is not read), one diagnostic for each code, and V512.
     """
-    result = np.empty((len(header.files), math.prod(layout.dense)), dtype=np.uint8)
-    problems = Problems()
-    for row, file in enumerate(header.files):
-        try:
-            pixels = _pixels(file, layout, span, problems)
-        except DiagnosticError as error:
-            (found,) = error.diagnostics
-            if found.code == "V512":
-                raise
-            problems.add(found.code, found.message, found.span, found.help)
-            continue
-        if pixels is not None:
-            result[row] = pixels.reshape(-1)
-    problems.raise_if_any()
+    result = np.empty((len(files), math.prod(shape)), dtype=np.uint8)
+
+    def read(first: int) -> list[BadImage]:
+        bad = []
+        for row in range(first, min(first + _AT_ONCE, len(files))):
+            try:
+                result[row] = pixels_of(files[row], form, shape, needs, span).reshape(-1)
+            except BadImage as problem:
+                bad.append(problem)
+        return bad
+
+    found = in_threads(read, range(0, len(files), _AT_ONCE), threads)
+    require_good([problem for bad in found for problem in bad], len(files), span)
     return result
 
 
-def _pixels(file: ImageFile, layout: Layout, span: Span | None, problems: Problems) -> Bytes | None:
-    """The bytes of one image; None, and nothing decoded, where its size is another."""
+def pixels_of(file: ImageFile, form: ImageForm, shape: Shape, needs: str, span: Span | None) -> Bytes:
+    """One image, (height, width, channels). Raises BadImage, and nothing is decoded where its size is another."""
     with opened_image(file, span) as picture:
-        mode = mode_of(picture, file, span)
-        shape = (picture.height, picture.width, CHANNELS[mode])
-        if image_fits(shape, layout):
-            return np.asarray(picture.convert(mode), dtype=np.uint8)
-    needs = image_text(layout.dense)
-    problems.add("V506", f"image {file.shown} is {image_text(shape)}, {layout.text} needs {needs}", span)
-    return None
+        mode = mode_of(picture, file)
+        found = form.shape((picture.height, picture.width, CHANNELS[mode]))
+        if found != shape:
+            raise BadImage(file, "V506", f"is {image_text(found)}, {needs}")
+        return formed(picture.convert(mode), form)
+
+
+def formed(picture: Any, form: ImageForm) -> Bytes:
+    """Pillow's image in the form, (height, width, channels)."""
+    if form.channels is not None:
+        picture = picture.convert("L" if form.channels.colors == "gray" else "RGB")
+    if form.resize is not None and (picture.height, picture.width) != form.resize.size:
+        picture = _resized(picture, form.resize)
+    pixels: Bytes = np.asarray(picture, dtype=np.uint8)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def formed_array(pixels: Bytes, form: ImageForm, span: Span | None) -> Bytes:
+    """The same for an image that is an array."""
+    if form == AS_STORED:
+        return pixels
+    pillow = extra("PIL.Image", "pillow", "images", span)
+    flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    return formed(pillow.fromarray(np.ascontiguousarray(flat)), form)
+
+
+def _resized(picture: Any, resize: Resize) -> Any:
+    """Each new pixel is the mean of the old ones below it, nearer ones counting more (a triangle, as wide as a new
+    pixel on each side, at least as an old one): Pillow's and torchvision's bilinear resize."""
+    height, width = resize.size
+    box = None
+    if resize.fit == "cover":
+        scale = max(height / picture.height, width / picture.width)
+        left = max(picture.width - width / scale, 0.0) / 2
+        upper = max(picture.height - height / scale, 0.0) / 2
+        box = (left, upper, picture.width - left, picture.height - upper)
+    return picture.resize((width, height), _BILINEAR, box=box)
+
+
+_BILINEAR = 2
+"""Pillow's number of it (`Image.Resampling.BILINEAR`)."""
+
+
+# --- bad images ------------------------------------------------------------------------------------------------
+
+
+def require_good(bad: Sequence[BadImage], total: int, span: Span | None) -> None:
+    """Raises one diagnostic for each code among the bad images, which names them."""
+    codes = dict.fromkeys(problem.code for problem in bad)
+    if codes:
+        raise DiagnosticError(*(_told([p for p in bad if p.code == code], total, span) for code in codes))
+
+
+def _told(bad: Sequence[BadImage], total: int, span: Span | None) -> Diagnostic:
+    if len(bad) == 1:
+        return bad[0].diagnostic(span)
+    reasons: dict[str, list[str]] = {}
+    for problem in bad[:MAX_NAMED]:
+        reasons.setdefault(problem.reason, []).append(problem.file.shown)
+    named = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+    more = f"; and {len(bad) - MAX_NAMED:,} more" if len(bad) > MAX_NAMED else ""
+    title = _TITLES[bad[0].code].format(total=total)
+    return Diagnostic(bad[0].code, f"{len(bad):,} {title}: {named}{more}", span, help=bad[0].help)

@@ -1,6 +1,6 @@
 """What was fitted on the training split: saved with the model, applied again to every later file.
 
-    fit(steps, training values) -> fitted steps -> applied(values)
+    fit(steps, blocks of training values) -> fitted steps -> applied(values)
 
 The record is plain JSON. Python writes and reads floats exactly, so a model that was saved and opened again
 preprocesses to the same bits.
@@ -8,14 +8,25 @@ preprocesses to the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.settings import Arithmetic, Elementwise, Scale, Standardize, Step
+from dlc.compiler.settings import (
+    AS_STORED,
+    Arithmetic,
+    Channels,
+    Crop,
+    Elementwise,
+    ImageForm,
+    Resize,
+    Scale,
+    Standardize,
+    Step,
+)
 from dlc.runtime.data.labels import Label
 from dlc.runtime.data.origins import Kind
 
@@ -56,7 +67,8 @@ class Fitted:
     """One input or target: where its values stand (see `Origin`), what is done to them, and its classes.
 
     `classes` are the labels in class order, None where the file has class numbers. `dense` says that the class axis of
-    a `one_hot` input is in the data.
+    a `one_hot` input is in the data. `form` is that of images, and `crops` those of which every split but the training
+    split, and new data, take the middle.
     """
 
     kind: Kind
@@ -66,6 +78,8 @@ class Fitted:
     dense: bool
     steps: tuple[FittedStep, ...]
     classes: tuple[Label, ...] | None
+    form: ImageForm = AS_STORED
+    crops: tuple[Crop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,57 +111,98 @@ def _entry_to_json(entry: Fitted) -> dict[str, Any]:
 def _entry_from_json(record: Mapping[str, Any]) -> Fitted:
     steps = [{key: _tuple(value) for key, value in step.items()} for step in record["steps"]]
     fitted = tuple(_KINDS[step.pop("step")](**step) for step in steps)
-    rest = {key: _tuple(value) for key, value in record.items() if key != "steps"}
-    return Fitted(steps=fitted, **rest)
+    form = _form_from_json(record.get("form", {}))
+    crops = tuple(Crop(**crop) for crop in record.get("crops", ()))
+    rest = {key: _tuple(value) for key, value in record.items() if key not in ("steps", "form", "crops")}
+    return Fitted(steps=fitted, form=form, crops=crops, **rest)
+
+
+def _form_from_json(record: Mapping[str, Any]) -> ImageForm:
+    channels, resize = record.get("channels"), record.get("resize")
+    return ImageForm(Channels(**channels) if channels else None, Resize(**resize) if resize else None)
 
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def needs_values(steps: Iterable[Step]) -> bool:
-    """Whether a step has numbers that are found on the data."""
-    return any(isinstance(step, Standardize | Scale) for step in steps)
+def fit(steps: Iterable[Step], blocks: Callable[[], Iterable[Floats]]) -> tuple[FittedStep, ...]:
+    """The steps with their numbers, found on the values (examples, columns) as they are at each step.
 
-
-def fit(steps: Iterable[Step], values: Floats) -> tuple[tuple[FittedStep, ...], Floats]:
-    """The steps with their numbers, found on `values` (examples, columns) as they are at each step; and the result.
-
-    NaN stands for a missing value and is left out of the statistics. The result may hold other NaN or infinities (the
-    logarithm of a negative number): the caller looks.
+    `blocks` gives the examples, some at a time, once for each step that has numbers to find. NaN stands for a missing
+    value and is left out of the statistics, and so are other values that are not finite (the logarithm of a negative
+    number): the caller looks at those.
     """
-    fitted = []
+    fitted: list[FittedStep] = []
     for step in steps:
         match step:
             case Standardize():
-                own: FittedStep = _standardized(values)
+                fitted.append(_statistics(applied(fitted, block) for block in blocks()).standardized())
             case Scale():
-                own = Scaled(step.low, step.high, *_range(values))
+                fitted.append(_statistics(applied(fitted, block) for block in blocks()).scaled(step))
             case _:
-                own = step
-        values = applied([own], values)
-        fitted.append(own)
-    return tuple(fitted), values
+                fitted.append(step)
+    return tuple(fitted)
 
 
-def _standardized(values: Floats) -> Standardized:
-    least, greatest = _range(values)
-    varies = np.array(least) != np.array(greatest)
-    known = np.isfinite(values)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(varies, np.where(known, values, 0).sum(axis=0) / count, least)
-    variance = (np.where(known, values - mean, 0) ** 2).sum(axis=0) / count
-    std = np.where(varies & (variance > 0), np.sqrt(variance), 1.0)
-    return Standardized(tuple(mean.tolist()), tuple(std.tolist()))
+def _statistics(blocks: Iterable[Floats]) -> _Statistics:
+    found: _Statistics | None = None
+    for block in blocks:
+        own = _Statistics.of(block)
+        if found is None:
+            found = own
+        else:
+            found.add(own)
+    assert found is not None
+    return found
 
 
-def _range(values: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The least and the greatest finite value of each column; 0 and 0 where there is none."""
-    known = np.isfinite(values)
-    least = np.where(known, values, np.inf).min(axis=0)
-    greatest = np.where(known, values, -np.inf).max(axis=0)
-    some = known.any(axis=0)
-    return tuple(np.where(some, least, 0.0).tolist()), tuple(np.where(some, greatest, 0.0).tolist())
+@dataclass(slots=True)
+class _Statistics:
+    """Of each column, over its finite values: how many, their mean, the sum of squared distances from it, their
+    range."""
+
+    count: Floats
+    mean: Floats
+    squares: Floats
+    least: Floats
+    greatest: Floats
+
+    @staticmethod
+    def of(values: Floats) -> _Statistics:
+        known = np.isfinite(values)
+        count = known.sum(axis=0, dtype=np.float64)
+        mean = np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0) ** 2).sum(axis=0)
+        least = np.where(known, values, np.inf).min(axis=0)
+        return _Statistics(count, mean, squares, least, np.where(known, values, -np.inf).max(axis=0))
+
+    def add(self, other: _Statistics) -> None:
+        """Takes the examples of another block in (Chan, Golub and LeVeque's update: no sum of large squares)."""
+        count = self.count + other.count
+        away, share = other.mean - self.mean, other.count / np.maximum(count, 1)
+        self.mean = self.mean + away * share
+        self.squares = self.squares + other.squares + away**2 * self.count * share
+        self.count = count
+        self.least, self.greatest = np.minimum(self.least, other.least), np.maximum(self.greatest, other.greatest)
+
+    @property
+    def range(self) -> tuple[Floats, Floats]:
+        """The least and the greatest value; 0 and 0 where there is none."""
+        some = self.count > 0
+        return np.where(some, self.least, 0.0), np.where(some, self.greatest, 0.0)
+
+    def standardized(self) -> Standardized:
+        least, greatest = self.range
+        variance = self.squares / np.maximum(self.count, 1)
+        varies = least != greatest
+        mean = np.where(varies, self.mean, least)
+        std = np.where(varies & (variance > 0), np.sqrt(variance), 1.0)
+        return Standardized(tuple(mean.tolist()), tuple(std.tolist()))
+
+    def scaled(self, step: Scale) -> Scaled:
+        least, greatest = self.range
+        return Scaled(step.low, step.high, tuple(least.tolist()), tuple(greatest.tolist()))
 
 
 def applied(steps: Iterable[FittedStep], values: Floats) -> Floats:

@@ -1,92 +1,26 @@
-"""Loss and all gradients of tiny versions of the convolutional specs equal torch's at the same weights."""
+"""Loss, gradients and running statistics of tiny convolutional specs equal torch's at the same weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch_layers import F, M, Parameters, Values, ce, conv, conv_norm, dense, flat, image, max_pool, pooled, torch
+from torch_zoo import TARGETS, Case, compare_losses, compare_running_statistics, compiled, in_torch, inputs
 
-import dlc
-
-torch = pytest.importorskip("torch")
-F = torch.nn.functional
-SPECS = Path(__file__).resolve().parents[2] / "specs"
-M = 3
-"""Examples in the batch."""
-
-Values = dict[str, Any]
-Loss = Callable[[Values, Values], Any]
+Loss = Callable[[Parameters, Values], Any]
 
 
-# --- the layers, with dlc's parameters; maps are (m, n_C, n_H, n_W) here ---------------------------------------
+def lenet(pad: int) -> Loss:
+    def loss(p: Values, d: Values) -> Any:
+        a = max_pool(torch.relu(conv(p, "CONV1", image(d["X"]), pad=pad)))
+        a = max_pool(torch.relu(conv(p, "CONV2", a)))
+        a = torch.relu(dense(p, "FC4", torch.relu(dense(p, "FC3", flat(a)))))
+        return ce(dense(p, "Softmax", a), d["Y"])
 
-
-def image(x: Any) -> Any:
-    return x.permute(0, 3, 1, 2)
-
-
-def flat(a: Any) -> Any:
-    """`Flatten`: columns of examples, the channels last within each."""
-    return a.permute(0, 2, 3, 1).reshape(a.shape[0], -1).T
-
-
-def padded(a: Any, f: int, stride: int, pad: int | str, fill: float = 0.0) -> Any:
-    """`same` gives ceil(n / stride) places, and the larger half of an odd padding is at the end."""
-    amounts: list[int] = []
-    for n in (a.shape[3], a.shape[2]):
-        total = max((-(-n // stride) - 1) * stride + f - n, 0) if pad == "same" else 2 * int(pad)
-        amounts += [total // 2, total - total // 2]
-    return F.pad(a, amounts, value=fill)
-
-
-def conv(p: Values, name: str, a: Any, stride: int = 1, pad: int | str = 0, groups: int = 1) -> Any:
-    W = p[f"{name}.W"].permute(3, 2, 0, 1)
-    b = p[f"{name}.b"].reshape(-1) if f"{name}.b" in p else None
-    return F.conv2d(padded(a, W.shape[-1], stride, pad), W, b, stride=stride, groups=groups)
-
-
-def batch_norm(p: Values, name: str, a: Any) -> Any:
-    return F.batch_norm(a, None, None, p[f"{name}.gamma"].reshape(-1), p[f"{name}.beta"].reshape(-1), training=True)
-
-
-def conv_norm(p: Values, name: str, a: Any, stride: int = 1, groups: int = 1) -> Any:
-    return batch_norm(p, f"{name}.norm", conv(p, name, a, stride, "same", groups))
-
-
-def max_pool(a: Any, f: int = 2, stride: int | None = None, pad: int | str = 0) -> Any:
-    stride = stride or f
-    return F.max_pool2d(padded(a, f, stride, pad, -torch.inf), f, stride)
-
-
-def dense(p: Values, name: str, a: Any) -> Any:
-    return p[f"{name}.W"] @ a + p[f"{name}.b"]
-
-
-def pooled(a: Any) -> Any:
-    """`GlobalAvgPool() -> Flatten()`."""
-    return a.mean((2, 3)).T
-
-
-def ce(Z: Any, labels: Any) -> Any:
-    return F.cross_entropy(Z.T, labels)
-
-
-def bce(Z: Any, Y: Any) -> Any:
-    return F.binary_cross_entropy_with_logits(Z, Y, reduction="sum") / M
-
-
-# --- the networks ----------------------------------------------------------------------------------------------
-
-
-def lenet(p: Values, d: Values) -> Any:
-    a = max_pool(torch.relu(conv(p, "CONV1", image(d["X"]))))
-    a = max_pool(torch.relu(conv(p, "CONV2", a)))
-    a = torch.relu(dense(p, "FC4", torch.relu(dense(p, "FC3", flat(a)))))
-    return ce(dense(p, "Softmax", a), d["Y"])
+    return loss
 
 
 def three_dense(p: Values, a: Any) -> Any:
@@ -108,39 +42,50 @@ def alexnet(p: Values, d: Values) -> Any:
     return ce(three_dense(p, a), d["Y"])
 
 
-def vgg(p: Values, d: Values) -> Any:
-    a, number = image(d["X"]), 0
-    for convs in (1, 1, 2, 2, 1):
-        for _ in range(convs):
-            number += 1
-            a = torch.relu(conv(p, f"conv[{number}]", a, pad="same"))
-        a = max_pool(a)
-    return ce(three_dense(p, a), d["Y"])
+def vgg(*stages: int) -> Loss:
+    def loss(p: Values, d: Values) -> Any:
+        a, number = image(d["X"]), 0
+        for convs in stages:
+            for _ in range(convs):
+                number += 1
+                a = torch.relu(conv(p, f"conv[{number}]", a, pad="same"))
+            a = max_pool(a)
+        return ce(three_dense(p, a), d["Y"])
+
+    return loss
 
 
-def basicblock(p: Values, name: str, a: Any, stride: int) -> Any:
-    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride))
+def basicblock(p: Parameters, name: str, a: Any, stride: int, pad: int | str = 1) -> Any:
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride, pad=pad))
     return torch.relu(conv_norm(p, f"{name}.conv[2]", z) + shortcut(p, name, a, stride))
 
 
-def bottleneck(p: Values, name: str, a: Any, stride: int) -> Any:
-    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride))
-    z = torch.relu(conv_norm(p, f"{name}.conv[2]", z))
+def bottleneck(p: Parameters, name: str, a: Any, stride: int, strided: int = 1) -> Any:
+    strides = (stride, 1) if strided == 1 else (1, stride)
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, strides[0]))
+    z = torch.relu(conv_norm(p, f"{name}.conv[2]", z, strides[1], pad=1))
     return torch.relu(conv_norm(p, f"{name}.conv[3]", z) + shortcut(p, name, a, stride))
 
 
-def shortcut(p: Values, name: str, a: Any, stride: int) -> Any:
+def shortcut(p: Parameters, name: str, a: Any, stride: int) -> Any:
     return conv_norm(p, f"{name}.shortcut", a, stride) if f"{name}.shortcut.W" in p else a
 
 
-def resnet(block: Callable[..., Any]) -> Loss:
-    def loss(p: Values, d: Values) -> Any:
-        a = max_pool(torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2)), 3, 2, "same")
+def resnet(block: Callable[..., Any], **how: Any) -> Loss:
+    def loss(p: Parameters, d: Values) -> Any:
+        a = max_pool(torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2, pad=3)), 3, 2, 1)
         for number, stride in enumerate((1, 2, 1), 1):
-            a = block(p, f"{block.__name__}[{number}]", a, stride)
+            a = block(p, f"{block.__name__}[{number}]", a, stride, **how)
         return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
     return loss
+
+
+def resnet20(p: Parameters, d: Values) -> Any:
+    a = torch.relu(conv_norm(p, "convnorm[1]", image(d["X"])))
+    for number, stride in enumerate((1, 1, 2, 1, 2, 1), 1):
+        a = basicblock(p, f"basicblock[{number}]", a, stride, "same")
+    return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
 
 def inception(p: Values, name: str, a: Any) -> Any:
@@ -179,7 +124,7 @@ def network_in_network(p: Values, d: Values) -> Any:
     return ce(pooled(a), d["Y"])
 
 
-def mobilenet_v1(p: Values, d: Values) -> Any:
+def mobilenet_v1(p: Parameters, d: Values) -> Any:
     a = torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
     for number, stride in enumerate((1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), 1):
         name = f"depthwiseseparable[{number}]"
@@ -188,10 +133,10 @@ def mobilenet_v1(p: Values, d: Values) -> Any:
     return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
 
-def expanded(p: Values, name: str, a: Any, stride: int, g: Callable[[Any], Any]) -> Any:
+def expanded(p: Parameters, name: str, a: Any, stride: int, g: Callable[[Any], Any], pad: int | str = "same") -> Any:
     """MobileNet v2's and EfficientNet's block: expansion, depthwise, squeeze-excite where there is one, projection."""
     z = g(conv_norm(p, f"{name}.expansion", a)) if f"{name}.expansion.W" in p else a
-    z = g(conv_norm(p, f"{name}.depthwise", z, stride, groups=z.shape[1]))
+    z = g(conv_norm(p, f"{name}.depthwise", z, stride, z.shape[1], pad))
     if f"{name}.squeeze_excite.squeeze.W" in p:
         s = F.silu(conv(p, f"{name}.squeeze_excite.squeeze", z.mean((2, 3), keepdim=True)))
         z = z * torch.sigmoid(conv(p, f"{name}.squeeze_excite.excite", s))
@@ -199,14 +144,14 @@ def expanded(p: Values, name: str, a: Any, stride: int, g: Callable[[Any], Any])
     return z + a if stride == 1 and z.shape == a.shape else z
 
 
-def mobilenet_v2(p: Values, d: Values) -> Any:
-    a = F.relu6(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
+def mobilenet_v2(p: Parameters, d: Values) -> Any:
+    a = F.relu6(conv_norm(p, "convnorm[1]", image(d["X"]), 2, pad=1))
     for number, stride in enumerate((1, 2, 1), 1):
-        a = expanded(p, f"invertedresidual[{number}]", a, stride, F.relu6)
+        a = expanded(p, f"invertedresidual[{number}]", a, stride, F.relu6, 1)
     return ce(dense(p, "dense[1]", pooled(F.relu6(conv_norm(p, "convnorm[2]", a)))), d["Y"])
 
 
-def efficientnet(p: Values, d: Values) -> Any:
+def efficientnet(p: Parameters, d: Values) -> Any:
     a = F.silu(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
     for number, stride in enumerate((1, 2, 1), 1):
         a = expanded(p, f"mbconv[{number}]", a, stride, F.silu)
@@ -232,98 +177,16 @@ def unet(p: Values, d: Values) -> Any:
     return F.cross_entropy(Z, d["Y"], reduction="sum") / M / Z[0, 0].numel()
 
 
-def localization(p: Values, d: Values) -> Any:
+def transfer_learning(p: Values, d: Values) -> Any:
     a = image(d["X"])
-    for number in (1, 2, 3):
-        a = max_pool(torch.relu(conv(p, f"conv[{number}]", a, pad="same")))
-    errors = (dense(p, "dense[2]", torch.relu(dense(p, "dense[1]", flat(a)))) - d["y"]) ** 2
-    return torch.where(d["y"][0] == 1, errors.sum(0), errors[0]).mean()
+    for layer in (1, 2):
+        a = max_pool(torch.relu(conv(p, f"backbone.conv[{layer}]", a, pad="same")))
+    return ce(dense(p, "top", pooled(a)), d["Y"])
 
 
-def sliding_windows(p: Values, d: Values) -> Any:
-    a = max_pool(torch.relu(conv(p, "conv[1]", image(d["X"]))))
-    a = torch.relu(conv(p, "FC2", torch.relu(conv(p, "FC1", a))))
-    return F.cross_entropy(conv(p, "FC3", a), d["Y"], reduction="sum") / M
-
-
-def yolo(p: Values, d: Values) -> Any:
-    def block(name: str, a: Any) -> Any:
-        return F.leaky_relu(conv_norm(p, name, a), 0.1)
-
-    def darknet(number: int, a: Any, convs: int) -> Any:
-        for layer in range(1, convs + 1):
-            a = block(f"darknet[{number}].convnorm[{layer}]", a)
-        return a
-
-    a = fine = image(d["X"])
-    for number, convs in enumerate((1, 1, 3, 3, 5), 1):
-        fine = darknet(number, a, convs)
-        a = max_pool(fine)
-    a = block("convnorm[2]", block("convnorm[1]", darknet(6, a, 5)))
-    fine = block("convnorm[3]", fine)
-    m, c, h, w = fine.shape
-    fine = fine.reshape(m, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(m, 4 * c, h // 2, w // 2)
-    Z = conv(p, "conv[1]", block("convnorm[4]", torch.cat([fine, a], 1)))
-    t = Z.permute(0, 2, 3, 1).reshape(m, h // 2, w // 2, 2, 8)
-    shapes = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=t.dtype)
-    parts = [torch.sigmoid(t[..., :3]), torch.exp(t[..., 3:5]) * shapes, torch.softmax(t[..., 5:], -1)]
-    errors = (torch.cat(parts, -1) - d["y"]) ** 2
-    return torch.where(d["y"][..., 0] == 1, errors.sum(-1), errors[..., 0]).sum() / M
-
-
-def rcnn(p: Values, d: Values) -> Any:
-    a = image(d["regions"].flatten(0, 1))
-    for number in (1, 2, 3):
-        a = max_pool(torch.relu(conv(p, f"conv[{number}]", a, pad="same")))
-    code = torch.relu(dense(p, "dense[1]", flat(a)))
-    labels, boxes = d["label"].flatten(), d["box"].flatten(1)
-    errors = ((dense(p, "regressor", code) - boxes) ** 2).sum(0) / 2
-    scores = F.cross_entropy(dense(p, "classifier", code).T, labels, reduction="sum")
-    return (scores + errors[labels > 0].sum()) / M
-
-
-def encoder(p: Values, name: str, x: Any) -> Any:
-    a = image(x)
-    for number in (1, 2, 3):
-        a = max_pool(torch.relu(conv(p, f"{name}.conv[{number}]", a, pad="same")))
-    return dense(p, f"{name}.dense[1]", flat(a))
-
-
-def siamese(p: Values, d: Values) -> Any:
-    distance = torch.abs(encoder(p, "f", d["x1"]) - encoder(p, "f", d["x2"]))
-    return bce(dense(p, "same_person", distance), d["y"])
-
-
-def chi_square(p: Values, d: Values) -> Any:
-    one, two = (torch.sigmoid(encoder(p, "f", d[name])) for name in ("x1", "x2"))
-    return bce(dense(p, "same_person", (one - two) ** 2 / (one + two)), d["y"])
-
-
-def triplet(p: Values, d: Values) -> Any:
-    codes = [encoder(p, "encode", d[name]) for name in "APN"]
-    a, positive, negative = (code / torch.sqrt((code**2).sum(0) + 1e-12) for code in codes)
-    difference = ((a - positive) ** 2).sum(0) - ((a - negative) ** 2).sum(0)
-    return torch.clamp(difference + 0.2, min=0).mean()
-
-
-def style_transfer(p: Values, d: Values) -> Any:
-    def look(x: Any) -> list[Any]:
-        a, number, seen = image(x), 0, []
-        for convs in (2, 2, 4, 4, 1):
-            for layer in range(convs):
-                number += 1
-                a = torch.relu(conv(p, f"vgg.conv[{number}]", a, pad="same"))
-                if layer == 0:
-                    seen.append(a)
-            a = F.avg_pool2d(a, 2) if convs > 1 else a
-        return seen
-
-    content, style, made = (look(x) for x in (d["C"], d["S"], p["G"]))
-    loss = 10 / 2 * ((content[3] - made[3]) ** 2).sum()
-    for s, g in zip(style, made, strict=True):
-        grams = [torch.einsum("mkij,mlij->kl", a, a) for a in (s, g)]
-        loss = loss + 40 / 5 * ((grams[0] - grams[1]) ** 2).sum() / (2 * s.numel()) ** 2
-    return loss
+def edges(p: Values, d: Values) -> Any:
+    found = F.conv2d(image(d["X"]), p["w"][None, None])
+    return ((found - image(d["Y"])) ** 2).sum() / 2 / M
 
 
 def heartbeat(p: Values, d: Values) -> Any:
@@ -340,21 +203,23 @@ def scan(p: Values, d: Values) -> Any:
     return ce(dense(p, "dense[1]", a.permute(0, 2, 3, 4, 1).reshape(M, -1).T), d["Y"])
 
 
-@dataclass(frozen=True)
-class Case:
-    file: str
-    loss: Loss
-    hypers: dict[str, Any] = field(default_factory=dict)
-    model: str | None = None
-
-
 SMALL = {"size": 16, "classes": 4}
+VGG = {"width": 2, "fc": 6, "size": 32, "classes": 4}
 CASES = {
-    "LeNet-5": Case("convolution/lenet5", lenet, {"n_C": [3, 4], "n": [6, 5], **SMALL}),
+    "LeNet-5": Case("convolution/lenet5", lenet(0), {"n_C": [3, 4], "n": [6, 5], **SMALL}),
+    "LeNet-5, grey": Case(
+        "convolution/lenet5", lenet(2), {"n_C": [3, 4], "n": [6, 5], "channels": 1, "pad": 2, **SMALL}
+    ),
     "AlexNet": Case("convolution/alexnet", alexnet, {"size": 67, "n_C": [6, 8, 4, 6, 4], "fc": 5, "classes": 4}),
-    "VGG": Case("convolution/vgg16", vgg, {"convs": [1, 1, 2, 2, 1], "width": 2, "fc": 6, "size": 32, "classes": 4}),
-    "ResNet, basic": Case("convolution/resnet34", resnet(basicblock), {"stages": [1, 2], "width": 3, **SMALL}),
-    "ResNet, bottleneck": Case("convolution/resnet50", resnet(bottleneck), {"stages": [1, 2], "width": 3, **SMALL}),
+    "VGG-16": Case("convolution/vgg16", vgg(1, 1, 2, 2, 1), VGG | {"convs": [1, 1, 2, 2, 1]}),
+    "VGG-19": Case("convolution/vgg19", vgg(1, 2, 1, 1, 3), VGG | {"convs": [1, 2, 1, 1, 3]}),
+    "ResNet-20": Case("convolution/resnet20", resnet20, {"blocks": 2, "width": 3, "channels": 1, **SMALL}),
+    "ResNet-34": Case("convolution/resnet34", resnet(basicblock), {"stages": [1, 2], "width": 3, **SMALL}),
+    "ResNet-50": Case("convolution/resnet50", resnet(bottleneck), {"stages": [1, 2], "width": 3, **SMALL}),
+    "ResNet-50, torchvision's": Case(
+        "convolution/resnet50", resnet(bottleneck, strided=2), {"stages": [1, 2], "width": 3, "strided": 2, **SMALL}
+    ),
+    "ResNet-152": Case("convolution/resnet152", resnet(bottleneck), {"stages": [1, 2], "width": 2, **SMALL}),
     "GoogLeNet": Case("convolution/googlenet", googlenet, {"width": 8, "size": 80, "classes": 4}),
     "Network in network": Case("convolution/network_in_network", network_in_network, {"n": [4, 5, 3], **SMALL}),
     "MobileNet v1": Case("convolution/mobilenet_v1", mobilenet_v1, {"alpha": 0.0625, "size": 32, "classes": 4}),
@@ -369,55 +234,54 @@ CASES = {
         {"width": 0.25, "stages": [[1, 3, 1, 16, 1], [6, 5, 2, 24, 2]], **SMALL},
     ),
     "U-Net": Case("convolution/unet", unet, {"size": 8, "width": 3, "depth": 2, "classes": 3}),
+    "U-Net, grey": Case("convolution/unet", unet, {"size": 12, "channels": 1, "width": 2, "depth": 2}),
+    "transfer learning": Case("convolution/transfer_learning", transfer_learning, {"n_C": [3, 4], "size": 8}),
+    "edges": Case("convolution/edges", edges),
     "1-D": Case("convolution/conv1d", heartbeat),
     "3-D": Case("convolution/conv3d", scan, {"size": 9}),
-    "localization": Case("detection/localization", localization, {"size": 16, "n_C": [3, 4, 5]}),
-    "sliding windows": Case("detection/sliding_windows", sliding_windows, {"size": 16}),
-    "R-CNN": Case("detection/rcnn", rcnn, {"R": 3, "size": 8, "n_C": [2, 3, 4]}),
-    "YOLO": Case("detection/yolo", yolo, {"size": 64, "width": 2, "classes": 3, "priors": [[1, 2], [2, 1]]}),
-    "Siamese": Case("faces/siamese", siamese, {"size": 16, "n": 8}, "Siamese"),
-    "chi-square": Case("faces/siamese", chi_square, {"size": 16, "n": 8}, "ChiSquare"),
-    "triplet": Case("faces/triplet", triplet, {"size": 16, "n": 8}),
-    "style transfer": Case("style/style_transfer", style_transfer, {"n_H": 16, "n_W": 32, "width": 2}),
 }
 
 
-def inputs(spec: Any, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random data of the declared shapes: labels for one-hot targets, yes or no for the others."""
-    data = {}
-    for name, declaration in spec.checked.inputs.items():
-        sizes = [M if size.constant is None else int(size.constant) for size in declaration.type.sizes]
-        if declaration.one_hot:
-            sizes.pop(declaration.class_axis)
-            data[name] = rng.integers(0, declaration.classes, sizes)
-        elif declaration.role == "target":
-            data[name] = rng.integers(0, 2, sizes).astype(float)
-        else:
-            data[name] = rng.normal(size=sizes)
-    return data
-
-
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", CASES)
-def test_loss_and_gradients(name: str) -> None:
-    case = CASES[name]
-    spec = dlc.load(SPECS / f"{case.file}.dl", model=case.model, **case.hypers)
-    model = spec.compile(dtype="float64", seed=3, target="reference")
-    rng = np.random.default_rng(5)
-    for key, value in model.params.items():
-        if key.endswith(".gamma"):
-            value[...] = rng.uniform(0.5, 1.5, size=value.shape)
-        elif key.endswith((".b", ".beta")):
-            value[...] = rng.normal(size=value.shape) / 4
-    data = inputs(spec, rng)
-    loss, gradients = model.loss_and_grads(**data)
-    p = {k: torch.tensor(np.array(v), dtype=torch.float64, requires_grad=True) for k, v in model.params.items()}
-    expected = case.loss(p, {k: torch.tensor(v) for k, v in data.items()})
-    expected.backward()
-    assert abs(loss - expected.item()) <= 1e-9 * abs(expected.item())
-    assert set(gradients) == {k for k, parameter in spec.parameters.items() if not parameter.frozen}
-    wanted = {key: p[key].grad.numpy() for key in gradients}
-    # What batch norm cancels has the gradient zero: both sides are rounding there, so a norm has a floor.
-    floor = 1e-6 * max(np.linalg.norm(value) for value in wanted.values())
-    for key, value in gradients.items():
-        assert value.shape == wanted[key].shape
-        assert np.linalg.norm(value - wanted[key]) <= 1e-9 * max(np.linalg.norm(wanted[key]), floor), key
+def test_loss_and_gradients(name: str, target: str) -> None:
+    compare_losses(CASES[name], target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.normalizes])
+def test_running_statistics(name: str, target: str) -> None:
+    compare_running_statistics(CASES[name], target)
+
+
+def bottlenecked(p: Values, x: Any) -> Any:
+    return torch.relu(conv(p, "conv[2]", torch.relu(conv(p, "conv[1]", x)), pad="same"))
+
+
+def inception_by_hand(p: Values, x: Any) -> Any:
+    def c(number: int, a: Any) -> Any:
+        return torch.relu(conv(p, f"conv[{number}]", a, pad="same"))
+
+    return torch.cat([c(1, x), c(3, c(2, x)), c(5, c(4, x)), c(6, max_pool(x, 3, 1, "same"))], 1)
+
+
+PREDICTIONS: dict[tuple[str, str], Callable[[Values, Any], Any]] = {
+    ("inception_block", "Direct"): lambda p, x: torch.relu(conv(p, "conv[1]", x, pad="same")),
+    ("inception_block", "Bottleneck"): bottlenecked,
+    ("inception_block", "InceptionModule"): inception_by_hand,
+    ("depthwise_separable", "Normal"): lambda p, x: conv(p, "conv[1]", x),
+    ("depthwise_separable", "DepthwiseSeparable"): lambda p, x: conv(p, "conv[2]", conv(p, "conv[1]", x, groups=3)),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("file", "name"), PREDICTIONS)
+def test_a_prediction(file: str, name: str, target: str) -> None:
+    """The specs without a loss."""
+    hypers = {"size": 6} if file == "inception_block" else {}
+    spec, rng = Case(f"convolution/{file}", ce, hypers, name).spec(), np.random.default_rng(7)
+    model = compiled(spec, target, rng)
+    X = inputs(spec, rng)["X"]
+    with torch.no_grad():
+        expected = PREDICTIONS[file, name](in_torch(model), image(torch.tensor(X))).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(model.forward(X=X)["Y_hat"], expected.numpy(), rtol=1e-9, atol=1e-9)

@@ -145,16 +145,19 @@ def test_folders_for_the_splits(cats):
 
 # --- sizes at check time ---------------------------------------------------------------------------------------
 
+CLEAR = "RGB with transparency"
 RULE = "an image is its height, width and channels, the batch has m of them: (m, n_H, n_W, n_C)"
 
 
 @pytest.mark.parametrize(
     ("sizes", "needs", "help"),
     [
-        ((M, 4, 4, 3), "4 x 4 x 3", "declare X : (m, 2, 4, 3), or bring all images to one size"),
-        ((M, 4, 2, 3), "4 x 2 x 3", "declare X : (m, 2, 4, 3), or bring all images to one size"),
-        ((M, 2, 4, 1), "2 x 4 x 1", "it is RGB: declare X : (m, 2, 4, 3), or save all images in gray"),
-        ((M, 2, 4), "2 x 4", "it is RGB: declare X : (m, 2, 4, 3), or save all images in gray"),
+        ((M, 4, 4, 3), "4 x 4 x 3", "declare X : (m, 2, 4, 3), or write resize(image, 4) in place of image"),
+        ((M, 4, 2, 3), "4 x 2 x 3", "declare X : (m, 2, 4, 3), or write resize(image, 4, 2) in place of image"),
+        ((M, 8, 8, 1), "8 x 8 x 1", "declare X : (m, 2, 4, 3), or write resize(gray(image), 8) in place of image"),
+        ((M, 2, 4, 1), "2 x 4 x 1", "it is RGB: declare X : (m, 2, 4, 3), or write gray(image) in place of image"),
+        ((M, 2, 4), "2 x 4", "it is RGB: declare X : (m, 2, 4, 3), or write gray(image) in place of image"),
+        ((M, 2, 4, 4), "2 x 4 x 4", f"it is RGB: declare X : (m, 2, 4, 3), or save all images in {CLEAR}"),
         ((M, 3, 2, 4), "3 x 2 x 4", "the channels come last: declare X : (m, 2, 4, 3)"),
         ((24, M), "24", "declare X : (m, 2, 4, 3), and make it one column in the model: Flatten()"),
     ],
@@ -175,11 +178,9 @@ def test_one_image_of_each_class_and_64_in_all_are_opened(cats):
     made = cats(images=images)
     assert made.headers() == []
     found = made.refused()
-    assert codes(found[:2]) == [
-        ("V504", "cats/cat/032.png is not an image, or is damaged"),
-        ("V504", "cats/cat/033.png is not an image, or is damaged"),
-    ]
-    assert (len(found), found[10].message) == (11, "and 6 more values like these")
+    names = ", ".join(f"cats/{name}/{i:03}.png" for name in ("cat", "dog") for i in range(32, 40))
+    message = f"16 of 80 images cannot be read: {names} (is not an image, or is damaged)"
+    assert codes(found) == [("V504", message)]
     write(made.folder, {"cats/dog/031.png": b""})
     assert codes(made.headers()) == [("V504", "cats/dog/031.png is not an image, or is damaged")]
     many = {f"cats/{i:03}/1.png": pixels(2, 4, 3) for i in range(70)} | {"cats/069/1.png": b"x"}
@@ -203,8 +204,11 @@ def test_an_image_of_another_size_at_load(cats):
     )
     assert made.headers() == []
     assert codes(made.refused()) == [
-        ("V506", "image cats/068.png is 4 x 2 x 3, X : (m, 2, 4, 3) needs 2 x 4 x 3"),
-        ("V506", "image cats/069.png is 2 x 4 x 1, X : (m, 2, 4, 3) needs 2 x 4 x 3"),
+        (
+            "V506",
+            "2 of 70 images have another size: cats/068.png (is 4 x 2 x 3, X : (m, 2, 4, 3) needs 2 x 4 x 3); "
+            "cats/069.png (is 2 x 4 x 1, X : (m, 2, 4, 3) needs 2 x 4 x 3)",
+        )
     ]
 
 
@@ -362,7 +366,7 @@ def test_damaged_images_are_told_and_nothing_else_happens(cats):
                 "T402",
                 "cats/ holds images, and no column fold",
                 "4:23",
-                'write split = 0.8, 0.1, 0.1, or give folders: train = images("…"), test = images("…")',
+                'write split = 0.8, 0.1, 0.1, or separate ones: train = images("…"), test = images("…")',
             ),
         ),
         (

@@ -27,6 +27,9 @@ PUBLISHED: list[tuple[str, dict[str, Any], int]] = [
     ("convolution/efficientnet_b0.dl", {}, 5_288_548),
     ("convolution/efficientnet_b0.dl", {"width": 1.1, "depth": 1.2, "size": 260}, 9_109_994),
     ("convolution/efficientnet_b0.dl", {"width": 2.0, "depth": 3.1, "size": 600}, 66_347_960),
+    # the 269,722 of the implementations for CIFAR-10 whose shortcuts have no parameters, and here two projections
+    ("convolution/resnet20.dl", {}, 269_722 + (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)),
+    ("convolution/resnet20.dl", {"blocks": 18}, 1_727_962 + (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)),
     # Caffe's GoogLeNet, 6,998,552 without the heads
     ("convolution/googlenet.dl", {}, 13_378_280),
     # Keras's MobileNet, its 21,888 running averages not counted

@@ -20,6 +20,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = [
     ("convolution/alexnet", {"size": 67, "n_C": [2, 4, 2, 4, 2], "fc": 3, "classes": 4}, {"Y_hat": (4, M)}),
     ("convolution/vgg16", {"convs": [2, 1, 1, 1, 1], "width": 1, "fc": 4, "size": 32, "classes": 4}, {"Y_hat": (4, M)}),
     ("convolution/vgg19", {"convs": [1, 1, 1, 1, 2], "width": 1, "fc": 4, "size": 32, "classes": 4}, {"Y_hat": (4, M)}),
+    ("convolution/lenet5", {"n_C": [2, 3], "n": [5, 4], "channels": 1, "pad": 2, **SMALL}, {"Y_hat": (4, M)}),
+    ("convolution/resnet20", {"blocks": 1, "width": 2, "channels": 1, "size": 9, "classes": 4}, {"Y_hat": (4, M)}),
     ("convolution/resnet34", SHORT, {"Y_hat": (4, M)}),
     ("convolution/resnet50", SHORT, {"Y_hat": (4, M)}),
     ("convolution/resnet152", SHORT, {"Y_hat": (4, M)}),
@@ -33,6 +35,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = [
         {"Y_hat": (4, M)},
     ),
     ("convolution/unet", {"size": 8, "width": 2, "depth": 2, "classes": 3}, {"Y_hat": (M, 8, 8, 3)}),
+    ("convolution/unet", {"size": 4, "channels": 1, "width": 2, "depth": 1}, {"Y_hat": (M, 4, 4, 2)}),
     ("convolution/transfer_learning", {"n_C": [2, 3], "size": 8}, {"Y_hat": (3, M)}),
     ("convolution/conv1d", {}, {"Y_hat": (2, M)}),
     ("convolution/conv3d", {"size": 9}, {"Y_hat": (2, M)}),
@@ -95,6 +98,26 @@ def test_runs(name: str, hypers: dict[str, Any], outputs: dict[str, tuple[int, .
         assert gradient.shape == model.params[key].shape
         assert np.isfinite(gradient).all(), key
     assert any(gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "hypers", "outputs"),
+    [case for case in CASES if case[0] != "style/style_transfer"],  # whose output is one picture
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_prediction_reads_its_own_example_alone(
+    name: str, hypers: dict[str, Any], outputs: dict[str, tuple[int, ...]]
+) -> None:
+    spec = loaded(name, **hypers)
+    model = spec.compile(dtype="float64", seed=1, target="reference")
+    data = inputs(spec, np.random.default_rng(8))
+    given = {key: value for key, value in data.items() if spec.checked.inputs[key].role == "input"}
+    together = model.forward(**given)
+    for example in range(M):
+        alone = model.forward(**{key: value[[example]] for key, value in given.items()})
+        for key, value in alone.items():
+            axis = next(axis for axis in range(value.ndim) if value.shape[axis] != together[key].shape[axis])
+            np.testing.assert_allclose(value, together[key].take([example], axis), rtol=1e-12, atol=1e-15)
 
 
 def slope(model: Any, data: dict[str, np.ndarray], name: str, direction: np.ndarray, h: float = 1e-7) -> float:

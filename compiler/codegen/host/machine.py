@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 import llvmlite.binding as llvm
-from numba.core import config
 
 __all__ = ["Dtype", "Host", "host", "item_bytes"]
 
@@ -36,6 +36,8 @@ class Host:
     depth_block: int = 192
     """Terms of the sum over k added in registers before they are added to memory: a (depth_block, panel) piece of B
     stays in the caches next to the core, and short chains keep the rounding noise of long sums down."""
+    registers: int = 16
+    """Vector registers."""
 
     def lanes(self, dtype: Dtype) -> int:
         """Elements in one vector."""
@@ -64,14 +66,15 @@ class Host:
 @functools.cache
 def host() -> Host:
     """The record of the CPU that Numba compiles for: this one, unless NUMBA_CPU_FEATURES says otherwise."""
-    if config.CPU_FEATURES is not None:
-        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    chosen = os.environ.get("NUMBA_CPU_FEATURES")
+    if chosen is not None:
+        features = {name[1:] for name in chosen.split(",") if name.startswith("+")}
     else:
         features = {name for name, present in llvm.get_host_cpu_features().items() if present}
     if "avx512f" in features:
-        return Host("avx512", vector_bytes=64, tiles=((16, 4), (8, 2), (8, 2), (6, 2)))
+        return Host("avx512", vector_bytes=64, tiles=((16, 4), (8, 2), (8, 2), (6, 2)), registers=32)
     if {"avx2", "fma"} <= features:
         return Host("avx2", vector_bytes=32, tiles=((12, 4), (6, 2)))
     if "neon" in features:
-        return Host("neon", vector_bytes=16, tiles=((16, 4), (8, 2), (8, 2), (6, 2)))
+        return Host("neon", vector_bytes=16, tiles=((16, 4), (8, 2), (8, 2), (6, 2)), registers=32)
     return Host("generic", vector_bytes=16, tiles=((8, 4), (4, 2)))

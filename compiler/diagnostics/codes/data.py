@@ -70,7 +70,7 @@ CODES = (
         """
         The file has no rows, breaks off, or is not what its name says. A CSV file has a header line with the names of
         its columns and then one line for each example. A folder of images has one folder for each class, or images
-        alone.
+        alone. The message names the images that cannot be read: delete them, or save them anew.
         """,
         """
         size,age,price
@@ -168,8 +168,8 @@ CODES = (
         "V512",
         "the package that reads this kind of data is not installed",
         """
-        CSV and NPZ files need nothing beside dlc. Parquet files are read by pyarrow and images by pillow, which come
-        with the extra `data`; they are imported only where such data is read.
+        CSV, NPZ and IDX files need nothing beside dlc. Parquet files are read by pyarrow, and images by pillow, which
+        resizes them too; both come with the extra `data`, and are imported only where such data is read.
         """,
         "pip install dlc",
         "pip install 'dlc[data]'",

@@ -334,20 +334,21 @@ CODES = (
         """,
         """
         model Net:
-            input x : (4, m)
             target Y : (1, m)
-            H = x -> Dense(4, tanh) as backbone
-            Y_hat = H -> Dense(1)
-            load backbone from "backbone.safetensors"
+            for i in 1..2:
+                input x[i] : (4, m)
+                A[i] = x[i] -> Dense(4, tanh)
+            Y_hat = A[1] + A[2] -> Dense(1)
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,
         """
         model Net:
-            input x : (4, m)
             target Y : (1, m)
-            H = x -> Dense(4, tanh) as backbone
-            Y_hat = H -> Dense(1)
+            input x1, x2 : (4, m)
+            for i in 1..2:
+                A[i] = [x1, x2][i - 1] -> Dense(4, tanh)
+            Y_hat = A[1] + A[2] -> Dense(1)
             loss squared_error(Y_hat, Y)
             output Y_hat
         """,

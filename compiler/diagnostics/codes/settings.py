@@ -109,7 +109,8 @@ CODES = (
         """
         The header of the data is checked like any other shape, before a row is read: `input X : (64, m)` needs 64
         columns, or an array whose axes have these sizes. Arrays keep the orientation of the declaration: examples
-        where m stands. Images are (height, width, channels) and are never resized; each of their folders is a class.
+        where m stands. Images are (height, width, channels), and change only where the spec says so:
+        `X = resize(gray(image), 64) / 255`. Each of their folders is a class.
         """,
         """
         model Net:

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from dlc.compiler.settings import Arithmetic, Elementwise, Scale, Standardize, TrainSettings, disagreements
+from dlc.compiler.settings import (
+    Arithmetic,
+    Channels,
+    ColorShift,
+    Crop,
+    Elementwise,
+    Flip,
+    ImageForm,
+    PcaColor,
+    Resize,
+    Rotate,
+    Scale,
+    Standardize,
+    TrainSettings,
+    disagreements,
+)
 
 SOURCE = 'source = csv("a.csv")'
 
@@ -94,6 +109,45 @@ def test_an_array_may_be_transposed(data):
     assert chosen.text == 'array("X").T'
 
 
+@pytest.mark.parametrize(
+    ("expression", "form", "steps"),
+    [
+        ("image", ImageForm(), ()),
+        ("resize(image, 64) / 255", ImageForm(resize=Resize(64)), (Arithmetic("/", 255),)),
+        ("resize(gray(image), 64, size)", ImageForm(Channels("gray"), Resize(64, 32)), ()),
+        ("image -> resize(8, fit = cover) -> rgb", ImageForm(Channels("rgb"), Resize(8, fit="cover")), ()),
+        ("image -> gray -> scale", ImageForm(Channels("gray")), (Scale(),)),
+    ],
+)
+def test_the_form_of_images(data, expression, form, steps):
+    chosen = selection(data, expression)
+    assert (chosen.kind, chosen.form, chosen.steps) == ("image", form, steps)
+
+
+def test_the_labels_of_an_idx_source(data):
+    settings, found = data('source = idx("a.idx3", labels = "b.idx1")')
+    assert not found
+    assert (settings.sources["all"].path, settings.sources["all"].labels) == ("a.idx3", "b.idx1")
+    assert data('source = idx("a.idx3")')[0].sources["all"].labels is None
+
+
+def test_augmentations_in_their_order(data):
+    settings, found = data(SOURCE, "augment = flip(), crop(28), color_shift(20)")
+    assert not found
+    assert settings.augment == (Flip(), Crop(28), ColorShift(20))
+    line = "augment = flip(0.3, over = height), crop(size, 28, pad = 4), rotate(15), pca_color, pca_color"
+    assert data(SOURCE, line.removesuffix(", pca_color"))[0].augment == (
+        Flip(0.3, "height"),
+        Crop(32, 28, 4),
+        Rotate(15),
+        PcaColor(0.1),
+    )
+
+
+def test_augment_can_be_left_out_on_the_command_line(data):
+    assert data(SOURCE, "augment = flip()", overrides={"augment": "none"})[0].augment == ()
+
+
 def test_the_text_of_a_selection(data):
     assert selection(data, 'columns("pixel_*", size) / 16').text == 'columns("pixel_*", size)'
 
@@ -104,6 +158,7 @@ def test_overrides(data):
     assert (settings.sources["all"].path, settings.split.test) == ("b.csv", 0.5)
 
 
+AUGMENTATIONS = "it knows: flip, crop, rotate, color_shift, pca_color"
 EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithmetic or -> standardize'
 
 
@@ -125,7 +180,23 @@ EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithm
             ),
         ),
         ("split = by_colum(fold)", ("T401", "split knows no by_colum", "3:13", "did you mean by_column?")),
-        ("augment = flip()", ("U901", "augment is not yet supported", "3:5", None)),
+        ("augment = flop()", ("T401", "augment knows no flop", "3:15", "did you mean flip?")),
+        ("augment = flip(0)", ("T402", "chance must be a chance above 0, at most 1, not 0", "3:20", None)),
+        (
+            "augment = crop()",
+            ("T402", "crop needs its argument height: a whole number of pixels, from 1 to 16384", "3:15", None),
+        ),
+        (
+            "augment = crop(4, pad = -1)",
+            ("T402", "pad must be a whole number of pixels, at least 0, not -1", "3:29", None),
+        ),
+        (
+            "augment = rotate(200)",
+            ("T402", "degrees must be an angle above 0, at most 180 degrees, not 200", "3:22", None),
+        ),
+        ("augment = color_shift(0)", ("T402", "amount must be a positive number, not 0", "3:27", None)),
+        ("augment = pca_color(), pca_color()", ("T402", "pca_color stands twice in augment", "3:5", None)),
+        ("augment = flip(), none", ("T401", "augment knows no none", "3:23", AUGMENTATIONS)),
         ("X = columms(a)", ("T401", "data: knows no function columms", "3:9", "did you mean columns?")),
         ("X = 3", ("T402", "X must be made of columns, not of 3", "3:9", EXPECTED)),
         ("X = columns()", ("T402", "columns takes at least one name, not 0", "3:9", None)),
@@ -159,6 +230,39 @@ EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithm
         ("X = column(a) -> log as l", ("T402", "a step of the data has no name", "3:29", None)),
         ("X = column(a).T", ("T402", "column(a) needs no .T: the rows of a table are the examples", "3:9", None)),
         ('X = (array("a") / 2).T', ("T402", ".T stands directly behind the array", "3:9", None)),
+        (
+            "X = resize(image / 255, 8)",
+            (
+                "T402",
+                "resize takes the image as it is stored",
+                "3:9",
+                "write resize(image, …) first, and the arithmetic behind it",
+            ),
+        ),
+        (
+            "X = image -> standardize -> gray",
+            (
+                "T402",
+                "gray takes the image as it is stored",
+                "3:33",
+                "write gray(image) first, and the arithmetic behind it",
+            ),
+        ),
+        ("X = gray(rgb(image))", ("T402", "the colors change twice", "3:9", None)),
+        ("X = image -> resize(8) -> resize(4)", ("T402", "the image is resized twice", "3:31", None)),
+        ("X = resize(column(a), 8)", ("T402", "resize changes images, not column(a)", "3:9", None)),
+        (
+            "X = resize(image, 0)",
+            ("T402", "height must be a whole number of pixels, from 1 to 16384, not 0", "3:23", None),
+        ),
+        (
+            "X = resize(image, 8, fit = covr)",
+            ("T402", "fit must be stretch or cover, not covr", "3:32", "did you mean cover?"),
+        ),
+        (
+            "X = resize(image)",
+            ("T402", "resize needs its argument height: a whole number of pixels, from 1 to 16384", "3:9", None),
+        ),
         ("X = columns(a), columns(b)", ("T402", "X takes one value, not 2", "3:5", None)),
     ],
 )
@@ -171,7 +275,7 @@ def test_messages(data, line, expected):
     [
         (
             'source = wav("a")',
-            ("U901", "wav files are not yet supported: csv, parquet, npz and images are", "2:14", None),
+            ("U901", "wav files are not yet supported: csv, parquet, npz, images and idx are", "2:14", None),
         ),
         ('source = cvs("a.csv")', ("T401", "source knows no cvs", "2:14", "did you mean csv?")),
         (
@@ -180,7 +284,7 @@ def test_messages(data, line, expected):
                 "T402",
                 "source must say what kind of file it is",
                 "2:14",
-                'write csv("a.csv"), parquet("a.csv"), npz("a.csv") or images("a.csv")',
+                'write csv("a.csv"), parquet("a.csv"), npz("a.csv"), images("a.csv") or idx("a.csv")',
             ),
         ),
         ("source = csv(3)", ("T402", "path must be the path of a file or folder, in quotes, not 3", "2:18", None)),

@@ -1,0 +1,156 @@
+"""Vector code on rows of several vectors: what the tiles of a convolution are written with.
+
+A row's last vector may be narrower than the others, and of that one only the first lanes may be kept: channels come in
+any number, and what lies after them belongs to somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from llvmlite import ir
+
+from dlc.compiler.codegen.host.machine import Dtype
+from dlc.compiler.codegen.host.tile import I32, VectorCode, int64
+
+__all__ = ["Count", "Numbers", "RowCode", "value_of"]
+
+Count: TypeAlias = int | ir.Value
+"""A number of turns, known when the code is written or when it runs."""
+
+
+def value_of(count: Count) -> ir.Value:
+    return int64(count) if isinstance(count, int) else count
+
+
+class Numbers:
+    """Arithmetic on counts; what is known when the code is written is computed then."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    def plus(self, a: Count, b: Count) -> Count:
+        return a + b if isinstance(a, int) and isinstance(b, int) else self.builder.add(value_of(a), value_of(b))
+
+    def minus(self, a: Count, b: Count) -> Count:
+        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(value_of(a), value_of(b))
+
+    def times(self, a: Count, b: Count) -> Count:
+        return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(value_of(a), value_of(b))
+
+    def shares(self, a: Count, size: int) -> Count:
+        """How many shares of `size` hold a things; no number above 0 where a is not."""
+        if isinstance(a, int):
+            return -(-a // size)
+        return self.builder.sdiv(self.builder.add(a, int64(size - 1)), int64(size))
+
+    def whole(self, a: Count, size: int) -> Count:
+        """How many times `size` fits into a, which is not negative."""
+        return a // size if isinstance(a, int) else self.builder.sdiv(a, int64(size))
+
+    def least(self, a: Count, b: Count) -> Count:
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
+        a, b = value_of(a), value_of(b)
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def greatest(self, a: Count, b: Count) -> Count:
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        a, b = value_of(a), value_of(b)
+        return self.builder.select(self.builder.icmp_signed(">", a, b), a, b)
+
+
+class RowCode:
+    """A builder of code on rows of vectors: (lanes, lanes that are kept) of each."""
+
+    def __init__(self, builder: ir.IRBuilder, dtype: Dtype, vectors: tuple[tuple[int, int], ...]) -> None:
+        self.builder = builder
+        self.parts = [VectorCode(builder, dtype, lanes) for lanes, _ in vectors]
+        self.kept = [kept for _, kept in vectors]
+        self.widest = self.parts[0]
+        self.move, self.bytes = self.widest.move, self.widest.bytes
+        self.numbers = Numbers(builder)
+
+    @property
+    def places(self) -> list[int]:
+        """Where each vector starts."""
+        return [sum(part.lanes for part in self.parts[:j]) for j in range(len(self.parts))]
+
+    def zeros(self) -> list[ir.Value]:
+        return [part.zero() for part in self.parts]
+
+    def load(self, address: ir.Value) -> list[ir.Value]:
+        return [part.load(self.move(address, at)) for part, at in zip(self.parts, self.places, strict=True)]
+
+    def store(self, values: list[ir.Value], address: ir.Value) -> None:
+        """All lanes."""
+        for part, value, at in zip(self.parts, values, self.places, strict=True):
+            part.store(value, self.move(address, at))
+
+    def spread(self, address: ir.Value) -> list[ir.Value]:
+        """One element in every lane of every vector."""
+        whole = self.widest.spread(address)
+        return [
+            whole if part.lanes == self.widest.lanes else self.lanes_of(whole, 0, part.lanes) for part in self.parts
+        ]
+
+    def multiply_add(self, a: list[ir.Value], b: list[ir.Value], c: list[ir.Value]) -> list[ir.Value]:
+        return [part.multiply_add(*abc) for part, *abc in zip(self.parts, a, b, c, strict=True)]
+
+    def lanes_of(self, value: ir.Value, first: int, count: int) -> ir.Value:
+        chosen = ir.Constant(ir.VectorType(I32, count), [ir.Constant(I32, first + i) for i in range(count)])
+        return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), chosen)
+
+    def put(self, values: list[ir.Value], address: ir.Value, others: Sequence[ir.Value]) -> None:
+        """Store the kept lanes of values + what lies at the `others`; nothing else is touched there."""
+        for part, value, kept, at in zip(self.parts, values, self.kept, self.places, strict=True):
+            done = 0
+            while done < kept:
+                size = part.lanes if kept == part.lanes else 1 << (kept - done).bit_length() - 1
+                kind = ir.VectorType(part.scalar, size).as_pointer()
+                piece = value if size == part.lanes else self.lanes_of(value, done, size)
+                for other in others:
+                    place = self.builder.inttoptr(self.move(other, at + done), kind)
+                    piece = self.builder.fadd(self.builder.load(place, align=self.bytes), piece)
+                place = self.builder.inttoptr(self.move(address, at + done), kind)
+                self.builder.store(piece, place, align=self.bytes)
+                done += size
+
+    def repeat(
+        self, count: Count, carried: list[ir.Value], body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]]
+    ) -> list[ir.Value]:
+        """for i in range(count): carried = body(i, carried); without a loop where it is known to be one turn."""
+        if count == 1:
+            return body(int64(0), carried)
+        return self.widest.loop(value_of(count), carried, body)
+
+    def each(self, count: Count, body: Callable[[ir.Value], None]) -> None:
+        """for i in range(count): body(i)."""
+
+        def turn(i: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            body(i)
+            return []
+
+        self.repeat(count, [], turn)
+
+    def nest(
+        self,
+        levels: Sequence[tuple[Count, tuple[int, ...]]],
+        addresses: list[ir.Value],
+        sums: list[ir.Value],
+        body: Callable[[list[ir.Value], list[ir.Value]], list[ir.Value]],
+    ) -> list[ir.Value]:
+        """Loops within each other, each (count, the elements by which it moves each address): what the body, called
+        with the addresses of its turn and the sums so far, makes of the sums."""
+        if not levels:
+            return body(addresses, sums)
+        (count, steps), *inner = levels
+        width = len(addresses)
+
+        def turn(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+            made = self.nest(inner, state[:width], state[width:], body)
+            return [*(self.move(at, step) for at, step in zip(state, steps, strict=False)), *made]
+
+        return self.repeat(count, [*addresses, *sums], turn)[width:]

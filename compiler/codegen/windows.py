@@ -1,0 +1,139 @@
+"""The text of a fold over a window: loops around each place, that stop at the edges.
+
+Forward, a place of the result looks at the places of its window. Backward, a place of the operand looks at the windows
+that it lies in: nothing is scattered, so places can be computed in any order and by any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.codegen.layout import NotSupported, sizes_of
+from dlc.compiler.codegen.text import KernelEmitter
+from dlc.compiler.codegen.values import Point
+from dlc.compiler.dims import Dim
+from dlc.compiler.ir import Node
+from dlc.compiler.ops.sliding import padding
+
+Read = Callable[[Node, Point], str]
+INDENT = "    "
+
+
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """One axis that a window slides along: `size` places before, `count` windows."""
+
+    axis: int
+    size: int
+    count: int
+    window: int
+    stride: int
+    before: int
+
+    def places(self, window: str) -> tuple[str, str]:
+        """The places of a window: the first, and the one after the last."""
+        start = f"{window} * {self.stride} - {self.before}"
+        return f"max({start}, 0)", f"min({start} + {self.window}, {self.size})"
+
+    def windows(self, place: str) -> tuple[str, str]:
+        """The windows that a place lies in."""
+        first = self.before - self.window + self.stride
+        return f"max(({place} + {first}) // {self.stride}, 0)", (
+            f"min(({place} + {self.before}) // {self.stride} + 1, {self.count})"
+        )
+
+
+def slides(node: Node) -> list[Slide]:
+    """The axes of a window op. Raises NotSupported along m."""
+    backward = node.op == "window_spread" or node.op.endswith("_gradient")
+    image = node.type if backward else node.inputs[0].type
+    result = node.inputs[-1].type if backward else node.type
+    before, after = sizes_of(image, node), sizes_of(result, node)
+    found = []
+    for axis, f, s, pad in zip(*(node.attr(name) for name in ("axes", "window", "stride", "pads")), strict=True):
+        size, count = before[axis], after[axis]
+        if size is None or count is None:
+            raise NotSupported("a window along m", node)
+        first, _ = padding(Dim.of(size), f, s, pad)
+        numbers = [number.constant for number in (f, s, first)]
+        if None in numbers:
+            raise NotSupported("a window of unknown size", node)
+        found.append(Slide(axis, size, count, *(int(number) for number in numbers if number is not None)))
+    return found
+
+
+def window_text(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter) -> list[str]:
+    """The lines that compute the value of a window op at a point, in the variable `name`."""
+    axes = slides(node)
+    x = node.inputs[0]
+    zero = emitter.number(0)
+    if node.op == "window_spread":
+        windows = moved(point, axes, "v")
+        return [f"{name} = {zero}", *around(axes, point, "v", Slide.windows, [f"{name} += {read(x, windows)}"])]
+    if node.op in ("window_max_gradient", "window_min_gradient"):
+        return chosen(node, point, name, read, emitter, axes)
+    if node.op == "window_prod_gradient":
+        return others(node, point, name, read, emitter, axes)
+    start, step = {
+        "window_sum": (zero, f"{name} + {{}}"),
+        "window_prod": (emitter.number(1), f"{name} * {{}}"),
+        "window_max": ("-INF", emitter.call("max", name, "{}")),
+        "window_min": ("INF", emitter.call("min", name, "{}")),
+    }[node.op]
+    value = read(x, moved(point, axes, "w"))
+    return [f"{name} = {start}", *around(axes, point, "w", Slide.places, [f"{name} = {step.format(value)}"])]
+
+
+def chosen(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]) -> list[str]:
+    """The cotangents of the windows whose first extreme is this place."""
+    x, ct = node.inputs
+    windows = moved(point, axes, "v")
+    best, sign = ("-INF", ">") if node.op == "window_max_gradient" else ("INF", "<")
+    starts = [f"c{slide.axis} = {slide.places(windows[slide.axis])[0]}" for slide in axes]
+    take = [f"best = {read(x, moved(point, axes, 'w'))}", *(f"c{s.axis} = w{s.axis}" for s in axes)]
+    look = [f"if {read(x, moved(point, axes, 'w'))} {sign} best:", *(INDENT + line for line in take)]
+    here = " and ".join(f"c{slide.axis} == {point[slide.axis]}" for slide in axes)
+    lines = [
+        f"best = {best}",
+        *starts,
+        *around(axes, windows, "w", Slide.places, look),
+        f"if {here}:",
+        f"{INDENT}{name} += {read(ct, windows)}",
+    ]
+    return [f"{name} = {emitter.number(0)}", *around(axes, point, "v", Slide.windows, lines)]
+
+
+def others(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]) -> list[str]:
+    """The cotangents of the windows, each times the product of its other places."""
+    x, ct = node.inputs
+    windows = moved(point, axes, "v")
+    here = " and ".join(f"w{slide.axis} == {point[slide.axis]}" for slide in axes)
+    look = [f"if not ({here}):", f"{INDENT}best *= {read(x, moved(point, axes, 'w'))}"]
+    lines = [
+        f"best = {emitter.number(1)}",
+        *around(axes, windows, "w", Slide.places, look),
+        f"{name} += {read(ct, windows)} * best",
+    ]
+    return [f"{name} = {emitter.number(0)}", *around(axes, point, "v", Slide.windows, lines)]
+
+
+def moved(point: Point, axes: Sequence[Slide], letter: str) -> Point:
+    """The point with an index of its own along each of the axes."""
+    slid = {slide.axis for slide in axes}
+    return tuple(f"{letter}{axis}" if axis in slid else index for axis, index in enumerate(point))
+
+
+def around(
+    axes: Sequence[Slide],
+    point: Point,
+    letter: str,
+    limits: Callable[[Slide, str], tuple[str, str]],
+    lines: Sequence[str],
+) -> list[str]:
+    """The lines inside loops over the places (or windows) around a point."""
+    result = list(lines)
+    for slide in reversed(axes):
+        first, end = limits(slide, point[slide.axis])
+        result = [f"for {letter}{slide.axis} in range({first}, {end}):", *(INDENT + line for line in result)]
+    return result
