@@ -25,7 +25,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
+from dlc.compiler.codegen.layout import Count, Layout, NotSupported, is_scalar, layout_of
 from dlc.compiler.codegen.products import laid, product_of, strided, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
@@ -44,8 +44,8 @@ SHARING = frozenset({"contraction", "slid", "rows"})
 FOLLOWED = frozenset({"contraction", "slid", "columns", "gather"})
 """Groups that take up what follows element by element, over the same elements."""
 
-Domain = tuple[int | None, tuple[int, ...]]
-"""Rows (None is m), and the sizes inside a row that are not 1."""
+Domain = tuple[Count, tuple[int, ...]]
+"""Rows, and the sizes inside a row that are not 1."""
 
 
 @dataclass(eq=False)
@@ -261,7 +261,7 @@ class Fusion:
         folded = {axis for axis in node.attr("axes") if layout.sizes[axis] != 1}
         inner = {axis for axis in layout.inner if layout.sizes[axis] != 1}
         if folded <= inner:
-            kept = tuple(size for axis in layout.inner if axis in inner - folded and (size := layout.sizes[axis]))
+            kept = tuple(s for axis, s in zip(layout.inner, layout.inner_sizes, strict=True) if axis in inner - folded)
             self.join_or_start(node, (layout.rows, kept))
         elif folded == {layout.row_axis} and len(inner) < 2:
             group = self.start("columns", domain_of(layout_of(node.type, node)))
