@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 from numba import njit
 
 from dlc.compiler.codegen.arena import CACHE_LINE, Place
-from dlc.compiler.codegen.host.kernels import Kernel
-from dlc.compiler.codegen.module import Module
-from dlc.runtime.loader import load_program
+from dlc.compiler.codegen.host.kernels import declared
+from dlc.compiler.codegen.module import PROGRAM_SIGNATURE, Module
+from dlc.runtime.loader import load_programs
 
 INDICES = "ijklpq"
 
@@ -32,7 +33,6 @@ def jitted_prediction(
     are, and `outputs` which roots to return.
     """
     table = module.tables.programs["forward"]
-    kernel: Kernel = load_program(module, "forward")
     dtype = np.dtype(module.dtype)
     writer = _Writer(module, dtype)
     writer.memory(inputs)
@@ -46,7 +46,9 @@ def jitted_prediction(
     # Numba lets go of an array after its last use, and the program has only seen addresses.
     writer.line("persistent_index[0] = transient.size")
     writer.line(f"return {found[0] if len(found) == 1 else '(' + ', '.join(found) + ')'}")
-    space: dict[str, Any] = {"np": np, "forward": kernel, "REAL": dtype.type}
+    symbol = module.symbol(module.programs["forward"])
+    llvm.add_symbol(symbol, load_programs(module, ["forward"])["forward"])
+    space: dict[str, Any] = {"np": np, "forward": declared(symbol, PROGRAM_SIGNATURE), "REAL": dtype.type}
     # The text holds nothing of a spec but sizes and offsets: names are numbered.
     exec(compile(writer.text(len(inputs)), "<predict>", "exec"), space)
     predict: Callable[..., Any] = njit(nogil=True)(space["predict"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ctypes
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 
 from dlc.compiler.codegen import Module
 from dlc.compiler.codegen.arena import VIOLATIONS_NUMBER, Arena, MemoryViolation
-from dlc.runtime.batches import DataMemory, run_batches
-from dlc.runtime.loader import load_program
+from dlc.runtime.batches import DataMemory
+from dlc.runtime.loader import HOST_KERNELS, load_host, load_programs
 
 __all__ = ["MemoryViolation", "Native"]
 
 Array = NDArray[Any]
+RUN_BATCHES = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
 
 class Native(Arena):
@@ -28,10 +30,16 @@ class Native(Arena):
         self.data = DataMemory(self.dtype)
 
     def address(self, title: str) -> int:
-        """The machine code of a program."""
+        """The machine code of a program, or of one of the host's kernels by its symbol."""
+        if title in HOST_KERNELS:
+            return load_host(title)
         if title not in self.code:
-            self.code[title] = load_program(self.module, title).address
+            self.prepare([title])
         return self.code[title]
+
+    def prepare(self, titles: Iterable[str]) -> None:
+        """Compile programs that will be needed together, or load them."""
+        self.code |= load_programs(self.module, [title for title in titles if title not in self.code])
 
     def train_batches(
         self,
@@ -58,16 +66,18 @@ class Native(Arena):
         whole = bool(np.array_equal(order, np.arange(len(order))))
         columns = self.data.columns(table, data, numbers, padded=whole and batch >= len(order))
         counters = np.array([numbers[name] for name in ("t", "step") if name in numbers], np.int64)
-        results = np.array([table.numbers["loss"], table.numbers["cost"]], np.int64)
         if "epoch" in numbers:
             self.numbers[numbers["epoch"]] = epoch
-        function = self.address(title)
+        run_batches = RUN_BATCHES(self.address("dlc_run_batches"))
         sums = np.zeros(3)
         self.words[VIOLATIONS_NUMBER] = 0
+        given = (
+            self.address(title), self.persistent.ctypes.data, self.transient.ctypes.data, self.pool_address,
+            columns.ctypes.data, len(columns), order.ctypes.data, len(order), whole, batch, first, count, step,
+            counters.ctypes.data, len(counters), table.numbers["loss"], table.numbers["cost"],
+        )  # fmt: skip
+        block = np.array(given, np.int64)
         with self.pool:
-            run_batches(
-                function, self.persistent.ctypes.data, self.transient.ctypes.data, self.pool_address, columns, order,
-                whole, batch, first, count, step, counters, results, sums,
-            )  # fmt: skip
+            run_batches(block.ctypes.data, sums.ctypes.data)
         self.verify(title)
         return float(sums[0]), float(sums[1]), int(sums[2])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
-from dlc.compiler.codegen.host.kernels import CacheFolderError, cache_folder
+from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
 from dlc.compiler.codegen.module import Module
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.driver import Programs

@@ -66,13 +66,13 @@ class Arena:
 
     `parameters`, `states` and `gradients` map names to arrays in the declared shape: views that stay valid, and writing
     into them changes the model. Inputs are *physical*: examples first, then the other axes in their order; class
-    numbers are int64. `addresses(title)` gives the machine code of a program.
+    numbers are int64. `addresses(title)` gives the machine code of a program, and that of the kernel `help_out`.
     """
 
     def __init__(self, tables: Tables, addresses: Callable[[str], int], threads: int = 1, seed: int = 0) -> None:
         self.tables, self.addresses = tables, addresses
         self.dtype = np.dtype(tables.dtype)
-        self.pool = Pool(threads)
+        self.pool = Pool(threads, lambda: addresses("dlc_help_out"))
         self.persistent = aligned(tables.bytes)
         self.transient = aligned(0)
         self.numbers = self.persistent[: 8 * len(tables.numbers)].view(np.float64)

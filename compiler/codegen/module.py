@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
 from dlc.compiler.codegen.fuse import Group
@@ -28,12 +29,12 @@ PROGRAM_SIGNATURE = "void(intp, intp, intp, intp)"
 
 HOST_IMPORTS = {
     "address": ("float32_at", "float64_at", "int64_at"),
-    "kernels": ("address_of", "kernel"),
+    "kernels": ("address_of", "declared", "kernel"),
+    "launch": ("launch",),
     "mathfn": (
         "erf", "exp", "log", "maximum", "minimum", "normal01_float32", "normal01_float64", "sigmoid", "softplus",
         "tanh", "uniform01_float32", "uniform01_float64",
     ),
-    "pool": ("launch",),
 }  # fmt: skip
 
 
@@ -99,14 +100,19 @@ class Module:
         return Tables(self.dtype, self.persistent.bytes, dict(self.persistent.numbers), tensors, programs)
 
     def file_text(self, piece: Piece) -> str:
-        """A piece as a file of its own. The hashes of the kernels it needs are part of it, since machine code refers to
-        them."""
-        needs = "".join(f"# {name} {self.digest(self.kernels[name])}\n" for name in piece.needs)
+        """A piece as a file of its own. It knows the kernels that it calls by their symbols."""
+        needs = "".join(f'{name} = declared("{self.symbols[name]}")\n' for name in piece.needs)
         above = "".join(f"{line}\n" for line in piece.above)
         return f"{self.header}\n{needs}{above}\n\n{piece.text}"
 
-    def digest(self, piece: Piece) -> str:
-        return hashlib.sha256(self.file_text(piece).encode()).hexdigest()[:16]
+    @cached_property
+    def symbols(self) -> Mapping[str, str]:
+        """The symbol of each kernel: its name, with a hash of all that it is compiled from."""
+        return {name: self.symbol(piece) for name, piece in self.kernels.items()}
+
+    def symbol(self, piece: Piece) -> str:
+        digest = hashlib.sha256(self.file_text(piece).encode()).hexdigest()
+        return f"dlc_{piece.name[:60]}_{digest[:16]}"
 
 
 def write_module(

@@ -29,10 +29,10 @@ class Model(Arena):
     """
 
     def __init__(self, threads=1, seed=0):
-        super().__init__(TABLES, PROGRAMS.__getitem__, threads, seed)
+        super().__init__(TABLES, lambda title: KERNELS[title].address, threads, seed)
 
 
-PROGRAMS = {{{addresses}}}
+KERNELS = {{{kernels}, "dlc_help_out": help_out}}
 '''
 
 
@@ -53,7 +53,7 @@ def standalone_text(module: Module) -> str:
     pieces = [piece.text for piece in [*module.kernels.values(), *module.programs.values()]]
     api = API.format(
         programs=", ".join(module.programs),
-        addresses=", ".join(f'"{title}": {title}.address' for title in module.programs),
+        kernels=", ".join(f'"{title}": {title}' for title in module.programs),
     )
     tables = f"TABLES = {module.tables!a}\n"
     parts = [

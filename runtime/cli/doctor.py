@@ -59,7 +59,7 @@ def _cores() -> int:
 
 
 def _cache() -> dict[str, str]:
-    from dlc.compiler.codegen.host.kernels import CacheFolderError, cache_folder
+    from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
 
     try:
         folder = cache_folder()

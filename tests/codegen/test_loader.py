@@ -1,7 +1,10 @@
-"""Compiled code on disk: found again, written anew when damaged, refused where others could have written it."""
+"""Compiled code on disk: found again, compiled again when damaged, refused where others could have written it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nets
@@ -9,8 +12,10 @@ import numpy as np
 import pytest
 from against_reference import fill, module
 
-from dlc.compiler.codegen.host.kernels import CacheFolderError
-from dlc.runtime import loader
+from dlc.compiler.codegen.host import objects
+from dlc.compiler.codegen.host.objects import CacheFolderError
+from dlc.runtime import compilation, loader
+from dlc.runtime.compilation import Job
 from dlc.runtime.native import Native
 
 
@@ -19,8 +24,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = tmp_path / "cache"
     made.mkdir(mode=0o700)
     monkeypatch.setenv("DLC_CACHE_DIR", str(made))
-    monkeypatch.setattr(loader, "_compiled", {})
+    forget(monkeypatch)
     return made
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process had just started: nothing is linked."""
+    linker = objects.Linker()
+    monkeypatch.setattr(objects, "linker", lambda: linker)
+
+
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is compiled from now on."""
+    names: list[str] = []
+
+    def compile_jobs(jobs: Sequence[Job], folder: Path) -> Iterator[tuple[Job, bytes]]:
+        names.extend(job.name for job in jobs)
+        return compilation.compile_jobs(jobs, folder)
+
+    monkeypatch.setattr(loader, "compile_jobs", compile_jobs)
+    return names
 
 
 def output() -> np.ndarray:
@@ -30,21 +53,35 @@ def output() -> np.ndarray:
 
 
 def test_a_second_start_compiles_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = output()
-    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
-    assert len(written) >= 4
-    monkeypatch.setattr(loader, "_compiled", {})
+    first, names = output(), compiled(monkeypatch)
+    assert {path.suffix for path in folder.rglob("*.*")} >= {".o", ".py"}
+    forget(monkeypatch)
     assert np.array_equal(output(), first)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")} == written
+    assert names == []
 
 
-@pytest.mark.parametrize("pattern", ["*.nbi", "*.nbc", "*.py"])
-def test_a_damaged_file_is_written_anew(folder: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
-    first = output()
-    for path in folder.rglob(pattern):
-        path.write_bytes(path.read_bytes()[:40] + b"damaged")
-    monkeypatch.setattr(loader, "_compiled", {})
+def test_a_start_that_compiles_nothing_needs_no_numba(folder: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_loader import output\n"
+        "print(*output().ravel(), 'numba' in sys.modules)\n"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+        for _ in range(2)
+    ]
+    assert said[0][:-1] == said[1][:-1]
+    assert [words[-1] for words in said] == ["True", "False"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"damaged"])
+def test_damaged_machine_code_is_compiled_again(folder: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
+    first, names = output(), compiled(monkeypatch)
+    for path in folder.rglob("*.o"):
+        path.write_bytes(path.read_bytes()[:40] + damage)
+    forget(monkeypatch)
     assert np.array_equal(output(), first)
+    assert {"forward", "launch"} < set(names)
 
 
 def test_a_folder_that_others_may_write_to_is_refused(folder: Path) -> None:

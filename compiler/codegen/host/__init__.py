@@ -14,8 +14,10 @@
 | `plain_windows.py`    | the meaning of `pooling.py` and `depthwise.py` in scalar loops                    |
 | `channelwise.py`      | what kernels over windows are written with; `strips.py`: how windows slide        |
 | `plain_convolution.py`| the same in scalar loops                                                          |
-| `kernels.py`          | `@kernel`, `@program`: compiled once, kept on disk, called by symbol              |
-| `pool.py`             | `Pool`, `launch`: the units of a kernel shared out among threads                  |
+| `kernels.py`          | `@kernel`: compiled once, kept on disk, called by symbol                          |
+| `machine_code.py`     | from a Python function to an object file: Numba's front end, LLVM once            |
+| `objects.py`          | object files on disk and in this process, without Numba                           |
+| `pool.py`, `launch.py`| `Pool`, `launch`: the units of a kernel shared out among threads                  |
 | `formulas.py`         | exp, log, tanh, erf ... and random numbers, written once over abstract arithmetic |
 | `mathfn.py`           | those formulas as LLVM code, which the vectoriser takes                           |
 | `random_reference.py` | the random formulas in NumPy: the same bits without Numba                         |

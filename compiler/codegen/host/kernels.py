@@ -1,35 +1,40 @@
 """Kernels: functions compiled once each, kept on disk, and called by symbol.
 
 Numba links the code of a called function into every caller and optimises it again, transitively, which makes compiling
-a large module take minutes. So each kernel is a C callback of its own: it is compiled once, its machine code is
-registered with the linker under a name, and callers see no more than a declaration.
-
-Numba's disk cache needs a real file: the generated module is written into `cache_folder()` and Numba keeps the machine
-code in `__pycache__` beside it.
+a large module take minutes. So each kernel is an object file of its own (`machine_code.py`), and callers see no more
+than a declaration. It is compiled, or read from the disk, when its address is first asked for (`objects.py`).
 """
 
 # mypy: allow-untyped-decorators
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
-import os
-import stat
-import sys
+import inspect
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import llvmlite
-import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import types
 from numba.core import cgutils, sigutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["CacheFolderError", "Kernel", "address_of", "cache_folder", "fingerprint", "kernel", "program"]
+from dlc.compiler.codegen.host.machine_code import machine_code
+from dlc.compiler.codegen.host.objects import (
+    CacheFolderError,
+    address_of_symbol,
+    cache_folder,
+    fingerprint,
+    keep,
+    kept,
+    link,
+)
+
+__all__ = ["Declared", "Kernel", "address_of", "declared", "kernel"]
 
 KERNEL_SIGNATURE = "void(intp, intp, intp)"
 
@@ -38,25 +43,73 @@ KERNEL_SIGNATURE = "void(intp, intp, intp)"
 FASTMATH = {"contract", "reassoc", "nsz"}
 
 
-class CacheFolderError(Exception):
-    """The folder for compiled code cannot be trusted: whoever can write there can run code as this user."""
+class Declared(types.ExternalFunction):  # type: ignore[misc]
+    """A kernel known by its symbol: jitted code calls it like a function."""
 
 
-class Kernel(types.ExternalFunction):  # type: ignore[misc]
-    """A compiled kernel: jitted code calls it like a function, through its symbol."""
+class Kernel(Declared):
+    """A kernel with the function that it is compiled from. Python calls it, too; it runs without the interpreter
+    lock. All arguments are int64."""
 
-    def __init__(self, symbol: str, signature: Any, compiled: Any) -> None:
-        super().__init__(symbol, signature)
-        self.compiled = compiled
+    def __init__(
+        self, function: Callable[..., Any], signature: str, symbol: str, fastmath: set[str] | bool, cache: bool
+    ) -> None:
+        arguments, result = sigutils.normalize_signature(signature)
+        super().__init__(symbol, result(*arguments))
+        self.function, self.signature, self.fastmath, self.cache = function, signature, fastmath, cache
+
+    def machine_code(self) -> bytes:
+        """The object file, compiled now."""
+        return machine_code(self.function, self.signature, self.symbol, self.fastmath)
 
     @property
     def address(self) -> int:
         """Where the machine code lies in this process. Never write it into jitted code, which outlives the process
         in the cache: use `address_of`."""
-        return int(self.compiled.address)
+        found = address_of_symbol(self.symbol)
+        if found is not None:
+            return found
+        for needed in self.needs():
+            _ = needed.address
+        link({self.symbol: self.stored() if self.cache else self.machine_code()})
+        return self.address
+
+    def needs(self) -> list[Kernel]:
+        """The kernels that the function calls."""
+        names = inspect.getclosurevars(self.function)
+        return [value for value in (*names.globals.values(), *names.nonlocals.values()) if isinstance(value, Kernel)]
+
+    def stored(self) -> bytes:
+        """The object file from the cache folder; compiled and written there where it is missing."""
+        try:
+            folder = cache_folder() / fingerprint()
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except (CacheFolderError, OSError):
+            return self.machine_code()
+        path = folder / f"{self.symbol}.o"
+        code = kept(path)
+        if code is None:
+            code = self.machine_code()
+            keep(path, code)
+        return code
+
+    def __call__(self, *arguments: int) -> None:
+        """Run it; every argument is an integer."""
+        self.callable(*map(int, arguments))
+
+    @functools.cached_property
+    def callable(self) -> Any:
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(self.sig.args))(self.address)
 
 
+register_model(Declared)(models.OpaqueModel)
 register_model(Kernel)(models.OpaqueModel)
+
+
+def declared(symbol: str, signature: str = KERNEL_SIGNATURE) -> Declared:
+    """A kernel that is compiled elsewhere."""
+    arguments, result = sigutils.normalize_signature(signature)
+    return Declared(symbol, result(*arguments))
 
 
 def kernel(
@@ -66,34 +119,27 @@ def kernel(
     fastmath: set[str] | bool = FASTMATH,
     symbol: str | None = None,
 ) -> Callable[[Callable[..., Any]], Kernel]:
-    """Compile a function to machine code and register it: @kernel().
+    """Make a function a kernel: @kernel(). It takes intp alone and gives nothing.
 
     A kernel(args, first, last) does the units first .. last - 1 of its work; `args` is the address of a block of int64
     that holds the number of examples and the addresses of its operands. A kernel must not raise: it is called from
-    threads that hold no interpreter lock.
+    threads that hold no interpreter lock. It names the kernels that it calls itself, not through a helper.
 
     Its symbol carries a hash of its source, so that no caller kept on disk can meet another version of it, unless a
     `symbol` is given.
     """
 
-    def compile_kernel(function: Callable[..., Any]) -> Kernel:
-        compiled = cfunc(signature, cache=cache, error_model="numpy", fastmath=fastmath)(function)
-        args, result = sigutils.normalize_signature(signature)
+    def make_kernel(function: Callable[..., Any]) -> Kernel:
         name = symbol or f"dlc_{function.__name__}_{source_hash(function)}"
-        llvm.add_symbol(name, compiled.address)
-        return Kernel(name, result(*args), compiled)
+        if not cache:
+            name += f"_{next(unkept)}"
+        return Kernel(function, signature, name, fastmath, cache)
 
-    return compile_kernel
+    return make_kernel
 
 
-def program(
-    signature: str, *, cache: bool = True, fastmath: set[str] | bool = FASTMATH
-) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function that Python calls: a whole step or epoch. It runs without the interpreter lock."""
-    compile_program: Callable[[Callable[..., Any]], Any] = njit(
-        signature, cache=cache, nogil=True, error_model="numpy", fastmath=fastmath
-    )
-    return compile_program
+unkept = itertools.count()
+"""Numbers of kernels that are not kept: two closures of one source are two kernels."""
 
 
 @intrinsic
@@ -102,8 +148,8 @@ def address_of(typing: Any, called: Any) -> tuple[Any, Any]:
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(called.sig.args))
-        declared = cgutils.get_or_insert_function(builder.module, kind, called.symbol)
-        return builder.ptrtoint(declared, ir.IntType(64))
+        found = cgutils.get_or_insert_function(builder.module, kind, called.symbol)
+        return builder.ptrtoint(found, ir.IntType(64))
 
     return types.intp(called), lower
 
@@ -121,44 +167,3 @@ def source_hash(function: Callable[..., Any]) -> str:
 @functools.cache
 def file_bytes(path: str) -> bytes:
     return Path(path).read_bytes()
-
-
-@functools.cache
-def fingerprint() -> str:
-    """A name for everything that generated machine code depends on besides its own source.
-
-    A generated module whose file name carries it is compiled anew when Python, Numba, the CPU or these files change.
-    """
-    features = sorted(name for name, present in llvm.get_host_cpu_features().items() if present)
-    parts = [sys.version, numba.__version__, llvmlite.__version__, llvm.get_host_cpu_name(), *features]
-    digest = hashlib.sha256("\0".join(parts).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """The user's own folder for generated modules and their machine code; it is made where missing.
-
-    `$DLC_CACHE_DIR`, else `$XDG_CACHE_HOME/dlc`, else `~/.cache/dlc`. Raises CacheFolderError where it belongs to
-    somebody else or where others may write to it: loading a cached kernel is running it.
-    """
-    chosen = os.environ.get("DLC_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlc"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-    except OSError as problem:
-        raise CacheFolderError(f"the folder for compiled code, {folder}, cannot be made: {problem.strerror}") from None
-    if os.name == "posix":
-        if found.st_uid != os.getuid():
-            raise CacheFolderError(
-                f"the folder for compiled code, {folder}, belongs to user {found.st_uid}, and you are user "
-                f"{os.getuid()}; set DLC_CACHE_DIR to a folder of your own"
-            )
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise CacheFolderError(
-                f"others may write to the folder for compiled code, {folder} (mode {stat.S_IMODE(found.st_mode):04o}); "
-                f"take that away with: chmod 700 '{folder}'"
-            )
-    return folder

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 import llvmlite.binding as llvm
-from numba.core import config
 
 __all__ = ["Dtype", "Host", "host", "item_bytes"]
 
@@ -66,8 +66,9 @@ class Host:
 @functools.cache
 def host() -> Host:
     """The record of the CPU that Numba compiles for: this one, unless NUMBA_CPU_FEATURES says otherwise."""
-    if config.CPU_FEATURES is not None:
-        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    chosen = os.environ.get("NUMBA_CPU_FEATURES")
+    if chosen is not None:
+        features = {name[1:] for name in chosen.split(",") if name.startswith("+")}
     else:
         features = {name for name, present in llvm.get_host_cpu_features().items() if present}
     if "avx512f" in features:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from dlc.compiler.codegen.host.address import int64_at, load_acquire, pause, store_release
-from dlc.compiler.codegen.host.kernels import address_of, kernel, program
-from dlc.compiler.codegen.host.pool import LINE, OPEN, Pool, launch
+from dlc.compiler.codegen.host.kernels import address_of, kernel
+from dlc.compiler.codegen.host.launch import help_out, launch
+from dlc.compiler.codegen.host.pool import LINE, OPEN, Pool
 
 
 @kernel(cache=False)
@@ -28,10 +29,14 @@ def count_unit(args: int, first: int, last: int) -> None:
         counts[unit] += 1 + (value == 12345)
 
 
-@program("void(intp, intp, intp, intp)", cache=False)
+@kernel("void(intp, intp, intp, intp)", cache=False)
 def launch_times(pool: int, args: int, units: int, times: int) -> None:
     for _ in range(times):
         launch(pool, address_of(count_unit), args, units)
+
+
+def pool_of(threads: int) -> Pool:
+    return Pool(threads, lambda: help_out.address)
 
 
 class Counts:
@@ -50,7 +55,7 @@ class Counts:
 def test_each_unit_once(threads: int) -> None:
     """2,000 launches of random sizes, with and without work in a unit."""
     rng = np.random.default_rng(threads)
-    pool = Pool(threads)
+    pool = pool_of(threads)
     counts = Counts(64)
     expected = np.zeros(64, np.int64)
     with pool:
@@ -63,7 +68,7 @@ def test_each_unit_once(threads: int) -> None:
 
 
 def test_many_launches_in_one_program() -> None:
-    pool, counts = Pool(2), Counts(40, work=20)
+    pool, counts = pool_of(2), Counts(40, work=20)
     with pool:
         launch_times(pool.address, counts.args, 40, 20_000)
     assert (counts.done == 20_000).all()
@@ -90,14 +95,14 @@ def meet(args: int, first: int, last: int) -> None:
                 pause()
 
 
-@program("void(intp, intp)", cache=False)
+@kernel("void(intp, intp)", cache=False)
 def launch_meeting(pool: int, args: int) -> None:
     launch(pool, address_of(meet), args, 2)
 
 
 def test_helpers_take_part() -> None:
     """The caller is held in unit 0 until somebody else does unit 1."""
-    pool = Pool(2)
+    pool = pool_of(2)
     with pool:
         for _ in range(20):
             counts = Counts(2)
@@ -107,7 +112,7 @@ def test_helpers_take_part() -> None:
 
 def test_parked_helpers_hold_nothing_up() -> None:
     """Launches outside `with pool`, when every helper is parked, are done by the caller."""
-    pool, counts = Pool(3), Counts(30)
+    pool, counts = pool_of(3), Counts(30)
     with pool:
         launch_times(pool.address, counts.args, 30, 1)
     time.sleep(0.1)
@@ -116,7 +121,7 @@ def test_parked_helpers_hold_nothing_up() -> None:
 
 
 def test_helpers_park_after_an_error() -> None:
-    pool, counts = Pool(2), Counts(8)
+    pool, counts = pool_of(2), Counts(8)
 
     def interrupted() -> None:
         with pool:
@@ -134,11 +139,11 @@ def test_helpers_park_after_an_error() -> None:
 
 def test_several_pools_at_once() -> None:
     """Each of three Python threads with a pool of its own, and two that take turns in one."""
-    shared = Pool(2)
+    shared = pool_of(2)
     results = [Counts(33, work=30) for _ in range(5)]
 
     def work(number: int) -> None:
-        pool = shared if number < 2 else Pool(2)
+        pool = shared if number < 2 else pool_of(2)
         for _ in range(40):
             with pool:
                 launch_times(pool.address, results[number].args, 33, 25)
@@ -152,7 +157,7 @@ def test_several_pools_at_once() -> None:
 
 
 def test_forgotten_pools_end_their_helpers() -> None:
-    pool, counts = Pool(3), Counts(8)
+    pool, counts = pool_of(3), Counts(8)
     with pool:
         launch_times(pool.address, counts.args, 8, 1)
     helpers = pool.helpers
@@ -163,7 +168,7 @@ def test_forgotten_pools_end_their_helpers() -> None:
 
 
 def test_closed_pool_still_works() -> None:
-    pool, counts = Pool(2), Counts(8)
+    pool, counts = pool_of(2), Counts(8)
     pool.close()
     with pool:
         launch_times(pool.address, counts.args, 8, 2)
@@ -173,7 +178,7 @@ def test_closed_pool_still_works() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 def test_forked_process_starts_its_own_helpers() -> None:
-    pool, counts = Pool(2), Counts(50, work=100)
+    pool, counts = pool_of(2), Counts(50, work=100)
     with pool:
         launch_times(pool.address, counts.args, 50, 10)
     child = os.fork()
@@ -188,8 +193,8 @@ def test_process_ends_in_the_middle_of_a_program() -> None:
     """Leaving with spinning helpers neither hangs nor crashes."""
     text = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_pool import Counts, Pool, launch_times\n"
-        "pool, counts = Pool(3), Counts(50)\n"
+        "from test_pool import Counts, launch_times, pool_of\n"
+        "pool, counts = pool_of(3), Counts(50)\n"
         "pool.__enter__()\n"
         "launch_times(pool.address, counts.args, 50, 10)\n"
         "sys.exit(7)\n"
@@ -199,11 +204,11 @@ def test_process_ends_in_the_middle_of_a_program() -> None:
 
 
 def test_no_thread_shares_a_line() -> None:
-    pool = Pool(4)
+    pool = pool_of(4)
     assert pool.address % 64 == 0
     assert pool.block.strides[0] == 8 * LINE == 64
 
 
 def test_a_pool_has_a_thread() -> None:
     with pytest.raises(ValueError, match="at least 1 thread, and 0"):
-        Pool(0)
+        pool_of(0)
