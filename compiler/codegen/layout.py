@@ -1,11 +1,11 @@
 """Where the elements of a tensor lie: the physical layout of every type.
 
 One axis of a tensor runs over *rows*; each row holds the other axes, contiguous and padded to a multiple of 16
-elements. The row axis is the axis of examples where there is one: of `m`, or of a multiple such as the regions of all
-images. A matrix without `m` is stored by columns (the
-last axis runs over rows), so that a weight `W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile
-wants it. A vector is contiguous, and filters `(f, f, n_C_prev, n_C)` are dense as they are written. What lies in the
-padding is never read for a result.
+elements. The row axis is the axis of examples where there is one: of `m`, or of a multiple of it, such as the regions
+of all images. A matrix without `m` is stored by columns (the last axis runs over rows), so that a weight
+`W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile wants it. A vector is contiguous. Larger
+tensors without `m`, filters `(f, f, n_C_prev, n_C)` or one feature map, are dense as they are written, and their first
+axis runs over rows. What lies in the padding is never read for a result.
 
 Sizes that depend on `m` are written as `fixed + per_example * M`, where M is `m` rounded up to 16: rows past the last
 example exist, so that a tile may overhang.
