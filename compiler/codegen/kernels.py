@@ -12,7 +12,7 @@ from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, count_text, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
-from dlc.compiler.codegen.maps import filters, gather, slid
+from dlc.compiler.codegen.maps import filters, gather, slid, turned_filters
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
@@ -406,6 +406,8 @@ class KernelWriter:
         """Rows of the copy are columns of its source."""
         anchor = self.group.anchor
         assert anchor is not None
+        if anchor.type.rank > 2:
+            return turned_filters(self)
         (source,) = anchor.inputs
         given, made = self.place[source], self.place[anchor]
         assert given.layout is not None
