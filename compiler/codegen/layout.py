@@ -104,6 +104,11 @@ class Layout:
         return 1 if self.row_axis is None else self.sizes[self.row_axis]
 
     @property
+    def known(self) -> tuple[int, ...]:
+        """The sizes that are numbers: all of a tensor without m."""
+        return tuple(size for size in self.sizes if isinstance(size, int))
+
+    @property
     def inner_sizes(self) -> tuple[int, ...]:
         return tuple(size for axis in self.inner if isinstance(size := self.sizes[axis], int))
 

@@ -85,7 +85,7 @@ def turned_filters(writer: KernelWriter) -> list[str]:
     anchor = writer.group.anchor
     assert anchor is not None
     given, made = writer.place[anchor.inputs[0]], writer.place[anchor]
-    rows, columns = (size or 1 for size in layout_of(anchor.type, anchor).sizes[-2:])
+    rows, columns = layout_of(anchor.type, anchor).known[-2:]
     times, item = writer.units.times, writer.target.item
     name = f"move_{rows}_{columns}"
     writer.panels[name] = f"{name} = transpose({writer.target.dtype!r}, source_row={rows}, target_row={columns})"

@@ -97,9 +97,9 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
     if group.kind == "scatter":
         return Units(width, COLUMNS, 1, Size(0, width))
     if group.kind == "transpose" and group.anchor is not None and group.anchor.type.rank > 2:
-        *window, turned, _ = layout_of(group.anchor.type, group.anchor).sizes
-        count = math.prod(size or 1 for size in window)
-        return Units(count, 1, math.ceil((turned or 1) / COLUMNS), Size(CHEAP * width * (rows or 1)))
+        *window, turned, other = layout_of(group.anchor.type, group.anchor).known
+        count = math.prod(window)
+        return Units(count, 1, math.ceil(turned / COLUMNS), Size(CHEAP * count * turned * other))
     if group.kind == "transpose":
         return Units(rows, LANES, 1, size_of(rows).times(CHEAP * width))
     if group.kind == "filters":
