@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
+from dlc.compiler.codegen.contractions import stack
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, count_text, layout_of, sizes_of
@@ -101,6 +102,8 @@ class KernelWriter:
             lines = self.scatter()
         elif self.group.kind == "slid":
             lines = slid(self)
+        elif self.group.kind == "stack":
+            lines = stack(self)
         elif self.group.kind == "filters":
             lines = filters(self)
         elif self.group.kind == "gather":

@@ -17,7 +17,6 @@ from dlc.compiler.codegen.layout import (
     ROW_BLOCK,
     Count,
     Layout,
-    NotSupported,
     Size,
     layout_of,
     round_up,
@@ -99,9 +98,7 @@ def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
 
 
 def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
-    """The form of a matrix product. Raises `NotSupported` for a stack of products."""
-    if node.op != "matmul":
-        raise NotSupported("a stack of matrix products", node)
+    """The form of a matrix product."""
     left, right = (strided(operand, at_hand) for operand in node.inputs)
     ranks = [operand.type.rank for operand in node.inputs]
     layout = layout_of(node.type, node)

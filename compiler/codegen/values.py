@@ -2,9 +2,10 @@
 
 Code generation sees these roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
 bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
-read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted* and
-*scattered* values need a loop of their own. *Slid* values are convolutions and pooling, which the host computes, and
-*filters* the gradients of filters; *windowed* values are other folds over a neighbourhood of each place.
+read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted*, *stacked*
+(stacks of matrix products) and *scattered* values need a loop of their own. *Slid* values are convolutions and pooling,
+which the host computes, and *filters* the gradients of filters; *windowed* values are other folds over a neighbourhood
+of each place.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -38,6 +39,7 @@ class Role(Enum):
     COMPUTED = "computed"
     REDUCED = "reduced"
     CONTRACTED = "contracted"
+    STACKED = "stacked"
     SCATTERED = "scattered"
     SLID = "slid"
     FILTERS = "filters"
@@ -56,8 +58,10 @@ def role(node: Node) -> Role:
         return Role.MEMORY
     if isinstance(op, Reduction):
         return Role.REDUCED
-    if isinstance(op, MatrixProduct | Einsum):
+    if isinstance(op, MatrixProduct):
         return Role.CONTRACTED
+    if isinstance(op, Einsum):
+        return Role.STACKED
     if node.op == "scatter_add":
         return Role.SCATTERED
     if node.op in (FORWARD, TO_INPUT) or on_feature_maps(node):

@@ -106,9 +106,9 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         assert isinstance(rows, int)
         parts = min(max(FILTER_ROOM // (width * rows), FILTER_UNITS[0]), FILTER_UNITS[1])
         return Units(parts, 1, 1, work_of(group.sums[0]))
-    if group.kind == "slid":
+    if group.kind in ("slid", "stack"):
         assert group.anchor is not None
-        outer = geometry_of(group.anchor).made(group.anchor.op)[0]
+        outer = inner[0] if group.kind == "stack" else geometry_of(group.anchor).made(group.anchor.op)[0]
         part = max(RESULT * outer // width, 1)
         work = work_of(group.anchor) + size_of(rows).times(row_work(group))
         return Units(rows, 1, math.ceil(outer / part), work, part if part < outer else 0)
@@ -131,7 +131,7 @@ def splits(group: Group) -> bool:
 
 
 def work_of(node: Node) -> Size:
-    """The operations of a convolution, or of windows."""
+    """The operations of a convolution, of windows, or of a stack of products."""
     work = OPS[node.op].work(node)
     fixed = per_example = 0
     for monomial, coefficient in work.terms.items():
