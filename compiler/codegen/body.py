@@ -321,7 +321,7 @@ def _largest(term: tuple[int, str]) -> int:
 def element_number(node: Node, point: Point) -> str:
     """The number of an element of a draw, in physical order: examples first, then the other axes in their order."""
     sizes = sizes_of(node.type, node)
-    axes = sorted(range(len(sizes)), key=lambda axis: sizes[axis] is not None)
+    axes = sorted(range(len(sizes)), key=lambda axis: isinstance(sizes[axis], int))
     text = "0"
     for axis in axes:
         size, index = sizes[axis], point[axis]

@@ -12,14 +12,13 @@ from dlc.compiler.codegen.body import Argument
 from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
-from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
+from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, is_scalar, layout_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_of
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
 from dlc.compiler.codegen.values import DRAWS, draw_number
 from dlc.compiler.codegen.work import Units, product_of_group, units_of
-from dlc.compiler.dims import Dim
 from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, Movement, Reduction
@@ -123,7 +122,7 @@ class ProgramWriter:
         for node in group.totals:
             self.address(partials[node])
         units, product = self.units[group], self.products[group]
-        parts = count_text(self.units[group.source]) if group.source is not None else ""
+        parts = unit_count(self.units[group.source]) if group.source is not None else ""
         writer = KernelWriter(group, self.plan.place, stores, partials, self.names, self.target, units, product, parts)
         made = writer.write()
         return self.called(group, made, [node for node, _ in stores])
@@ -141,7 +140,7 @@ class ProgramWriter:
         given = [text for entry in made.arguments for text in self.argument(entry)]
         self.lines += self.comments(group, stored)
         units = self.units[group]
-        many = count_text(units)
+        many = unit_count(units)
         pool = threads_text(units.work)
         self.lines += wrapped(f"given = pack({', '.join(given)})")
         self.lines.append(f"launch({pool}, address_of({name}), given, {many})")
@@ -287,11 +286,12 @@ def size_text(size: Size) -> str:
     return f"{size.per_example} * M" + (f" + {size.fixed}" if size.fixed else "")
 
 
-def count_text(units: Units) -> str:
+def unit_count(units: Units) -> str:
     """The number of units."""
-    if units.rows is not None:
+    if isinstance(units.rows, int):
         return str(-(-units.rows // units.block) * units.times)
-    rows = "m" if units.block == 1 else f"(m + {units.block - 1}) // {units.block}"
+    rows = count_text(units.rows)
+    rows = rows if units.block == 1 else f"({rows} + {units.block - 1}) // {units.block}"
     return rows + (f" * {units.times}" if units.times > 1 else "")
 
 
@@ -303,16 +303,3 @@ def threads_text(work: Size) -> str:
         return "0"
     enough = -(-(WORTH_THREADS - work.fixed) // work.per_example)
     return f"pool if m >= {enough} else 0" if enough > 1 else "pool"
-
-
-def dim_text(dim: Dim, node: Node) -> str:
-    """A dimension as an expression in m."""
-    terms = []
-    for monomial, coefficient in dim.terms.items():
-        powers = []
-        for atom, exponent in monomial:
-            if getattr(atom, "kind", None) != "batch" or exponent < 1:
-                raise NotSupported(f"the size {dim}", node)
-            powers += ["m"] * exponent
-        terms.append(" * ".join([str(coefficient), *powers] if coefficient != 1 or not powers else powers))
-    return " + ".join(terms) or "0"

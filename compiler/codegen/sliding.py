@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.layout import NotSupported, layout_of, sizes_of
+from dlc.compiler.codegen.layout import Count, NotSupported, layout_of, sizes_of
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.ir import Node
 from dlc.compiler.ops.sliding import Pad, padding
@@ -78,7 +78,7 @@ def geometry_of(node: Node) -> Geometry:
     image, result = sizes_of(x, node)[1:], sizes_of(y, node)[1:]
     before = tuple(_before(image[i], window[i], stride[i], pad) for i, pad in enumerate(node.attr("pads")))
     groups = _number(node.attr("groups"), node)
-    if None in image + result + window or count > 3:
+    if not all(isinstance(size, int) for size in image + result + window) or count > 3:
         raise NotSupported("a convolution along m, or along more than three axes", node)
     return _with_two_axes(Geometry(image, result, window, stride, before, groups))  # type: ignore[arg-type]
 
@@ -105,7 +105,7 @@ def on_feature_maps(node: Node) -> bool:
         return False
     layouts = [layout_of(value.type, value) for value in (node, *node.inputs)]
     rank = node.type.rank
-    plain = all(layout.row_axis == 0 and layout.rows is None for layout in layouts)
+    plain = all(layout.row_axis == 0 and not isinstance(layout.rows, int) for layout in layouts)
     return plain and 3 <= rank <= 5 and all(0 < axis < rank - 1 for axis in node.attr("axes"))
 
 
@@ -146,7 +146,8 @@ def _number(size: Dim, node: Node) -> int:
     return int(size.constant)
 
 
-def _before(size: int | None, window: int | None, stride: int, pad: Pad) -> int:
+def _before(size: Count, window: Count, stride: int, pad: Pad) -> int:
     """A padding of `same` depends on the size."""
-    before, _ = padding(Dim.of(size or 1), Dim.of(window or 1), Dim.of(stride), pad)
+    known, across = (number if isinstance(number, int) else 1 for number in (size, window))
+    before, _ = padding(Dim.of(known), Dim.of(across), Dim.of(stride), pad)
     return int(before.constant or 0)
