@@ -1,75 +1,143 @@
-"""What is trained: the cases as data, each with its examples and its initial parameters.
+"""What is measured: the cases as data, each with its examples and its initial parameters.
 
 Every contender takes a `Case` from here, so that all of them train the same network, from the same numbers, on the
-same examples, with the same rule of update.  Arrays are stored one example a row, as the rivals want them.
+same examples, with the same rule of update.  Arrays are stored one example a row, images with their channels last.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from networks import Network, Outline, Shape, lenet5, mlp, mobilenet_v2, outline, resnet20, resnet50, unet
 from numpy.typing import NDArray
 
 # How often `check` repeats the first batch before it compares the losses of two contenders.
 CHECK_STEPS = 20
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, the defaults of all contenders
+MOMENTUM = 0.9  # v = MOMENTUM v + dW
+
+Values = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A dense network n[0]-…-n[L], relu between the layers, and the way it is trained.
+    """A network, and the way it is trained, or (`optimizer` is "none") how it predicts.
 
-    `widths` is n; one output unit means sigmoid with binary cross-entropy, several mean softmax with cross-entropy.
-    The learning rates are small on purpose: however many steps a fast contender takes, units should not die nor
-    outputs saturate, for that leads to denormal numbers, which some contenders flush to zero and others compute with.
+    One class means sigmoid with binary cross-entropy, several mean softmax with cross-entropy. The learning rates are
+    small on purpose: however many steps a fast contender takes, units should not die nor outputs saturate, for that
+    leads to denormal numbers, which some contenders flush to zero and others compute with.
     """
 
     name: str
-    widths: tuple[int, ...]
+    network: Network = field(repr=False)
+    example: Shape
+    """(n_H, n_W, n_C) or (n,)."""
+    classes: int
     batch: int
     examples: int
-    optimizer: str  # "sgd" or "adam"
-    learning_rate: float
+    optimizer: str
+    """"sgd", "momentum", "adam", or "none": prediction, with running statistics."""
+    learning_rate: float = 0.0
+    widths: tuple[int, ...] = ()
+    """n of a dense network."""
+    spec: str = ""
+    """The spec of any other, below specs/, and its hypers."""
+    hypers: Mapping[str, Any] = field(default_factory=dict)
+    maps: bool = False
+    """Whether every pixel has a class."""
 
     @property
     def binary(self) -> bool:
-        return self.widths[-1] == 1
+        return self.classes == 1
+
+    @property
+    def predicts(self) -> bool:
+        return self.optimizer == "none"
+
+    @functools.cached_property
+    def outline(self) -> Outline:
+        return outline(self.network, self.example)
 
     @property
     def flops(self) -> int:
-        """Operations of a step's matrix products: Z and dW of each layer, and dA of all but the first."""
-        products = [n * n_prev for n_prev, n in zip(self.widths, self.widths[1:], strict=False)]
-        return 2 * self.batch * (3 * sum(products) - products[0])
+        """Operations of the matrix products and convolutions: Z and dW of each layer, and dA of all but the first."""
+        products = list(self.outline.products.values())
+        times = sum(products) if self.predicts else 3 * sum(products) - products[0]
+        return 2 * self.batch * times
 
     def data(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """X (examples, n[0]), standard normal, and a class for each example, drawn at random."""
+        """X (examples, …), standard normal, and a class for each example (or pixel), drawn at random."""
         random = np.random.default_rng(0)
-        x = random.standard_normal((self.examples, self.widths[0]), dtype=np.float32)
-        return x, random.integers(0, max(2, self.widths[-1]), self.examples)
+        x = random.standard_normal((self.examples, *self.example), dtype=np.float32)
+        labelled = (self.examples, *self.example[:-1]) if self.maps else (self.examples,)
+        return x, random.integers(0, max(2, self.classes), labelled)
 
-    def parameters(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """(W[l], b[l]) for each layer, W[l] : (n[l], n[l-1]) drawn by He's rule and b[l] : (n[l],) zero."""
-        random = np.random.default_rng(1)
-        return [
-            (
-                random.standard_normal((n, n_prev), dtype=np.float32) * np.float32(np.sqrt(2 / n_prev)),
-                np.zeros(n, np.float32),
-            )
-            for n_prev, n in zip(self.widths, self.widths[1:], strict=False)
-        ]
+    def parameters(self) -> Values:
+        """By name: weights drawn by He's rule, biases zero."""
+        return self.outline.drawn(self.outline.parameters, 1)
+
+    def states(self) -> Values:
+        """Running statistics by name: where a network learns, mean 0 and variance 1, which it does not read."""
+        if self.predicts:
+            return self.outline.drawn(self.outline.states, 2)
+        return {name: np.full(s.shape, s.mean, np.float32) for name, s in self.outline.states.items()}
+
+
+def _dense(name: str, widths: tuple[int, ...], batch: int, examples: int, optimizer: str, learning_rate: float) -> Case:
+    return Case(name, mlp(widths), widths[:1], widths[-1], batch, examples, optimizer, learning_rate, widths)
 
 
 def _cases() -> list[Case]:
-    mlp, small = (784, 512, 256, 10), (4, 16, 3)
+    big, small = (784, 512, 256, 10), (4, 16, 3)
+    grey = {"size": 28, "channels": 1, "pad": 2}
+    lenet = Case("", lenet5, (28, 28, 1), 10, 0, 4096, "momentum", 1e-4, spec="convolution/lenet5", hypers=grey)
+    residual = Case("", resnet50, (224, 224, 3), 1000, 1, 4, "none", spec="convolution/resnet50")
+    mobile = Case(
+        "", mobilenet_v2, (224, 224, 3), 1000, 1, 4, "none", spec="convolution/mobilenet_v2", hypers={"keep_prob": 1}
+    )
     return [
-        *(Case(f"mlp-{m}-sgd", mlp, m, 8192, "sgd", 1e-3) for m in (32, 128, 1024)),
-        *(Case(f"mlp-{m}-adam", mlp, m, 8192, "adam", 1e-4) for m in (32, 128, 1024)),
-        Case("small-16-sgd", small, 16, 4096, "sgd", 1e-3),
-        Case("small-16-adam", small, 16, 4096, "adam", 1e-5),
-        Case("logistic-209-sgd", (12288, 1), 209, 209, "sgd", 1e-3),
+        *(_dense(f"mlp-{m}-sgd", big, m, 8192, "sgd", 1e-3) for m in (32, 128, 1024)),
+        *(_dense(f"mlp-{m}-adam", big, m, 8192, "adam", 1e-4) for m in (32, 128, 1024)),
+        _dense("small-16-sgd", small, 16, 4096, "sgd", 1e-3),
+        _dense("small-16-adam", small, 16, 4096, "adam", 1e-5),
+        _dense("logistic-209-sgd", (12288, 1), 209, 209, "sgd", 1e-3),
+        *(replace(lenet, name=f"lenet5-{m}", batch=m) for m in (32, 128)),
+        Case("resnet20-64", resnet20, (32, 32, 3), 10, 64, 512, "momentum", 1e-3, spec="convolution/resnet20"),
+        replace(
+            mobile,
+            name="mobilenetv2-8",
+            example=(96, 96, 3),
+            batch=8,
+            examples=64,
+            optimizer="momentum",
+            learning_rate=1e-4,
+            hypers={"keep_prob": 1, "size": 96},
+        ),
+        Case(
+            "unet-4",
+            unet(32),
+            (128, 128, 3),
+            2,
+            4,
+            16,
+            "adam",
+            1e-5,
+            spec="convolution/unet",
+            hypers={"size": 128, "width": 32},
+            maps=True,
+        ),
+        replace(residual, name="resnet50-predict"),
+        replace(mobile, name="mobilenetv2-predict"),
+        replace(residual, name="resnet50-1", optimizer="momentum", learning_rate=1e-4),
     ]
 
 
 CASES: dict[str, Case] = {case.name: case for case in _cases()}
+
+TIMED = [name for name in CASES if name != "resnet50-1"]
+"""All but the one whose start is measured alone."""

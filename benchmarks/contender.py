@@ -1,17 +1,19 @@
 """One contender on one case, in a process of its own; `steps.py` and `startup.py` start it.
 
 It sets the contender up, answers one JSON line, and then one more for each line it reads: the milliseconds a step took
-in a turn.  With `--once` it takes the first step only and leaves.
+in a turn.  With `--once` it takes the first step only, tells its seconds and its memory, and leaves.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Protocol, TextIO
 
 from cases import CASES, Case
@@ -51,6 +53,21 @@ def private_stdout() -> TextIO:
     return answers
 
 
+def resident(figure: str) -> int:
+    """The bytes of this process in memory: now (`VmRSS`), or at most (`VmHWM`); 0 where there is no /proc."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(figure))
+
+
+def forget_peak() -> None:
+    """`VmHWM` counts from now on."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def timed(contender: Contender, steps: int) -> tuple[int, float]:
     """Trains for about so many steps: (how many they were, seconds)."""
     start = time.perf_counter()
@@ -83,8 +100,11 @@ def main() -> None:
     start = time.perf_counter()
     contender = make(args.contender, CASES[args.case], args.threads)
     if args.once:
+        before = resident("VmRSS")
+        forget_peak()
         contender.first_step()
-        print(json.dumps({"first_step_seconds": time.perf_counter() - start}), file=answers, flush=True)
+        answer = {"first_step_seconds": time.perf_counter() - start, "step_bytes": resident("VmHWM") - before}
+        print(json.dumps(answer), file=answers, flush=True)
         return
     losses = contender.check()
     steps = steps_that_last(contender, args.seconds / BLOCKS)

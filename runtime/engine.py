@@ -19,6 +19,7 @@ from dlc.compiler.driver import Programs, programs
 from dlc.compiler.ir import Graph, bodies
 from dlc.compiler.program import CheckedModel, InputDeclaration, M
 from dlc.compiler.settings import TrainSettings
+from dlc.runtime.data.columns import Columns, as_array
 from dlc.runtime.data.dataset import to_declared
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS, Layout, has_examples
@@ -93,7 +94,7 @@ def reads(graph: Graph) -> frozenset[str]:
     return frozenset(str(node.attr("name")) for node in graph.nodes if node.op == "input")
 
 
-def example_count(inputs: Arrays, declarations: Mapping[str, InputDeclaration]) -> int | None:
+def example_count(inputs: Columns, declarations: Mapping[str, InputDeclaration]) -> int | None:
     """`m` of a batch, None where no input has examples."""
     for name, array in inputs.items():
         if has_examples(name, declarations):
@@ -101,23 +102,25 @@ def example_count(inputs: Arrays, declarations: Mapping[str, InputDeclaration]) 
     return None
 
 
-def rows_of(inputs: Arrays, declarations: Mapping[str, InputDeclaration], rows: Any) -> dict[str, Array]:
+def rows_of(inputs: Columns, declarations: Mapping[str, InputDeclaration], rows: Any) -> dict[str, Array]:
     """Some examples of all inputs; an input without examples stays as it is."""
-    return {name: array[rows] if has_examples(name, declarations) else array for name, array in inputs.items()}
+    return {
+        name: column[rows] if has_examples(name, declarations) else as_array(column) for name, column in inputs.items()
+    }
 
 
 Bindings = dict[tuple[str, str], Any]
 
 
 def bind_inputs(
-    wanted: Iterable[str], inputs: Arrays, declarations: Mapping[str, InputDeclaration]
+    wanted: Iterable[str], inputs: Columns, declarations: Mapping[str, InputDeclaration]
 ) -> tuple[Bindings, dict[Symbol, int]]:
     """What the reference executor reads of a batch, in the declared orientation, and the sizes of its run-time
     dimensions. Lengths that are not given are those of the arrays."""
     bindings: Bindings = {}
     for name in wanted:
-        layout = Layout.of(declarations[name])
-        bindings["input", name] = inputs[name] if layout.batch is None else to_declared(inputs[name], layout)
+        layout, array = Layout.of(declarations[name]), as_array(inputs[name])
+        bindings["input", name] = array if layout.batch is None else to_declared(array, layout)
     count = example_count(inputs, declarations)
     sizes = {M: count or 1}
     for symbol, (size, _) in dimension_sizes(inputs, declarations).items():

@@ -18,25 +18,26 @@ from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph, topological
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, InputDeclaration
-from dlc.runtime.engine import Arrays, Engine, bind_inputs, example_count, reads, rows_of
+from dlc.runtime.data.columns import Columns
+from dlc.runtime.engine import Engine, bind_inputs, example_count, reads, rows_of
 from dlc.runtime.reference import evaluate
 
 BATCH = 256
 """Examples a batch of an evaluation has at least: large enough for the matrix tile, small enough for the cache."""
 
 
-def batches(inputs: Arrays, declarations: Mapping[str, InputDeclaration], size: int) -> Iterator[dict[str, Any]]:
+def batches(inputs: Columns, declarations: Mapping[str, InputDeclaration], size: int) -> Iterator[dict[str, Any]]:
     """The inputs in batches of examples; once as they are where nothing has examples."""
     count = example_count(inputs, declarations)
     if count is None:
-        yield dict(inputs)
+        yield rows_of(inputs, declarations, slice(None))
         return
     for start in range(0, count, size):
         yield rows_of(inputs, declarations, slice(start, start + size))
 
 
 def measure(
-    engine: Engine, checked: CheckedModel, programs: Programs, inputs: Arrays, size: int = BATCH
+    engine: Engine, checked: CheckedModel, programs: Programs, inputs: Columns, size: int = BATCH
 ) -> dict[str, float]:
     """`loss` (where the model has one) and every metric of the examples, by the evaluation program."""
     plan = programs.evaluation
@@ -99,7 +100,7 @@ def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: i
     return np.bincount(truth[known] * classes + predicted[known], minlength=classes**2).reshape(classes, classes)
 
 
-def example_losses(engine: Engine, checked: CheckedModel, inputs: Arrays) -> NDArray[np.float64] | None:
+def example_losses(engine: Engine, checked: CheckedModel, inputs: Columns) -> NDArray[np.float64] | None:
     """Each example's own loss in float64, by the evaluation program; None where no loss line has examples."""
     roots = {
         name: node for name, node in checked.evaluation.roots.items() if name.startswith("loss.") and node.type.rank

@@ -23,6 +23,7 @@ from dlc.compiler.program import CheckedModel, InputDeclaration
 from dlc.compiler.settings import TRAIN_KEYS, TrainSettings, read_train
 from dlc.grammar.format import unparse
 from dlc.runtime.data.arrays import check_arrays
+from dlc.runtime.data.columns import Columns
 from dlc.runtime.data.dataset import DataSet
 from dlc.runtime.data.dataset import load as load_data
 from dlc.runtime.data.dimensions import check_requirements
@@ -33,6 +34,7 @@ from dlc.runtime.errors import DataError, SpecError, told
 from dlc.runtime.metrics import measure
 from dlc.runtime.preparation import Request, prepare, require_loss
 from dlc.runtime.spec import PathLike, Spec
+from dlc.runtime.threads import usable_threads
 from dlc.runtime.train import History, Nobody, Observer, Progress, Training, diverged
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ class Model:
             inputs = self._arrays(arrays, True, lengths)
         return self.measure(inputs)
 
-    def measure(self, inputs: Arrays) -> dict[str, float]:
+    def measure(self, inputs: Columns) -> dict[str, float]:
         """The same for physical arrays, as the data loader gives them."""
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return measure(work.engine, work.checked, work.programs, inputs)
@@ -169,12 +171,12 @@ class Model:
         self._require("train")
         if arrays or not self.spec.inputs:
             with told(self._sources, DataError):
-                inputs = self._arrays(arrays, True, lengths)
-                measured = self._arrays(dev, True, dev_lengths) if dev else None
+                inputs: Columns = self._arrays(arrays, True, lengths)
+                measured: Columns | None = self._arrays(dev, True, dev_lengths) if dev else None
         else:
             splits = self.load_data().splits
-            inputs = dict(splits["train"].arrays)
-            measured = dict(splits["dev"].arrays) if "dev" in splits else None
+            inputs = splits["train"].arrays
+            measured = splits["dev"].arrays if "dev" in splits else None
         seed = settings.seed if "seed" in given else None
         with self.training(inputs, measured, settings, observer, seed=seed) as training:
             history = training.run()
@@ -188,8 +190,8 @@ class Model:
     @contextmanager
     def training(
         self,
-        inputs: Arrays,
-        dev: Arrays | None,
+        inputs: Columns,
+        dev: Columns | None,
         settings: TrainSettings,
         observer: Observer | None = None,
         *,
@@ -216,9 +218,11 @@ class Model:
                 dev,
                 Progress(start.epoch, start.batch, start.step, start.totals) if more else start,
                 observer or Nobody(),
+                threads=self.threads or usable_threads(),
             )
             try:
-                yield training
+                with told(self._sources):
+                    yield training
             finally:
                 work.progress = training.progress
 
@@ -376,7 +380,7 @@ class Model:
 # --- small helpers ---------------------------------------------------------------------------------------------
 
 
-def _dense(declarations: Mapping[str, InputDeclaration], arrays: Arrays) -> frozenset[str]:
+def _dense(declarations: Mapping[str, InputDeclaration], arrays: Columns) -> frozenset[str]:
     """The one-hot inputs that were given as real columns (soft labels)."""
     return frozenset(
         name

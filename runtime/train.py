@@ -7,7 +7,7 @@ draws), and the counts are part of every checkpoint. So a run that was interrupt
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -18,7 +18,9 @@ from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.driver import Programs
 from dlc.compiler.program import CheckedModel
 from dlc.compiler.settings import EarlyStop, TrainSettings
-from dlc.runtime.engine import Arrays, Engine, Totals, example_count
+from dlc.runtime.data.columns import Columns, as_array
+from dlc.runtime.engine import Engine, Totals, example_count
+from dlc.runtime.feeding import Feed, Group, batches_of_block, needs_feed
 from dlc.runtime.metrics import BATCH, measure
 
 Array = NDArray[Any]
@@ -141,13 +143,15 @@ class Training:
     programs: Programs
     settings: TrainSettings
     seed: int
-    data: Arrays
+    data: Columns
     epochs: int | None
     steps: int | None = None
-    dev: Arrays | None = None
+    dev: Columns | None = None
     progress: Progress = field(default_factory=Progress)
     observer: Observer = field(default_factory=Nobody)
     best: Snapshot | None = None
+    threads: int = 1
+    """Those that make batches in the background, where there is something to be made."""
     stop_requested: bool = False
     """Set from a signal handler: training ends after the batches that are being computed."""
     records: list[EpochRecord] = field(default_factory=list)
@@ -155,13 +159,19 @@ class Training:
     batch: int = field(init=False)
     batches: int = field(init=False)
     """Batches of an epoch."""
+    group: int = field(init=False)
+    """Batches of a call of the engine."""
     _good: Snapshot | None = None
+    _feed: Feed | None = None
 
     def __post_init__(self) -> None:
         self.examples = example_count(self.data, self.checked.inputs) or 1
         size = self.settings.batch
         self.batch = self.examples if size == "all" else min(size, self.examples)
         self.batches = -(-self.examples // self.batch)
+        self.group = batches_per_call(self.checked, self.batch)
+        if needs_feed(self.data):
+            self.group = min(self.group, batches_of_block(self.data, self.checked.inputs, self.batch))
 
     @property
     def planned_steps(self) -> int:
@@ -179,8 +189,20 @@ class Training:
     def run(self) -> History:
         """Trains until the settings, early stopping, `stop_requested` or a loss that is no number ends it.
 
-        Where it diverged, the engine is back at the end of the last good epoch.
+        Where it diverged, the engine is back at the end of the last good epoch. Raises DiagnosticError where an image
+        that is only read now cannot be read; `progress` is then that of the engine.
         """
+        if not needs_feed(self.data):
+            return self._run()
+        inputs = self.checked.inputs
+        self._feed = Feed(self.data, inputs, self.batch, self.seed, self._order, self._groups(), self.threads)
+        try:
+            return self._run()
+        finally:
+            self._feed.close()
+            self._feed = None
+
+    def _run(self) -> History:
         self._good = Snapshot.of(self.engine, self.progress)
         end: End = "finished"
         while not self.done:
@@ -205,16 +227,12 @@ class Training:
     def _epoch(self) -> End | None:
         """The rest of the current epoch; an end where training cannot go on."""
         number = self.progress.epoch + 1
-        order = example_order(self.examples, self.seed, number, self.settings.shuffle and self.batches > 1)
-        group = batches_per_call(self.checked, self.batch)
-        last = self.steps if self.steps is not None else self.progress.step + self.batches
-        while self.progress.batch < self.batches and self.progress.step < last:
+        compute = self._computer(number)
+        while count := self._next(self.progress.batch, self.progress.step):
             if self.stop_requested:
                 return "interrupted"
             done, step = self.progress.batch, self.progress.step
-            # Groups begin at fixed batches, so that sums come out the same however often training was interrupted.
-            count = min(group - done % group, self.batches - done, last - step)
-            totals = self.engine.train(self.data, order, self.batch, done, count, step, number)
+            totals = compute(Group(number, done, count), step)
             if not (np.isfinite(totals.loss) and np.isfinite(totals.cost)):
                 return "diverged"
             self.progress = replace(
@@ -222,6 +240,44 @@ class Training:
             )
             self.observer.on_batches(self.progress, self.batches)
         return None
+
+    def _computer(self, epoch: int) -> Callable[[Group, int], Totals]:
+        """What computes a group of the epoch's batches: from the arrays of all examples, or from the feed."""
+        feed = self._feed
+        if feed is None:
+            order, arrays = self._order(epoch), {name: as_array(column) for name, column in self.data.items()}
+            return lambda group, step: self.engine.train(
+                arrays, order, self.batch, group.first, group.count, step, epoch
+            )
+
+        def compute(group: Group, step: int) -> Totals:
+            block = feed.take(group)
+            order = np.arange(example_count(block, self.checked.inputs) or 1)
+            return self.engine.train(block, order, self.batch, 0, group.count, step, epoch)
+
+        return compute
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return example_order(self.examples, self.seed, epoch, self.settings.shuffle and self.batches > 1)
+
+    def _next(self, done: int, step: int) -> int:
+        """How many batches are computed next, when so many of the epoch and so many steps are done."""
+        left = self.batches - done
+        if self.steps is not None:
+            left = min(left, self.steps - step)
+        # Groups begin at fixed batches, so that sums come out the same however often training was interrupted.
+        return max(min(self.group - done % self.group, left), 0)
+
+    def _groups(self) -> Iterator[Group]:
+        """All groups from here to the planned end; early stopping may leave the last ones out."""
+        epoch, done, step = self.progress.epoch, self.progress.batch, self.progress.step
+        while self.epochs is None or epoch < self.epochs:
+            while count := self._next(done, step):
+                yield Group(epoch + 1, done, count)
+                done, step = done + count, step + count
+            if self.steps is not None and step >= self.steps:
+                return
+            epoch, done = epoch + 1, 0
 
     def _measured(self, seconds: float) -> bool:
         """Ends the epoch: measures it and keeps it where it is the best. False where it is no good at all."""
@@ -257,7 +313,7 @@ class Training:
             return self.settings.early_stop.on
         return "dev.loss" if self.dev is not None else ""
 
-    def _measure(self, inputs: Arrays) -> dict[str, float]:
+    def _measure(self, inputs: Columns) -> dict[str, float]:
         return measure(self.engine, self.checked, self.programs, inputs, max(BATCH, self.batch))
 
     def _exhausted(self) -> bool:

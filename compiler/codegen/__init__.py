@@ -3,6 +3,7 @@
 | file          | what it decides or writes                                                             |
 |---------------|---------------------------------------------------------------------------------------|
 | `layout.py`   | where the elements of a tensor lie                                                    |
+| `forms.py`    | the graph in the forms that there is code for: contractions as products of matrices   |
 | `values.py`   | what becomes of each value: a number of the program, read through, computed, reduced  |
 | `views.py`    | movements over memory as that memory under other strides                              |
 | `products.py` | how a matrix product is computed, with what strides                                   |

@@ -9,7 +9,7 @@ the first cache. There are these kinds:
 - `rows`         elementwise work, windows, and reductions within a row: softmax, losses, dropout, pooling, updates
 - `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
 - `gather`       the parts of a sum that other kernels left, added up, and what follows: batch statistics, updates
-- `transpose`    a copy of a matrix in the other orientation
+- `transpose`    a copy of a matrix in the other orientation, or of the matrices of a convolution's filters
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
 
 Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
@@ -225,6 +225,8 @@ class Fusion:
         """Everything that an anchor reads lies in memory."""
         for operand in node.inputs:
             value = laid(operand, self.home)
+            if value.op == "permute" and value not in self.home and role(value.inputs[0]) is Role.MEMORY:
+                self.alone("transpose", value)  # filters with their channels turned
             self.need(value)
             group.before |= self.groups_of(value)
 

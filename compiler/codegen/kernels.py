@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.body import Argument, Arguments, Body, offset_text
+from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
-from dlc.compiler.codegen.maps import filters, gather, slid
+from dlc.compiler.codegen.maps import filters, gather, slid, turned_filters
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
@@ -50,6 +51,18 @@ class Kernel:
     panels: tuple[tuple[str, str], ...]
     arguments: tuple[Argument, ...]
     units: Units
+    names: frozenset[str]
+
+    @property
+    def without_names(self) -> tuple[str, ...]:
+        """The text with numbers in place of the names that come from the spec."""
+        numbers: dict[str, str] = {}
+
+        def numbered(word: re.Match[str]) -> str:
+            name = word.group()
+            return numbers.setdefault(name, f"${len(numbers)}") if name in self.names else name
+
+        return tuple(re.sub(r"[A-Za-z_]\w*", numbered, line) for line in self.body)
 
 
 class KernelWriter:
@@ -95,7 +108,8 @@ class KernelWriter:
         else:
             lines = self.rows()
         body = (*self.arguments.lines(), *self.ahead, "for unit in range(first, last):", *indented(lines))
-        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units)
+        names = frozenset(self.arguments.taken - RESERVED)
+        return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units, names)
 
     @property
     def count(self) -> str:
@@ -392,6 +406,8 @@ class KernelWriter:
         """Rows of the copy are columns of its source."""
         anchor = self.group.anchor
         assert anchor is not None
+        if anchor.type.rank > 2:
+            return turned_filters(self)
         (source,) = anchor.inputs
         given, made = self.place[source], self.place[anchor]
         assert given.layout is not None

@@ -146,4 +146,6 @@ def _row_axis(sizes: tuple[int | None, ...], node: Node | None) -> int | None:
     longer = [axis for axis, size in enumerate(sizes) if size != 1]
     if len(sizes) == 2 and len(longer) == 2:
         return 1
+    if len(sizes) > 2 and longer:
+        return 0  # a single feature map is a row, like each of m
     return longer[0] if longer else None

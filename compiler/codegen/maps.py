@@ -8,6 +8,7 @@ from dlc.compiler.codegen.layout import layout_of
 from dlc.compiler.codegen.loops import INDENT
 from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.sliding import FOLDS, FORWARD, TO_FILTERS, TO_INPUT, UNFOLDS, Geometry, geometry_of
+from dlc.compiler.codegen.work import COLUMNS
 from dlc.compiler.ir import Node
 
 if TYPE_CHECKING:
@@ -75,6 +76,23 @@ def gather(writer: KernelWriter) -> list[str]:
     added = f"{writer.body.at(buffer, 'e')} += {writer.body.at(buffer, f'u * {size} + e')}"
     lines = [f"for u in range(1, {writer.parts}):", f"{INDENT}for e in range({limits}):", f"{INDENT}{INDENT}{added}"]
     return [*writer.block(), *lines, *writer.over_rows(writer.loops(writer.stores, {node: ""}))]
+
+
+def turned_filters(writer: KernelWriter) -> list[str]:
+    """One place of the filters after the other: its matrix of channels, transposed, some rows of the copy at a time."""
+    anchor = writer.group.anchor
+    assert anchor is not None
+    given, made = writer.place[anchor.inputs[0]], writer.place[anchor]
+    rows, columns = (size or 1 for size in layout_of(anchor.type, anchor).sizes[-2:])
+    times, item = writer.units.times, writer.target.item
+    name = f"move_{rows}_{columns}"
+    writer.panels[name] = f"{name} = transpose({writer.target.dtype!r}, source_row={rows}, target_row={columns})"
+    start, end = (f"{writer.arguments.address(buffer)} + place * {rows * columns * item}" for buffer in (given, made))
+    return [
+        f"place, begin = unit // {times}, unit % {times} * {COLUMNS}",
+        f"end = min(begin + {COLUMNS}, {rows})",
+        f"{name}({start} + begin * {item}, {end} + begin * {columns * item}, {columns}, end - begin)",
+    ]
 
 
 def called(writer: KernelWriter, node: Node, geometry: Geometry) -> str:

@@ -144,7 +144,7 @@ def place_of(buffer: Buffer) -> Place:
 
 
 class _Kernels:
-    """All kernels of a module; equal texts are one kernel."""
+    """All kernels of a module; texts that are equal but for the names of what they compute are one kernel."""
 
     def __init__(self) -> None:
         self.pieces: dict[str, Piece] = {}
@@ -152,7 +152,7 @@ class _Kernels:
         self.variables: set[str] = set()
 
     def name(self, group: Group, kernel: Kernel) -> str:
-        key = (kernel.body, kernel.panels)
+        key = (kernel.without_names, kernel.panels)
         if key not in self.known:
             made = self.known[key] = identifier(kernel_name(group), {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
             lines = [f'    """{describe(group)}"""', *(f"    {line}" for line in kernel.body)]

@@ -83,11 +83,11 @@ def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
 
 
 def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
-    """The form of a matrix product. Raises `NotSupported` for more than two axes."""
+    """The form of a matrix product. Raises `NotSupported` for a stack of products."""
+    if node.op != "matmul":
+        raise NotSupported("a stack of matrix products", node)
     left, right = (strided(operand, at_hand) for operand in node.inputs)
     ranks = [operand.type.rank for operand in node.inputs]
-    if max(ranks) > 2:
-        raise NotSupported("a product of tensors with more than two axes", node)
     layout = layout_of(node.type, node)
     rows_first = layout.row_axis == 0 and ranks[0] == 2
     depth = sizes_of(node.inputs[0].type, node)[-1]

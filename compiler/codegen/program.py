@@ -9,6 +9,7 @@ from typing import Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
+from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
 from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
@@ -16,7 +17,7 @@ from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_o
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
-from dlc.compiler.codegen.values import DRAWS, draw_number, prepare
+from dlc.compiler.codegen.values import DRAWS, draw_number
 from dlc.compiler.codegen.work import Units, product_of_group, units_of
 from dlc.compiler.dims import Dim
 from dlc.compiler.equations import Printer

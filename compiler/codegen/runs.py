@@ -91,16 +91,17 @@ class Run:
             name = self.known[key] = body.arguments.fresh(f"{body.names[node]}_run")
             body.run = None
             held, body.ahead = body.ahead, []
-            lines = body.statement(
-                lambda: f"{name}[j * {self.channels} + {self.names[-1]}] = {body.value(node, point)}"
-            )
+            lines = body.statement(lambda: f"{name}[{self.names[-1]}] = {body.value(node, point)}")
             body.run, body.ahead = self, held
             filled = [
                 f"{name} = real_at(scratch({self.length * self.item}))",
-                f"for j in range({self.length // self.channels}):",
-                f"    for {self.names[-1]} in range({self.channels}):",
-                *(f"        {line}" for line in lines),
+                f"for {self.names[-1]} in range({self.channels}):",
+                *(f"    {line}" for line in lines),
+                f"for k in range({self.channels}, {self.length}):",
+                f"    {name}[k] = {name}[k - {self.channels}]",
             ]
+            if self.length == self.channels:
+                filled = filled[:-2]
             row = any(re.search(r"\bi\b", line) for line in lines)
             (self.ahead_of_row if row else self.ahead).extend(filled)
         return f"{self.known[key]}[k]"

@@ -133,8 +133,8 @@ def recomputed(group: Group, fusion: Fusion, kept: set[Node]) -> list[Node]:
             elif operand in group.members or operand in found:
                 if point != canonical(operand):
                     return False
-            elif role(operand) is Role.MEMORY or operand in kept:
-                new += operand not in known
+            elif role(operand) is Role.MEMORY or operand in kept:  # numbers of rows or channels cost nothing
+                new += operand not in known and domain_of(layout_of(operand.type, operand)) == domain
             elif operand in fusion.home and point == canonical(operand) and gain(operand):
                 found[operand] = None
             else:

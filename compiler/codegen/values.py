@@ -18,9 +18,9 @@ from enum import Enum
 
 from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
 from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, on_feature_maps
-from dlc.compiler.dims import ONE
-from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction, Window
+from dlc.compiler.ops.contraction import Einsum
 from dlc.compiler.ops.movement import axis_groups
 
 Point = tuple[str, ...]
@@ -55,7 +55,7 @@ def role(node: Node) -> Role:
         return Role.MEMORY
     if isinstance(op, Reduction):
         return Role.REDUCED
-    if isinstance(op, MatrixProduct):
+    if isinstance(op, MatrixProduct | Einsum):
         return Role.CONTRACTED
     if node.op == "scatter_add":
         return Role.SCATTERED
@@ -238,46 +238,3 @@ _MOVES = {
     "gather": _gathered,
     "concat": _joined,
 }
-
-
-def turned(b: Builder, filters: Node) -> Node:
-    """Filters (f, …, n_C_prev, n_C) as (f, …, n_C, n_C_prev): the order in which the gradient of an image reads them.
-    With one channel on either side both lie the same in memory."""
-    rank = filters.type.rank
-    order = (*range(rank - 2), rank - 1, rank - 2)
-    if filters.op == "permute" and filters.attr("order") == order:
-        return filters.inputs[0]
-    if 1 in sizes_of(filters.type, filters)[-2:]:
-        return filters
-    return b.add("permute", filters, order=order)
-
-
-def prepare(graph: Graph) -> Graph:
-    """Forms that kernels like better: a product with 1/s in place of a tensor's division by a single number s, a sum
-    in place of a slice of a single number, filters with their channels turned for the gradient of an image, and a
-    value of its own for a root that is another bound value (two parameters that change places)."""
-
-    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == TO_INPUT:
-            return b.typed(node.op, (inputs[0], turned(b, inputs[1])), node.attrs, node.type, node.span)
-        if node.op == "div" and is_scalar(inputs[1].type) and not is_scalar(inputs[0].type):
-            return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type)
-        if node.op == "slice" and is_scalar(node.type) and not is_scalar(inputs[0].type) and node.type.kind == "real":
-            return _element(b, node, inputs[0])
-        return None
-
-    b = Builder()
-    made = rebuild(graph, rule, b)
-    roots = {
-        name: b.typed("rename", (node,), (), node.type, node.span) if role(node) is Role.MEMORY else node
-        for name, node in made.roots.items()
-    }
-    return Graph.of(roots, made.names)
-
-
-def _element(b: Builder, node: Node, x: Node) -> Node:
-    """One element of a vector as a sum, as which the program's body gets single numbers."""
-    axis = node.attr("axis")
-    here = b.add("eq", b.add("position", x, axis=axis), b.size(node.attr("start") + ONE))
-    chosen = b.add("select", here, x, b.constant(0.0))
-    return b.typed("sum", (chosen,), (("axes", (axis,)),), node.type, node.span)

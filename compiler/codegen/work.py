@@ -95,6 +95,10 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         return Units(rows, COLUMNS, 1, _count(folded).times(rows or 1))
     if group.kind == "scatter":
         return Units(width, COLUMNS, 1, Size(0, width))
+    if group.kind == "transpose" and group.anchor is not None and group.anchor.type.rank > 2:
+        *window, turned, _ = layout_of(group.anchor.type, group.anchor).sizes
+        count = math.prod(size or 1 for size in window)
+        return Units(count, 1, math.ceil((turned or 1) / COLUMNS), Size(CHEAP * width * (rows or 1)))
     if group.kind == "transpose":
         return Units(rows, LANES, 1, _count(rows).times(CHEAP * width))
     if group.kind == "filters":

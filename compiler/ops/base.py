@@ -240,7 +240,9 @@ class Reduction(Op):
 
 
 class Contraction(Op):
-    """Sums of products of two operands."""
+    """Sums of products of two operands. `filters` is the operand whose axes are (f, …, n_C_prev, n_C), where one is."""
+
+    filters: int | None = None
 
     def summed(self, node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The axes of both operands that the sums run over."""

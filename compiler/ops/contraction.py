@@ -162,6 +162,16 @@ class Einsum(Contraction):
         return np.einsum(a, sides[0], b, sides[1], sides[2], optimize=True)
 
 
+def labels_of(node: Node) -> tuple[Labels, Labels, Labels]:
+    """A label for each axis of both operands and of the result of a contraction; equal labels are the same axis."""
+    if node.op == "einsum":
+        return node.attr("left"), node.attr("right"), node.attr("result")
+    left, right = (operand.type.rank for operand in node.inputs)
+    first = tuple(f"a{axis}" for axis in range(left - 1))
+    second = tuple(f"b{axis}" for axis in range(right - 1))
+    return (*first, "k"), ("k", *second), first + second
+
+
 def _merged(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
     """One axis with the elements of all."""
     if len(axes) == 1:

@@ -63,6 +63,7 @@ class Convolve(Convolving):
         Bad(((2, 5, 5, 3), (3, 3, 3, 4)), "D122", geometry((1, 0), (0, 0))),
         Bad(((2, 5, 5, 3), (3, 3, 3, 4)), "D122", geometry((1, 1), (-1, 0))),
     )
+    filters = 1
 
     def type(
         self,

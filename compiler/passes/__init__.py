@@ -15,6 +15,7 @@ from dlc.compiler.ir import Graph
 from dlc.compiler.ir.verify import BrokenGraph, verify
 from dlc.compiler.passes.erase import erase
 from dlc.compiler.passes.expand import expand
+from dlc.compiler.passes.factor import factor
 from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.masks import share_masks
 from dlc.compiler.passes.simplify import simplify
@@ -26,7 +27,7 @@ Watcher: TypeAlias = Callable[[str, Graph, float], None]
 
 BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise, hoist)
 AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
-BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks)
+BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks, factor)
 
 
 def run(graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.settled) -> Graph:
@@ -52,6 +53,7 @@ __all__ = [
     "Watcher",
     "erase",
     "expand",
+    "factor",
     "hoist",
     "run",
     "simplify",

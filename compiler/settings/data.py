@@ -23,10 +23,16 @@ from dlc.compiler.settings.reader import (
     wrong,
 )
 from dlc.compiler.settings.records import (
+    Augmentation,
     ByColumn,
+    ColorShift,
+    Crop,
     DataSettings,
+    Flip,
     Format,
     Fractions,
+    PcaColor,
+    Rotate,
     Source,
 )
 from dlc.grammar import ast
@@ -37,6 +43,13 @@ LATER = ("text", "wav")
 
 SOURCES = {name: Form(Source, schema.Path, ("path",), {"format": name}) for name in typing.get_args(Format)}
 SOURCES["idx"] = Form(Source, schema.Idx, ("path", "labels"), {"format": "idx"})
+AUGMENTATIONS = {
+    "flip": Form(Flip, schema.Flip, ("chance", "over")),
+    "crop": Form(Crop, schema.Crop, ("height", "width", "pad")),
+    "rotate": Form(Rotate, schema.Rotate, ("degrees",)),
+    "color_shift": Form(ColorShift, schema.ColorShift, ("amount",)),
+    "pca_color": Form(PcaColor, schema.PcaColor, ("std",)),
+}
 BY_COLUMN = {"by_column": Form(ByColumn, schema.Column, ("column",), bare=True)}
 
 
@@ -60,7 +73,7 @@ def read(
         return None, found
     sources = {"all": values["source"]} if "source" in values else {key: values[key] for key in SPLITS if key in values}
     columns = {key: value for key, value in values.items() if key not in DATA_KEYS}
-    return DataSettings(sources, columns, values.get("split"), span, places), found
+    return DataSettings(sources, columns, values.get("split"), span, places, values.get("augment", ())), found
 
 
 def _read(key: str, setting: ast.Setting, evaluate: Evaluate, inputs: Collection[str] | None) -> Any:
@@ -69,7 +82,7 @@ def _read(key: str, setting: ast.Setting, evaluate: Evaluate, inputs: Collection
     if key == "split":
         return _split(setting, evaluate)
     if key == "augment":
-        raise unsupported("augment is not yet supported", setting.span)
+        return _augment(setting, evaluate)
     if inputs is not None and key not in inputs:
         message = f"{key} is neither a setting of data: nor an input or target of the model"
         raise unknown(message, key, setting.name.span, [*inputs, *DATA_KEYS], "these are")
@@ -99,6 +112,17 @@ def _split(setting: ast.Setting, evaluate: Evaluate) -> Fractions | ByColumn:
         message = f"the shares of split must sum to 1: {written} = {sum(shares):g}"
         raise wrong(message, values[0].span.to(values[-1].span))
     return Fractions(shares[0], shares[1] if len(shares) == 3 else 0.0, shares[-1], setting.span)
+
+
+def _augment(setting: ast.Setting, evaluate: Evaluate) -> tuple[Augmentation, ...]:
+    """`none` alone is nothing, so that `--set augment=none` leaves a spec's own out."""
+    match setting.values:
+        case (ast.Name(id="none"),):
+            return ()
+    made = tuple(called(value, AUGMENTATIONS, evaluate, "augment") for value in setting.values)
+    if sum(isinstance(change, PcaColor) for change in made) > 1:
+        raise wrong("pca_color stands twice in augment", setting.span)
+    return made
 
 
 def _conflicts(settings: Mapping[str, ast.Setting], values: Mapping[str, Any], block: Span) -> list[Diagnostic]:

@@ -166,11 +166,69 @@ class ByColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Flip:
+    """`flip()`: with this chance, left and right change places; `over = height`: top and bottom."""
+
+    chance: float = 0.5
+    over: Literal["width", "height"] = "width"
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """`crop(28, pad = 4)`: a part of this height and width (the height where left out) of the image with `pad` zeros
+    on each side. Every place of the part is as likely; where nothing is drawn it is the middle one."""
+
+    height: int
+    width: int | None = None
+    pad: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width or self.height
+
+    @property
+    def text(self) -> str:
+        """The call as one would write it."""
+        width = f", {self.width}" if self.width is not None else ""
+        return f"crop({self.height}{width}{f', pad = {self.pad}' if self.pad else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """`rotate(15)`: about the middle, by an angle between -15 and 15 degrees; what comes from outside is 0."""
+
+    degrees: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColorShift:
+    """`color_shift(20)`: to each channel is added a number of its own, between -20 and 20."""
+
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class PcaColor:
+    """`pca_color(0.1)`: to each pixel is added p1 a1 l1 + p2 a2 l2 + p3 a3 l3 (Krizhevsky et al. 2012, section 4.1).
+
+    p and l are the eigenvectors and eigenvalues of the covariance of red, green and blue in the training split, where
+    white is 1; the a are drawn for each image from a normal distribution with this standard deviation.
+    """
+
+    std: float = 0.1
+
+
+Augmentation = Flip | Crop | Rotate | ColorShift | PcaColor
+
+
+@dataclass(frozen=True, slots=True)
 class DataSettings:
     """A `data:` block.
 
     `sources` has either the one key `all`, or `train` and perhaps `dev` and `test`: separate files, and then there is
-    no `split`. Without separate files and without a split every example is in the training split.
+    no `split`. Without separate files and without a split every example is in the training split. `augment` is what
+    happens to the images of that split, in this order.
     """
 
     sources: Mapping[str, Source]
@@ -178,6 +236,7 @@ class DataSettings:
     split: Fractions | ByColumn | None
     span: Span
     places: Mapping[str, Span] = field(default_factory=dict, compare=False)
+    augment: tuple[Augmentation, ...] = ()
 
     @property
     def format(self) -> Format:

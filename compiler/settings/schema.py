@@ -54,6 +54,29 @@ class Resize(Schema):
     fit: Literal["stretch", "cover"] = Field(LEFT_OUT, description="stretch or cover")
 
 
+class Flip(Schema):
+    chance: float = Field(LEFT_OUT, gt=0, le=1, description="a chance above 0, at most 1")
+    over: Literal["width", "height"] = Field(LEFT_OUT, description="width or height")
+
+
+class Crop(Schema):
+    height: Side = Field(description=PIXELS)
+    width: Side = Field(LEFT_OUT, description=PIXELS)
+    pad: int = Field(LEFT_OUT, ge=0, le=16384, description="a whole number of pixels, at least 0")
+
+
+class Rotate(Schema):
+    degrees: float = Field(gt=0, le=180, description="an angle above 0, at most 180 degrees")
+
+
+class ColorShift(Schema):
+    amount: FiniteFloat = Field(gt=0, description="a positive number")
+
+
+class PcaColor(Schema):
+    std: FiniteFloat = Field(LEFT_OUT, gt=0, description="a positive number")
+
+
 class Nothing(Schema):
     pass
 

@@ -26,6 +26,7 @@ VERBS = {
     "train": "Train a model on its data, or go on with a run.",
     "evaluate": "Metrics, confusion table and worst examples of a run.",
     "predict": "The outputs of a run for new data.",
+    "convert": "Weights of torch as a file that `load` reads.",
     "ops": "The primitives of the language.",
     "explain": "The long text on an error code.",
     "doctor": "Versions, processor, threads and the cache folder.",

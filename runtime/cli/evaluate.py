@@ -81,10 +81,11 @@ class _Seen:
         return found
 
     def counts(self) -> NDArray[Any]:
+        from dlc.runtime.data.columns import as_array
         from dlc.runtime.metrics import confusion
 
         assert self.classes is not None
-        truth = self.examples.arrays[self.classes.target]
+        truth = as_array(self.examples.arrays[self.classes.target])
         return confusion(truth, self.predicted(), len(self.classes.labels))
 
     def worst(self, count: int) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dlc.compiler.diagnostics import DiagnosticError
 from dlc.runtime.assignments import assignments
 from dlc.runtime.cli.options import TARGET, Common, verb
 from dlc.runtime.cli.output import (
@@ -182,7 +183,11 @@ def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
             recorder.display = display
             display.note(f"training {model.spec.name} on {counts} examples")
             with _stopping(training, display):
-                history = training.run()
+                try:
+                    history = training.run()
+                except DiagnosticError:
+                    recorder.save(training)
+                    raise
         recorder.note(f"{history.end} after epoch {training.progress.epoch}, step {training.progress.step}")
         recorder.save(training)
     if history.end == "interrupted":

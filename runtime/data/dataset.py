@@ -5,8 +5,8 @@ plan (headers) -> read -> labels to class numbers -> split -> fit on the trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +15,35 @@ from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.program import InputDeclaration
-from dlc.compiler.settings import ByColumn, DataSettings, Format, Fractions, Step
-from dlc.grammar.span import Span
+from dlc.compiler.settings import ByColumn, DataSettings, Format, Fractions
+from dlc.runtime.data.changes import Change
+from dlc.runtime.data.columns import Column, Columns, as_array
 from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.headers import counts, plan
 from dlc.runtime.data.image_origins import IMAGES, require_labels, require_shapes
-from dlc.runtime.data.labels import MISSING, Label, Place, class_numbers, encode, find_classes, listed
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.opening import format_of, opened
-from dlc.runtime.data.origins import Kind, Origin, array_is_dense, require_columns, require_kinds
-from dlc.runtime.data.preprocessing import Fitted, FittedStep, Preprocessing, applied, fit
+from dlc.runtime.data.origins import Kind, Origin, array_is_dense, array_size, require_columns, require_kinds
+from dlc.runtime.data.physical import fitted, missing, transformed
+from dlc.runtime.data.pictures import Pictures
+from dlc.runtime.data.preprocessing import Fitted, Preprocessing
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
 from dlc.runtime.data.splits import Indices, by_column, by_fractions
 
 Array = NDArray[Any]
 
-BLOCK = 1 << 20
-"""Values that steps are applied to at one time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Some examples as physical arrays: `arrays["X"]` of `X : (64, m)` is (examples, 64).
+    """Some examples as physical columns: `arrays["X"]` of `X : (64, m)` is (examples, 64).
 
     A `one_hot` name holds int64 class numbers without the class axis, or (where the data has soft labels) reals with
     it; an `index` name holds int64. NaN, or class number -1, is a missing value of an `optional` name. `rows` are the
     examples' numbers in `source`, the files that were read.
     """
 
-    arrays: Mapping[str, Array]
+    arrays: Columns
     count: int
     layouts: Mapping[str, Layout] = field(repr=False)
     source: Rows = field(repr=False)
@@ -55,8 +54,8 @@ class Examples:
         return self.source.place(int(self.rows[example]))
 
     def declared(self) -> dict[str, Array]:
-        """Views of the arrays in their declared orientation: what the Python API takes."""
-        return {name: to_declared(array, self.layouts[name]) for name, array in self.arrays.items()}
+        """The arrays in their declared orientation: what the Python API takes. Images are not augmented."""
+        return {name: to_declared(as_array(column), self.layouts[name]) for name, column in self.arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +100,28 @@ def load(
     problems = Problems()
     notes = [diagnostic for diagnostic in found if diagnostic.severity != "error"]
     entries: dict[str, Fitted] = {}
-    arrays: dict[str, Array] = {}
+    columns: dict[str, Column] = {}
     for name, origin in made.origins.items():
         steps = settings.columns[name].steps if name in settings.columns else ()
-        entries[name] = _fit(origin, steps, source.values[name], splits["train"], notes)
-        arrays[name] = _transform(origin, entries[name], source, dtype, problems)
+        entries[name] = fitted(origin, steps, source.values[name], splits["train"], notes)
+        columns[name] = transformed(origin, entries[name], source, splits["train"], dtype, problems)
     problems.raise_if_any()
     layouts = {name: Layout.of(declaration) for name, declaration in inputs.items()}
-    arrays |= {name: _missing(layouts[name], source.count, dtype) for name in inputs if name not in arrays}
+    columns |= {name: missing(layouts[name], source.count, dtype) for name in inputs if name not in columns}
     parts = {
-        split: Examples({name: array[rows] for name, array in arrays.items()}, len(rows), layouts, source, rows)
+        split: Examples(_chosen(columns, rows, split == "train"), len(rows), layouts, source, rows)
         for split, rows in splits.items()
     }
     return DataSet(parts, Preprocessing(entries), tuple(notes))
+
+
+def _chosen(columns: Columns, rows: Indices, training: bool) -> dict[str, Column]:
+    """A split's part of the columns; images are changed in training only, so elsewhere they are made once."""
+    chosen: dict[str, Column] = {}
+    for name, column in columns.items():
+        changes = training and isinstance(column, Pictures)
+        chosen[name] = column.select(rows) if changes and isinstance(column, Pictures) else column[rows]
+    return chosen
 
 
 def apply(
@@ -145,16 +153,20 @@ def apply(
         raise DiagnosticError(*found)
     source = read([opening], origins)
     problems = Problems()
-    arrays = {name: _transform(origin, entries[name], source, dtype, problems) for name, origin in origins.items()}
+    rows = np.arange(source.count)
+    columns = {
+        name: transformed(origin, entries[name], source, rows, dtype, problems) for name, origin in origins.items()
+    }
     problems.raise_if_any()
-    arrays |= {name: _missing(layouts[name], source.count, dtype) for name in wanted if name not in arrays}
-    return Examples(arrays, source.count, layouts, source, np.arange(source.count))
+    columns |= {name: missing(layouts[name], source.count, dtype) for name in wanted if name not in columns}
+    return Examples(_chosen(columns, rows, False), source.count, layouts, source, rows)
 
 
 def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
     """Where a new file has the values that were fitted."""
     span = layout.declaration.span
     formats, trained_on = _TRAINED_ON[entry.kind]
+    change = Change(entry.crops, "map") if entry.crops else None
     if file.format not in formats:
         message = f"{file.shown} cannot be read: the model was trained on {trained_on}"
         raise DiagnosticError(Diagnostic("T402", message, span))
@@ -163,13 +175,17 @@ def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
             require_columns(entry.columns, file, f"{layout.name} was trained on it")
             texts = layout.class_axis is not None and not entry.dense and not entry.steps
             require_kinds(layout, entry.columns, texts, file, span)
-            return Origin("columns", layout, span, columns=entry.columns, dense=entry.dense, texts=texts)
+            found = Origin("columns", layout, span, columns=entry.columns, dense=entry.dense, texts=texts)
+            return replace(found, change=change)
         case "array":
-            dense = array_is_dense(layout, entry.array, entry.transposed, file, span)
-            return Origin("array", layout, span, array=entry.array, transposed=entry.transposed, dense=dense)
+            placed = (layout, entry.array, entry.transposed, file)
+            dense = array_is_dense(*placed, span, entry.crops)
+            size = array_size(*placed, dense) if entry.crops else None
+            found = Origin("array", layout, span, array=entry.array, transposed=entry.transposed, dense=dense)
+            return replace(found, change=change, size=size)
         case "image":
-            require_shapes(file, layout, entry.form, span)
-            return Origin("image", layout, span, dense=True, form=entry.form)
+            size = require_shapes([file], layout, entry.form, entry.crops, span)
+            return Origin("image", layout, span, dense=True, form=entry.form, change=change, size=size)
     if file.format == "idx":
         require_labels(file, span)
     return Origin("label", layout, span, texts=file.format == "images")
@@ -195,87 +211,3 @@ def _splits(settings: DataSettings, files: list[str], source: Rows, seed: int) -
         return {"train": np.arange(source.count)}
     ends = [*source.starts[1:], source.count]
     return {split: np.arange(start, end) for split, start, end in zip(files, source.starts, ends, strict=True)}
-
-
-def _fit(origin: Origin, steps: tuple[Step, ...], values: Array, train: Indices, notes: list[Diagnostic]) -> Fitted:
-    """Statistics come from the training rows, the names of classes from all."""
-    layout = origin.layout
-    classes: tuple[Label, ...] | None = origin.classes
-    fitted: tuple[FittedStep, ...] = ()
-    if not (origin.kind == "label" and origin.texts) and values.dtype != object:
-        fitted = fit(steps, lambda: _blocks(values, train))
-    if layout.class_axis is not None and not origin.dense and classes is None:
-        classes = find_classes(applied(fitted, values), layout, origin.text, origin.span)
-    if classes is not None:
-        notes += _class_notes(classes, layout, origin.span)
-    placed = (origin.kind, origin.columns, origin.array, origin.transposed, origin.dense)
-    return Fitted(*placed, fitted, classes, origin.form)
-
-
-def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list[Diagnostic]:
-    count = layout.declaration.classes or 0
-    if not count:
-        message = f"{layout.text} is 0 for {classes[0]} and 1 for {classes[1]}"
-        return [Diagnostic("V503", message, span, "note")]
-    if len(classes) < count:
-        message = f"{layout.text} has {count} classes, the data only {len(classes)}: {listed(classes)}"
-        return [Diagnostic("V503", message, span, "warning")]
-    if isinstance(classes[0], str):
-        return []
-    message = f"the labels {listed(classes)} of {layout.text} are the classes 0..{count - 1}, in this order"
-    return [Diagnostic("V503", message, span, "note")]
-
-
-def _transform(origin: Origin, entry: Fitted, source: Rows, dtype: str, problems: Problems) -> Array:
-    """The physical array of one input; what cannot be goes to `problems`."""
-    layout, raw = origin.layout, source.values[origin.layout.name]
-
-    def place(row: int, column: int) -> str:
-        return f"{source.place(row)}: {origin.column_text(column)}"
-
-    named = origin.kind == "label" and origin.texts
-    if named or layout.declaration.index or (layout.class_axis is not None and not origin.dense):
-        cells = raw if raw.dtype == object else applied(entry.steps, raw)
-        codes = encode(cells, entry.classes, layout, place, origin.span, problems)
-        codes = codes.reshape(source.count, *layout.features)
-        return codes if layout.declaration.classes else codes.astype(dtype)
-    reals = _reals(entry.steps, raw, dtype)
-    _require_finite(layout, raw, reals, place, origin.span, problems)
-    reals = reals.reshape(source.count, *layout.dense)
-    classes = class_numbers(reals, layout)
-    return reals if classes is None else classes
-
-
-def _reals(steps: tuple[FittedStep, ...], raw: Array, dtype: str) -> Array:
-    """The values after the steps, which are taken in float64; a block of rows at a time, as images are large."""
-    result = np.empty(raw.shape, dtype)
-    start = 0
-    with np.errstate(over="ignore"):
-        for block in _blocks(raw, np.arange(len(raw))):
-            result[start : start + len(block)] = applied(steps, block)
-            start += len(block)
-    return result
-
-
-def _blocks(raw: Array, rows: Indices) -> Iterator[NDArray[np.float64]]:
-    """Some rows in float64, not too many at a time."""
-    size = max(BLOCK // max(raw.shape[1], 1), 1)
-    for start in range(0, len(rows), size):
-        yield raw[rows[start : start + size]].astype(np.float64)
-
-
-def _missing(layout: Layout, count: int, dtype: str) -> Array:
-    """The array of an `optional` input that the `data:` block leaves out."""
-    if layout.declaration.index or layout.class_axis is not None:
-        return np.full((count, *layout.features), MISSING, dtype=np.int64)
-    return np.full((count, *layout.dense), np.nan, dtype=dtype)
-
-
-def _require_finite(layout: Layout, raw: Array, values: Array, place: Place, span: Span, problems: Problems) -> None:
-    bad = ~np.isfinite(values)
-    if layout.declaration.optional:
-        bad &= ~np.isnan(raw)
-    for row, column in np.argwhere(bad).tolist():
-        number = float(raw[row, column])
-        after = f" after the steps of {layout.name}" if np.isfinite(number) else ""
-        problems.add("V502", f"{place(row, column)}: {number:g} is not a finite number{after}", span)

@@ -12,6 +12,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Dim, Symbol, solve
 from dlc.compiler.program import InputDeclaration, Requirement
+from dlc.runtime.data.columns import Column, Columns
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import declared
 
@@ -21,9 +22,7 @@ _FAR = 5000
 Lengths = Mapping[str, NDArray[np.int64]]
 
 
-def dimension_sizes(
-    arrays: Mapping[str, Array], declarations: Mapping[str, InputDeclaration]
-) -> dict[Symbol, tuple[int, str]]:
+def dimension_sizes(arrays: Columns, declarations: Mapping[str, InputDeclaration]) -> dict[Symbol, tuple[int, str]]:
     """The size of every run-time dimension, and the array that says so. Raises V509 where two arrays disagree.
 
     An axis of size T says what T is; one of size 2 * T does where no other axis is T itself.
@@ -40,7 +39,7 @@ def dimension_sizes(
     return found
 
 
-def _axes(name: str, array: Array, declarations: Mapping[str, InputDeclaration]) -> list[tuple[str, Dim, int]]:
+def _axes(name: str, array: Column, declarations: Mapping[str, InputDeclaration]) -> list[tuple[str, Dim, int]]:
     """The axes of a physical array that depend on run-time dimensions, with their sizes."""
     layout = Layout.of(declarations[name])
     if not layout.dimensions:
@@ -93,7 +92,7 @@ def _unfit(message: str, layout: Layout, help: str | None = None) -> DiagnosticE
 
 
 def check_requirements(
-    requirements: Iterable[Requirement], arrays: Mapping[str, Array], declarations: Mapping[str, InputDeclaration]
+    requirements: Iterable[Requirement], arrays: Columns, declarations: Mapping[str, InputDeclaration]
 ) -> None:
     """What the model needs of its run-time dimensions, for the arrays and for each example's own lengths. Raises V511.
 

@@ -20,11 +20,20 @@ from dlc.compiler.settings import (
     Selection,
     Selector,
 )
+from dlc.runtime.data.changes import Change, changes
 from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.image_origins import IMAGES, from_images
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.opening import opened
-from dlc.runtime.data.origins import Origin, declared, from_array, from_columns, listed, no_column
+from dlc.runtime.data.origins import (
+    Origin,
+    declared,
+    from_array,
+    from_columns,
+    listed,
+    no_column,
+    require_changeable,
+)
 from dlc.runtime.data.parquet import TEXTS
 from dlc.runtime.data.paths import resolve
 
@@ -61,11 +70,13 @@ def plan(
             files[split] = opened(path, source.path, source.format, source.span, root or folder, labels or None)
         except DiagnosticError as error:
             found += error.diagnostics
+    changed = _changes(settings, inputs, found)
     origins: dict[str, Origin] = {}
     wanted = [declaration for declaration in inputs.values() if not _left_out(settings, declaration)]
     for declaration in wanted if len(files) == len(settings.sources) else ():
         try:
-            origins[declaration.name] = _origin(settings, declaration, list(files.values()))
+            change = changed.get(declaration.name)
+            origins[declaration.name] = _origin(settings, declaration, list(files.values()), change)
         except DiagnosticError as error:
             found += error.diagnostics
     if len(origins) == len(wanted):
@@ -85,13 +96,27 @@ def _names(settings: DataSettings, inputs: Mapping[str, InputDeclaration]) -> li
     return found
 
 
+def _changes(
+    settings: DataSettings, inputs: Mapping[str, InputDeclaration], found: list[Diagnostic]
+) -> Mapping[str, Change]:
+    """What augment does to each input. A mistake goes to `found`: T402."""
+    images = [name for name, selection in settings.columns.items() if selection.kind == "image" and name in inputs]
+    try:
+        return changes(settings, inputs, images)
+    except DiagnosticError as error:
+        found += error.diagnostics
+        return {}
+
+
 def _left_out(settings: DataSettings, declaration: InputDeclaration) -> bool:
     """An `optional` input without a line of its own is missing in every example."""
     return declaration.optional and declaration.name not in settings.columns
 
 
-def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[Opened]) -> Origin:
-    layout = Layout.of(declaration)
+def _origin(
+    settings: DataSettings, declaration: InputDeclaration, files: list[Opened], change: Change | None
+) -> Origin:
+    layout, crops = Layout.of(declaration), change.crops if change is not None else ()
     if layout.unsupported:
         raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
     selection = settings.columns.get(declaration.name) or _default(settings, layout, files[0])
@@ -100,11 +125,19 @@ def _origin(settings: DataSettings, declaration: InputDeclaration, files: list[O
         message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write.format(layout.name)}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
     if settings.format in IMAGES:
-        return from_images(layout, selection, files)
+        origin = from_images(layout, selection, files, crops)
+        return _changed(origin, change, settings) if origin.kind == "image" else origin
     if layout.class_axis is not None and any(not isinstance(step, Arithmetic) for step in selection.steps):
         message = f"{layout.text} has classes: only + - * / ^ with a constant may stand behind {selection.text}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span, related=declared(layout)))
-    return (from_array if settings.format == "npz" else from_columns)(layout, selection, files)
+    origin = (from_array if settings.format == "npz" else from_columns)(layout, selection, files, crops)
+    return _changed(origin, change, settings)
+
+
+def _changed(origin: Origin, change: Change | None, settings: DataSettings) -> Origin:
+    if change is not None:
+        require_changeable(origin, change, settings.places.get("augment", settings.span))
+    return replace(origin, change=change)
 
 
 _TABLE = ("columns", ("columns", "column"), "columns(…)")

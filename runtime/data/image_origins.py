@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.settings import Format, ImageForm, Selection
+from dlc.compiler.settings import Crop, Format, ImageForm, Selection
 from dlc.grammar.span import Span
+from dlc.runtime.data.changes import Size, after
 from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.layout import Layout
-from dlc.runtime.data.origins import Origin, declared, listed
+from dlc.runtime.data.origins import Crops, Origin, declared, listed
 
 Shape = tuple[int, int, int]
 
@@ -18,7 +19,7 @@ IMAGES: tuple[Format, ...] = ("images", "idx")
 """The formats whose sources hold images and their labels."""
 
 
-def from_images(layout: Layout, selection: Selection, files: list[Opened]) -> Origin:
+def from_images(layout: Layout, selection: Selection, files: list[Opened], crops: Crops = ()) -> Origin:
     """The pixels, or the classes, that are one input. Raises T402, T404, T405."""
     if selection.kind == "label":
         return _from_labels(layout, selection, files)
@@ -26,28 +27,39 @@ def from_images(layout: Layout, selection: Selection, files: list[Opened]) -> Or
     if declaration.index or layout.class_axis is not None:
         message = f"{layout.text} has classes, image gives pixels: write {layout.name} = label"
         raise DiagnosticError(Diagnostic("T402", message, selection.span, related=declared(layout)))
-    for file in files:
-        require_shapes(file, layout, selection.form, selection.span)
-    return Origin("image", layout, selection.span, dense=True, form=selection.form)
+    size = require_shapes(files, layout, selection.form, crops, selection.span)
+    return Origin("image", layout, selection.span, dense=True, form=selection.form, size=size)
 
 
-def require_shapes(file: Opened, layout: Layout, form: ImageForm, span: Span | None) -> None:
-    """T404 for the first image, of those whose headers were read, that is not of the declared shape."""
-    for shown, stored in stored_shapes(file):
+def require_shapes(files: Iterable[Opened], layout: Layout, form: ImageForm, crops: Crops, span: Span | None) -> Size:
+    """The height and width of the images in their form, before any crop.
+
+    T404 for the first image, of those whose headers were read, that does not become one of the declared shape.
+    """
+    first: tuple[str, Shape] | None = None
+    for shown, stored in (found for file in files for found in stored_shapes(file)):
         shape = form.shape(stored)
-        if shape != image_shape(layout):
-            rule = "an image is its height, width and channels, the batch has m of them: (m, n_H, n_W, n_C)"
-            made = "" if shape == stored else f"{image_text(stored)}, which becomes "
-            raise DiagnosticError(
-                Diagnostic(
-                    "T404",
-                    f"{shown} is {made}{image_text(shape)}, {needs_text(layout)}",
-                    span,
-                    related=declared(layout),
-                    rule=rule,
-                    help=_advice(shape, layout, form),
-                )
-            )
+        left = after(crops, shape[:2])
+        made = f"{shown} is {image_text(stored)}" + (f", which becomes {image_text(shape)}" if shape != stored else "")
+        if isinstance(left, Crop):
+            height, width = (max(sides) for sides in zip(left.size, shape[:2], strict=True))
+            help = f"make the images larger, resize(image, {height}, {width}), or give the crop a pad"
+            raise _misfit(f"{made}, and {left.text} is larger", layout, span, help)
+        if (*left, shape[2]) != image_shape(layout):
+            cut = f", and {image_text(left)} after {', '.join(crop.text for crop in crops)}" if crops else ""
+            help = _advice((*left, shape[2]), layout, form, crops)
+            raise _misfit(f"{made}{cut}, {needs_text(layout)}", layout, span, help)
+        if first is not None and first[1] != shape:
+            message = f"{made}, and {first[0]} {image_text(first[1])}: parts are cut from images of one size"
+            raise _misfit(message, layout, span, "write resize(image, …) in place of image")
+        first = shown, shape
+    assert first is not None
+    return first[1][:2]
+
+
+def _misfit(message: str, layout: Layout, span: Span | None, help: str | None) -> DiagnosticError:
+    rule = "an image is its height, width and channels, the batch has m of them: (m, n_H, n_W, n_C)"
+    return DiagnosticError(Diagnostic("T404", message, span, related=declared(layout), rule=rule, help=help))
 
 
 def stored_shapes(file: Opened) -> Iterator[tuple[str, Shape]]:
@@ -77,7 +89,7 @@ def needs_text(layout: Layout) -> str:
     return f"{layout.text} needs {image_text(layout.dense)}"
 
 
-def _advice(shape: Shape, layout: Layout, form: ImageForm) -> str:
+def _advice(shape: Shape, layout: Layout, form: ImageForm, crops: Crops) -> str:
     """The edit that makes the declaration fit, and what could be done to the images instead."""
     height, width, channels = shape
     dense = layout.dense
@@ -88,6 +100,8 @@ def _advice(shape: Shape, layout: Layout, form: ImageForm) -> str:
         return f"the channels come last: {declare}"
     kinds = {1: "gray", 2: "gray with transparency", 3: "RGB", 4: "RGB with transparency"}
     wanted = image_shape(layout)
+    if crops:
+        return declare
     same_size = wanted is not None and wanted[:2] == (height, width)
     if wanted is not None and (change := _change(shape, wanted, form)) is not None:
         declare += f", or write {change} in place of image"

@@ -12,8 +12,9 @@ from typing import Literal
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.settings import AS_STORED, ImageForm, Selection, Selector
+from dlc.compiler.settings import AS_STORED, Crop, ImageForm, PcaColor, Selection, Selector
 from dlc.grammar.span import Span
+from dlc.runtime.data.changes import Change, Size, after
 from dlc.runtime.data.formats import ArrayHeader, Opened
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.parquet import NUMBERS, TEXTS
@@ -21,6 +22,7 @@ from dlc.runtime.data.parquet import NUMBERS, TEXTS
 MAX_LISTED = 12
 
 Kind = Literal["columns", "array", "image", "label"]
+Crops = tuple[Crop, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Origin:
     `image`, or its `label`, one of the `classes`.
 
     `dense` says that the class axis of a `one_hot` input is in the data; `texts` that the cells of its columns are
-    labels of any type, and not numbers that steps apply to; `form` is what is done to images before all steps.
+    labels of any type, and not numbers that steps apply to; `form` is what is done to images before all steps, `change`
+    what augment does, and `size` the height and width before that, where they are other than declared.
     """
 
     kind: Kind
@@ -42,6 +45,20 @@ class Origin:
     texts: bool = False
     classes: tuple[str, ...] | None = None
     form: ImageForm = AS_STORED
+    change: Change | None = None
+    size: Size | None = None
+
+    @property
+    def example(self) -> tuple[int, ...]:
+        """The shape of one stored example: of class numbers without the class axis, of images before any crop."""
+        declared = self.layout.dense if self.layout.class_axis is None or self.dense else self.layout.features
+        return (*self.size, *declared[2:]) if self.size is not None else declared
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The height, width and channels of one stored image."""
+        height, width, *channels = self.example
+        return height, width, channels[0] if channels else 1
 
     @property
     def text(self) -> str:
@@ -65,6 +82,22 @@ class Origin:
                 return "label"
 
 
+def require_changeable(origin: Origin, change: Change, span: Span) -> None:
+    """Raises T402 for images without the colors that a change needs, and for maps whose classes come first."""
+    layout = origin.layout
+    channels = layout.dense[2] if len(layout.dense) > 2 else 1
+    if change.kind == "image" and any(isinstance(step, PcaColor) for step in change.augment) and channels not in (3, 4):
+        message = f"pca_color changes red, green and blue, and {layout.text} has {channels} channel"
+        message += "s" if channels != 1 else ""
+        help = "color_shift(20) changes images of any channels, gray ones too"
+        raise DiagnosticError(Diagnostic("T402", message, span, related=declared(layout), help=help))
+    if layout.class_axis is not None and origin.dense and layout.class_axis != len(layout.sizes) - 1:
+        message = f"augment moves the pixels of {layout.text}, whose classes must then come last"
+        height, width = layout.features[:2]
+        help = f"declare {layout.name} : (m, {height}, {width}, {layout.declaration.classes}) one_hot"
+        raise DiagnosticError(Diagnostic("T402", message, span, related=declared(layout), help=help))
+
+
 def declared(layout: Layout) -> tuple[Related, ...]:
     """The second place of a message: the input's declaration."""
     return (Related(f"{layout.text} is declared here", layout.declaration.span),)
@@ -80,8 +113,13 @@ def listed(names: Iterable[str]) -> str:
 # --- tables ----------------------------------------------------------------------------------------------------
 
 
-def from_columns(layout: Layout, selection: Selection, files: list[Opened]) -> Origin:
+def from_columns(layout: Layout, selection: Selection, files: list[Opened], crops: Crops = ()) -> Origin:
     """The columns of a table that make one input. Raises T402, T404, T405."""
+    height, width = (*layout.dense, 0, 0)[:2]
+    if crops and after(crops, (height, width)) != (height, width):
+        message = f"the columns of {layout.text} are {height} x {width} pixels, and a crop must leave as many"
+        help = f"crop from a padded image: crop({height}{f', {width}' if width != height else ''}, pad = 1)"
+        raise DiagnosticError(Diagnostic("T402", message, selection.span, related=declared(layout), help=help))
     columns = matching(selection, files[0])
     for file in files[1:]:
         require_columns(columns, file, f"{files[0].shown} has it")
@@ -176,10 +214,11 @@ def require_columns(columns: Iterable[str], file: Opened, reason: str) -> None:
 # --- arrays ----------------------------------------------------------------------------------------------------
 
 
-def from_array(layout: Layout, selection: Selection, files: list[Opened]) -> Origin:
+def from_array(layout: Layout, selection: Selection, files: list[Opened], crops: Crops = ()) -> Origin:
     """The array that is one input. Raises T404, T405, V507."""
     selector = selection.selectors[0]
-    dense = [array_is_dense(layout, selector.name, selection.transposed, file, selection.span) for file in files]
+    transposed, span = selection.transposed, selection.span
+    dense = [array_is_dense(layout, selector.name, transposed, file, span, crops) for file in files]
     if selection.steps and any(file.arrays[selector.name].kind == "U" for file in files):
         raise DiagnosticError(
             Diagnostic("V507", f"{selection.text} holds texts: no step applies to them", selection.span)
@@ -187,11 +226,23 @@ def from_array(layout: Layout, selection: Selection, files: list[Opened]) -> Ori
     if len(set(dense)) > 1:
         message = f"{selection.text} holds class numbers in one file and one-hot columns in another"
         raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout)))
-    array, turned = selector.name, selection.transposed
-    return Origin("array", layout, selection.span, array=array, transposed=turned, dense=dense[0])
+    sizes = {array_size(layout, selector.name, transposed, file, dense[0]) if crops else None for file in files}
+    if len(sizes) > 1:
+        message = f"{selection.text} has images of one size in one file and of another in another"
+        raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout)))
+    return Origin("array", layout, span, array=selector.name, transposed=transposed, dense=dense[0], size=sizes.pop())
 
 
-def array_is_dense(layout: Layout, name: str, transposed: bool, file: Opened, span: Span | None) -> bool:
+def array_size(layout: Layout, name: str, transposed: bool, file: Opened, dense: bool) -> Size:
+    """The height and width of the images in an array."""
+    shape = file.arrays[name].shape[:: -1 if transposed else 1]
+    height, width = _places(layout, dense)
+    return shape[height], shape[width]
+
+
+def array_is_dense(
+    layout: Layout, name: str, transposed: bool, file: Opened, span: Span | None, crops: Crops = ()
+) -> bool:
     """Whether the array has the class axis; T405, T404 and V507 where it does not fit the declaration at all."""
     arrays = file.arrays
     array = arrays.get(name)
@@ -203,12 +254,13 @@ def array_is_dense(layout: Layout, name: str, transposed: bool, file: Opened, sp
     shape = array.shape[::-1] if transposed else array.shape
     forms = (False,) if layout.class_axis is None else (False, True)
     for dense in forms:
-        if fits(shape, layout, dense):
+        if fits(_cropped(shape, layout, dense, crops), layout, dense):
             return dense
     needs = " or ".join(layout.shape_text(dense) for dense in forms)
     written = f'array("{name}")' + (".T" if transposed else "")
     message = f"{layout.text} needs {needs}, {written} of {file.shown} is {shape_text(shape)}"
-    turned = any(fits(shape[::-1], layout, dense) for dense in forms)
+    message += f" before {', '.join(crop.text for crop in crops)}" if crops else ""
+    turned = any(fits(_cropped(shape[::-1], layout, dense, crops), layout, dense) for dense in forms)
     other = f'array("{name}")' + ("" if transposed else ".T")
     first = "last" if transposed else "first"
     advice = f"the examples come {first} there: write {layout.name} = {other}" if turned else None
@@ -234,6 +286,25 @@ def fits(shape: tuple[int, ...], layout: Layout, dense: bool) -> bool:
     axes = range(len(layout.sizes)) if dense else layout.label_axes
     wanted = [layout.sizes[i] for i in axes]
     return len(shape) == len(wanted) and all(w in (None, size) for w, size in zip(wanted, shape, strict=True))
+
+
+def _places(layout: Layout, dense: bool) -> tuple[int, int]:
+    """The axes of an array of images that are height and width: the first beside that of the examples."""
+    axes = range(len(layout.sizes) if dense else len(layout.label_axes))
+    height, width = [axis for axis in axes if axis != layout.batch_axis(dense)][:2]
+    return height, width
+
+
+def _cropped(shape: tuple[int, ...], layout: Layout, dense: bool, crops: Crops) -> tuple[int, ...]:
+    """The shape that an array has after crops; unchanged where they do not fit."""
+    if not crops or len(shape) != (len(layout.sizes) if dense else len(layout.label_axes)):
+        return shape
+    height, width = _places(layout, dense)
+    left = after(crops, (shape[height], shape[width]))
+    if isinstance(left, Crop):
+        return shape
+    sizes = {height: left[0], width: left[1]}
+    return tuple(sizes.get(axis, size) for axis, size in enumerate(shape))
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

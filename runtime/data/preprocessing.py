@@ -19,6 +19,7 @@ from dlc.compiler.settings import (
     AS_STORED,
     Arithmetic,
     Channels,
+    Crop,
     Elementwise,
     ImageForm,
     Resize,
@@ -66,7 +67,8 @@ class Fitted:
     """One input or target: where its values stand (see `Origin`), what is done to them, and its classes.
 
     `classes` are the labels in class order, None where the file has class numbers. `dense` says that the class axis of
-    a `one_hot` input is in the data; `form` is that of images.
+    a `one_hot` input is in the data. `form` is that of images, and `crops` those of which every split but the training
+    split, and new data, take the middle.
     """
 
     kind: Kind
@@ -77,6 +79,7 @@ class Fitted:
     steps: tuple[FittedStep, ...]
     classes: tuple[Label, ...] | None
     form: ImageForm = AS_STORED
+    crops: tuple[Crop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,9 @@ def _entry_from_json(record: Mapping[str, Any]) -> Fitted:
     steps = [{key: _tuple(value) for key, value in step.items()} for step in record["steps"]]
     fitted = tuple(_KINDS[step.pop("step")](**step) for step in steps)
     form = _form_from_json(record.get("form", {}))
-    rest = {key: _tuple(value) for key, value in record.items() if key not in ("steps", "form")}
-    return Fitted(steps=fitted, form=form, **rest)
+    crops = tuple(Crop(**crop) for crop in record.get("crops", ()))
+    rest = {key: _tuple(value) for key, value in record.items() if key not in ("steps", "form", "crops")}
+    return Fitted(steps=fitted, form=form, crops=crops, **rest)
 
 
 def _form_from_json(record: Mapping[str, Any]) -> ImageForm:

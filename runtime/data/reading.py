@@ -17,7 +17,7 @@ from dlc.grammar.span import Span
 from dlc.runtime.data.csvfile import Wanted, read_table
 from dlc.runtime.data.formats import CsvHeader, IdxArray, Opened, unreadable
 from dlc.runtime.data.idx import opened_idx, wrong_length
-from dlc.runtime.data.image_origins import image_shape, needs_text
+from dlc.runtime.data.image_origins import image_text, needs_text
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.parquetfile import read_columns
 from dlc.runtime.data.pixels import Bytes, formed_array, read_pixels
@@ -140,9 +140,10 @@ def _read_images(file: Opened, origins: Mapping[str, Origin], threads: int) -> _
         if origin.kind == "label":
             values[name] = np.array([[image.label] for image in files], dtype=object)
             continue
-        shape = image_shape(origin.layout)
-        assert shape is not None
-        values[name] = read_pixels(files, origin.form, shape, needs_text(origin.layout), file.span, threads)
+        needs = needs_text(origin.layout)
+        if origin.change is not None and origin.change.crops:
+            needs = f"the first image is {image_text(origin.shape)}"
+        values[name] = read_pixels(files, origin.form, origin.shape, needs, file.span, threads)
     return _Part(values, len(files), None, names=[image.shown for image in files])
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.runtime.checkpoint import FORMAT, checksum
-from dlc.runtime.weights.header import Header, Stored, read_header
+from dlc.runtime.weights.header import Header, read_header
 from dlc.runtime.weights.plan import Weights
 
 Array = NDArray[Any]
@@ -44,17 +44,17 @@ def stored_values(weights: Weights, header: Header, names: Mapping[str, str]) ->
             for name, there in names.items():
                 stored = header.tensors[there]
                 file.seek(stored.start)
-                yield name, _value(file.read(stored.end - stored.start), stored)
+                yield name, decoded(file.read(stored.end - stored.start), stored.dtype).reshape(stored.shape)
     except (OSError, ValueError) as error:
         message = f"{weights.shown} cannot be read: {error}"
         raise DiagnosticError(Diagnostic("R612", message, weights.span)) from None
 
 
-def _value(content: bytes, stored: Stored) -> Array:
-    if stored.dtype == "BF16":
-        halves = np.frombuffer(content, "<u2").astype("<u4") << 16
-        return halves.view("<f4").reshape(stored.shape)
-    return np.frombuffer(content, TYPES[stored.dtype]).reshape(stored.shape)
+def decoded(content: bytes, dtype: str) -> Array:
+    """The numbers that some bytes are, by the safetensors name of their type."""
+    if dtype == "BF16":
+        return (np.frombuffer(content, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(content, TYPES[dtype])
 
 
 def _require_whole(weights: Weights, header: Header) -> None:

@@ -55,14 +55,15 @@ def vgg(*stages: int) -> Loss:
     return loss
 
 
-def basicblock(p: Parameters, name: str, a: Any, stride: int) -> Any:
-    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride))
+def basicblock(p: Parameters, name: str, a: Any, stride: int, pad: int | str = 1) -> Any:
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride, pad=pad))
     return torch.relu(conv_norm(p, f"{name}.conv[2]", z) + shortcut(p, name, a, stride))
 
 
-def bottleneck(p: Parameters, name: str, a: Any, stride: int) -> Any:
-    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride))
-    z = torch.relu(conv_norm(p, f"{name}.conv[2]", z))
+def bottleneck(p: Parameters, name: str, a: Any, stride: int, strided: int = 1) -> Any:
+    strides = (stride, 1) if strided == 1 else (1, stride)
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, strides[0]))
+    z = torch.relu(conv_norm(p, f"{name}.conv[2]", z, strides[1], pad=1))
     return torch.relu(conv_norm(p, f"{name}.conv[3]", z) + shortcut(p, name, a, stride))
 
 
@@ -70,11 +71,11 @@ def shortcut(p: Parameters, name: str, a: Any, stride: int) -> Any:
     return conv_norm(p, f"{name}.shortcut", a, stride) if f"{name}.shortcut.W" in p else a
 
 
-def resnet(block: Callable[..., Any]) -> Loss:
+def resnet(block: Callable[..., Any], **how: Any) -> Loss:
     def loss(p: Parameters, d: Values) -> Any:
-        a = max_pool(torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2)), 3, 2, "same")
+        a = max_pool(torch.relu(conv_norm(p, "convnorm[1]", image(d["X"]), 2, pad=3)), 3, 2, 1)
         for number, stride in enumerate((1, 2, 1), 1):
-            a = block(p, f"{block.__name__}[{number}]", a, stride)
+            a = block(p, f"{block.__name__}[{number}]", a, stride, **how)
         return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
     return loss
@@ -83,7 +84,7 @@ def resnet(block: Callable[..., Any]) -> Loss:
 def resnet20(p: Parameters, d: Values) -> Any:
     a = torch.relu(conv_norm(p, "convnorm[1]", image(d["X"])))
     for number, stride in enumerate((1, 1, 2, 1, 2, 1), 1):
-        a = basicblock(p, f"basicblock[{number}]", a, stride)
+        a = basicblock(p, f"basicblock[{number}]", a, stride, "same")
     return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
 
@@ -132,10 +133,10 @@ def mobilenet_v1(p: Parameters, d: Values) -> Any:
     return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
 
-def expanded(p: Parameters, name: str, a: Any, stride: int, g: Callable[[Any], Any]) -> Any:
+def expanded(p: Parameters, name: str, a: Any, stride: int, g: Callable[[Any], Any], pad: int | str = "same") -> Any:
     """MobileNet v2's and EfficientNet's block: expansion, depthwise, squeeze-excite where there is one, projection."""
     z = g(conv_norm(p, f"{name}.expansion", a)) if f"{name}.expansion.W" in p else a
-    z = g(conv_norm(p, f"{name}.depthwise", z, stride, groups=z.shape[1]))
+    z = g(conv_norm(p, f"{name}.depthwise", z, stride, z.shape[1], pad))
     if f"{name}.squeeze_excite.squeeze.W" in p:
         s = F.silu(conv(p, f"{name}.squeeze_excite.squeeze", z.mean((2, 3), keepdim=True)))
         z = z * torch.sigmoid(conv(p, f"{name}.squeeze_excite.excite", s))
@@ -144,9 +145,9 @@ def expanded(p: Parameters, name: str, a: Any, stride: int, g: Callable[[Any], A
 
 
 def mobilenet_v2(p: Parameters, d: Values) -> Any:
-    a = F.relu6(conv_norm(p, "convnorm[1]", image(d["X"]), 2))
+    a = F.relu6(conv_norm(p, "convnorm[1]", image(d["X"]), 2, pad=1))
     for number, stride in enumerate((1, 2, 1), 1):
-        a = expanded(p, f"invertedresidual[{number}]", a, stride, F.relu6)
+        a = expanded(p, f"invertedresidual[{number}]", a, stride, F.relu6, 1)
     return ce(dense(p, "dense[1]", pooled(F.relu6(conv_norm(p, "convnorm[2]", a)))), d["Y"])
 
 
@@ -215,6 +216,9 @@ CASES = {
     "ResNet-20": Case("convolution/resnet20", resnet20, {"blocks": 2, "width": 3, "channels": 1, **SMALL}),
     "ResNet-34": Case("convolution/resnet34", resnet(basicblock), {"stages": [1, 2], "width": 3, **SMALL}),
     "ResNet-50": Case("convolution/resnet50", resnet(bottleneck), {"stages": [1, 2], "width": 3, **SMALL}),
+    "ResNet-50, torchvision's": Case(
+        "convolution/resnet50", resnet(bottleneck, strided=2), {"stages": [1, 2], "width": 3, "strided": 2, **SMALL}
+    ),
     "ResNet-152": Case("convolution/resnet152", resnet(bottleneck), {"stages": [1, 2], "width": 2, **SMALL}),
     "GoogLeNet": Case("convolution/googlenet", googlenet, {"width": 8, "size": 80, "classes": 4}),
     "Network in network": Case("convolution/network_in_network", network_in_network, {"n": [4, 5, 3], **SMALL}),

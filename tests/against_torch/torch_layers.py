@@ -57,8 +57,8 @@ def batch_norm(p: Parameters, name: str, a: Any, momentum: float = 0.9) -> Any:
     return z
 
 
-def conv_norm(p: Parameters, name: str, a: Any, stride: int = 1, groups: int = 1) -> Any:
-    return batch_norm(p, f"{name}.norm", conv(p, name, a, stride, "same", groups))
+def conv_norm(p: Parameters, name: str, a: Any, stride: int = 1, groups: int = 1, pad: int | str = "same") -> Any:
+    return batch_norm(p, f"{name}.norm", conv(p, name, a, stride, pad, groups))
 
 
 def max_pool(a: Any, f: int = 2, stride: int | None = None, pad: int | str = 0) -> Any:

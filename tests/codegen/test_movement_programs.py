@@ -53,6 +53,20 @@ NETS = {
     v, w = split(u, (1, 7), over = first)
     B = A * W * sum(drop(v, over = first)) * sum(drop(sum(w), over = first))
 """,
+    "scores of a few vectors": """
+    param E : (8, 24) ~ normal(1)
+    P = E @ X
+    A = X -> Dense(8 * 3, tanh)
+    T = rearrange(A, (8 * w, m) -> (8, m, w))
+    S = einsum(T, P, (n, m, w), (n, m) -> (w, m))
+    B = concat(S, X, over = first)
+""",
+    "a gram matrix": """
+    param I : (1, 3, 5, 3) ~ normal(1)
+    G = einsum(I, tanh(I), (1, i, j, k), (1, i, j, k2) -> (k, k2))
+    A = X -> Dense(3, tanh)
+    B = G @ A
+""",
     "looked up": """
     input x : (m, 3) index(6)
     param E : (4, 6) ~ normal(1)

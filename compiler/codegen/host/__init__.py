@@ -6,12 +6,13 @@
 | `address.py`          | typed access, calls and atomic operations on plain integer addresses              |
 | `tile.py`             | `matmul_panel`, `transpose`: LLVM vector code behind every matrix product         |
 | `plain.py`            | the same two in scalar loops: the meaning of `tile.py`, on any CPU                |
+| `convolution.py`      | `convolve_rows`, `input_gradient_rows`, `filter_gradient_rows`                    |
+| `correlation.py`      | the first two in vector code, on `windows.py` (tiles, panels), `rows.py` (vectors)|
+| `filter_gradient.py`  | the third                                                                         |
 | `pooling.py`          | `pool_rows`, `pool_gradient_rows`: folds over sliding windows, as vector code     |
 | `depthwise.py`        | `depthwise_rows` and its gradients: one filter for each channel, as vector code   |
 | `plain_windows.py`    | the meaning of `pooling.py` and `depthwise.py` in scalar loops                    |
 | `channelwise.py`      | what kernels over windows are written with; `strips.py`: how windows slide        |
-| `convolution.py`      | `convolve_rows`, `input_gradient_rows`: convolutions of one example               |
-| `correlation.py`      | their vector code, on `windows.py` (tiles and panels) and `rows.py` (vectors)     |
 | `plain_convolution.py`| the same in scalar loops                                                          |
 | `kernels.py`          | `@kernel`: compiled once, kept on disk, called by symbol                          |
 | `machine_code.py`     | from a Python function to an object file: Numba's front end, LLVM once            |

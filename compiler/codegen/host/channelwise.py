@@ -16,9 +16,10 @@ A vector past the last channel is read (by less than its own length) and never w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -28,10 +29,19 @@ from dlc.compiler.codegen.host.machine import Dtype, Host
 from dlc.compiler.codegen.host.strips import Seen, SlidingAxis, Strip, smallest
 from dlc.compiler.codegen.host.tile import I32, I64, VectorCode, int64
 
-__all__ = ["ChannelCode", "ChannelwiseKernel", "kernel_intrinsic"]
+__all__ = ["ChannelCode", "ChannelwiseKernel", "Group", "kernel_intrinsic"]
 
+NEAR_BYTES, SECOND_BYTES = 32_768, 262_144
+"""What the two caches next to a core hold, or a part of it."""
 UNROLLED = 3
 """A window this long along an outer axis is written out, where it never reaches past an end."""
+
+
+class Group(NamedTuple):
+    """Some neighbouring vectors of channels."""
+
+    first: ir.Value
+    vectors: ir.Value
 
 
 class ChannelCode(VectorCode):
@@ -45,6 +55,12 @@ class ChannelCode(VectorCode):
         super().__init__(builder, dtype, lanes)
         self.channels = channels
 
+    def settled(self, address: ir.Value) -> ir.Value:
+        """The same address, but LLVM takes it as it is: left to itself it gives each of a tile's loads in a loop an
+        address register of its own, more than there are."""
+        kind = ir.FunctionType(I64, [I64])
+        return self.builder.asm(kind, "", "=r,0", [address], False)
+
     def put(self, value: ir.Value, address: ir.Value) -> None:
         """Store the lanes that are channels."""
         if self.channels < self.lanes:
@@ -53,21 +69,54 @@ class ChannelCode(VectorCode):
         kind = value.type.as_pointer()
         self.builder.store(value, self.builder.inttoptr(address, kind), align=self.bytes)
 
-    def each_vector(self, body: Callable[[ir.Value, ir.Value | None], None]) -> None:
-        """body(offset, fresh) for every vector of channels. The lanes that `fresh` does not mark have been
-        in the vector before; None where all are fresh."""
-        builder, count = self.builder, -(-self.channels // self.lanes)
-        rest = self.channels % self.lanes
+    @property
+    def vectors(self) -> int:
+        """Vectors of all channels."""
+        return -(-self.channels // self.lanes)
+
+    def each_group(self, most: int, body: Callable[[Group], None]) -> None:
+        """body(group) for all vectors of channels in groups of at most so many, as equal as possible."""
+        count = -(-self.vectors // most)
+        size = -(-self.vectors // count)
         if count == 1:
+            body(Group(int64(0), int64(size)))
+            return
+
+        def group(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            first = self.builder.mul(index, int64(size))
+            left = self.builder.sub(int64(self.vectors), first)
+            body(Group(first, smallest(self.builder, left, int64(size))))
+            return []
+
+        self.loop(int64(-(-self.vectors // size)), [], group)
+
+    def each_block(self, begin: ir.Value, end: ir.Value, size: int, body: Callable[[ir.Value, ir.Value], None]) -> None:
+        """body(first, last) for begin .. end - 1 in blocks of `size`."""
+        builder = self.builder
+
+        def block(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            first = builder.add(begin, builder.mul(index, int64(size)))
+            body(first, smallest(builder, builder.add(first, int64(size)), end))
+            return []
+
+        rounded = builder.add(builder.sub(end, begin), int64(size - 1))
+        self.loop(builder.sdiv(rounded, int64(size)), [], block)
+
+    def each_vector(self, group: Group, body: Callable[[ir.Value, ir.Value | None], None]) -> None:
+        """body(offset, fresh) for every vector of a group: where its channels begin. The lanes that `fresh` does not
+        mark have been in the vector before; None where all are fresh."""
+        builder, rest = self.builder, self.channels % self.lanes
+        if self.vectors == 1:
             body(int64(0), None)
             return
 
         def vector(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            offset = builder.mul(index, int64(self.lanes))
+            number = builder.add(group.first, index)
+            offset = builder.mul(number, int64(self.lanes))
             if not rest:
                 body(offset, None)
                 return []
-            last = builder.icmp_signed("==", index, int64(count - 1))
+            last = builder.icmp_signed("==", number, int64(self.vectors - 1))
             flags, bit = ir.VectorType(ir.IntType(1), self.lanes), ir.IntType(1)
             tail = ir.Constant(flags, [ir.Constant(bit, int(i >= self.lanes - rest)) for i in range(self.lanes)])
             every = ir.Constant(flags, [ir.Constant(bit, 1)] * self.lanes)
@@ -75,7 +124,7 @@ class ChannelCode(VectorCode):
             body(offset, builder.select(last, tail, every))
             return []
 
-        self.loop(int64(count), [], vector)
+        self.loop(group.vectors, [], vector)
 
 
 @dataclass(frozen=True)
@@ -132,6 +181,42 @@ class ChannelwiseKernel:
     @property
     def target_steps(self) -> list[int]:
         return self.steps([axis.target for axis in self.axes])
+
+    @property
+    def group(self) -> int:
+        """How many vectors of channels to take through some rows before the next: so many that the lines that are seen
+        again from the next row are still in the nearest cache. All, where no line is seen twice."""
+        outer, last = self.axes[:-1], self.axes[-1]
+        if all(axis.disjoint for axis in outer):
+            return self.channels
+        lines = math.prod(-(-axis.window // abs(axis.tap_step)) for axis in outer)
+        return max(1, NEAR_BYTES // ((lines * last.source + last.target) * self.cpu.vector_bytes))
+
+    def each_pass(
+        self, code: ChannelCode, group: int, begin: ir.Value, end: ir.Value,
+        body: Callable[[Group, ir.Value, ir.Value], None],
+    ) -> None:  # fmt: skip
+        """body(group, first, last) for every group of vectors and every block of rows that stays in the second cache
+        until all groups have passed: each line of memory comes from further away once."""
+        if code.vectors <= group:
+            body(Group(int64(0), int64(code.vectors)), begin, end)
+            return
+        steps = zip((self.axes[0].image, self.axes[0].result), self.rows_of_both, strict=True)
+        places = sum(size * row for size, row in steps) // self.axes[0].target
+        rows = max(1, SECOND_BYTES // (places * code.bytes))
+
+        def block(first: ir.Value, last: ir.Value) -> None:
+            code.each_group(group, lambda some: body(some, first, last))
+
+        code.each_block(begin, end, rows, block)
+
+    @property
+    def rows_of_both(self) -> tuple[int, int]:
+        """Elements of a row of the image and of the result."""
+        images, results = (
+            self.steps(sizes)[0] for sizes in zip(*((a.image, a.result) for a in self.axes), strict=True)
+        )
+        return images, results
 
     def each_line(
         self, code: ChannelCode, begin: ir.Value, end: ir.Value, source: ir.Value, target: ir.Value,

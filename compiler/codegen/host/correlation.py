@@ -154,7 +154,7 @@ class CorrelationPanel:
         self, static: Correlation, panels: Panels, code: RowCode, args: Sequence[ir.Value], scratch: ir.Value | None
     ) -> None:
         self.static, self.panels, self.code, self.scratch = static, panels, code, scratch
-        self.builder = code.builder
+        self.builder, self.numbers = code.builder, code.numbers
         self.source, self.filters, self.target, self.begin, self.end, self.start_row = args
         self.first, self.middle, self.last = static.axes
         self.taps, self.channels = static.blocks
@@ -188,14 +188,14 @@ class CorrelationPanel:
             if count == 1:
                 return 0, whole
             low = self.builder.mul(h, int64(size))
-            return low, self.least(self.builder.add(low, int64(size)), int64(whole))
+            return low, self.numbers.least(self.builder.add(low, int64(size)), int64(whole))
 
         def block_of_rows(h: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             low, high = part(h, self.taps, rows, self.first.window)
 
             def block(c: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
                 begin, end = part(c, self.channels, pieces, self.static.depth)
-                terms = self.code.minus(end, begin)
+                terms = self.numbers.minus(end, begin)
                 fresh = None if rows * pieces == 1 else self.builder.icmp_signed("==", self.builder.or_(h, c), int64(0))
                 matrix = move(move(filters, low, stored.first), begin, stored.row)
                 given = Block(low, high, terms, move(source, begin), matrix, stored, fresh)
@@ -206,19 +206,13 @@ class CorrelationPanel:
 
         self.code.repeat(rows, [], block_of_rows)
 
-    def least(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
-
-    def greatest(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.builder.select(self.builder.icmp_signed(">", a, b), a, b)
-
     def copy(self, block: Block) -> Block:
         """The block with its filters side by side in the scratch."""
         move, width = self.code.move, self.panels.width
         last = self.channels * width
         steps = Filters(self.middle.window * self.last.window * last, self.last.window * last, last, width)
         levels = [
-            (self.code.minus(block.high, block.low), block.steps.first, steps.first),
+            (self.numbers.minus(block.high, block.low), block.steps.first, steps.first),
             (self.middle.window, block.steps.middle, steps.middle),
             (self.last.window, block.steps.last, steps.last),
             (block.terms, block.steps.row, steps.row),
@@ -246,18 +240,18 @@ class CorrelationPanel:
         """What a target sees along an axis through the taps low .. high - 1."""
         builder, stride = self.builder, int64(axis.stride)
         if axis.inside:
-            count = self.code.minus(high, low)
+            count = self.numbers.minus(high, low)
             return Reach(builder.add(builder.mul(place, stride), value_of(low)), low, count)
         low, high = value_of(low), value_of(high)
         if not axis.back:
             base = builder.sub(builder.mul(place, stride), int64(axis.before))
-            tap = self.greatest(low, builder.neg(base))
-            end = self.least(high, builder.sub(int64(axis.sources), base))
+            tap = self.numbers.greatest(low, builder.neg(base))
+            end = self.numbers.least(high, builder.sub(int64(axis.sources), base))
             return Reach(builder.add(base, tap), tap, builder.sub(end, tap))
         moved = builder.add(place, int64(axis.before))
-        low = self.greatest(low, builder.sub(moved, int64(axis.stride * (axis.sources - 1))))
-        end = self.least(high, builder.add(moved, int64(1)))
-        rest = builder.srem(self.greatest(builder.sub(moved, low), int64(0)), stride)
+        low = self.numbers.greatest(low, builder.sub(moved, int64(axis.stride * (axis.sources - 1))))
+        end = self.numbers.least(high, builder.add(moved, int64(1)))
+        rest = builder.srem(self.numbers.greatest(builder.sub(moved, low), int64(0)), stride)
         tap = builder.add(low, rest)
         count = builder.sdiv(builder.add(builder.sub(end, tap), int64(axis.stride - 1)), stride)
         return Reach(builder.sdiv(builder.sub(moved, tap), stride), tap, count)
@@ -292,7 +286,7 @@ class CorrelationPanel:
         line = self.last.sources * static.sources
         made = move(self.column, r, self.middle.targets * self.last.targets * static.targets)
         source = move(block.source, seen.source, self.middle.sources * line)
-        filters = move(block.filters, self.code.minus(seen.tap, block.low), block.steps.first)
+        filters = move(block.filters, self.numbers.minus(seen.tap, block.low), block.steps.first)
 
         def middle(j: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             across = self.reach(self.middle, j, 0, self.middle.window)

@@ -12,14 +12,15 @@ registers, and each column of the source is loaded once for all of them. `plain_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from llvmlite import ir
 
-from dlc.compiler.codegen.host.channelwise import ChannelCode, ChannelwiseKernel, kernel_intrinsic
-from dlc.compiler.codegen.host.machine import Dtype, Host, host
+from dlc.compiler.codegen.host.channelwise import ChannelCode, ChannelwiseKernel, Group, kernel_intrinsic
+from dlc.compiler.codegen.host.machine import Dtype, Host, host, item_bytes
 from dlc.compiler.codegen.host.strips import Seen, SlidingAxis, Strip, cut_strips, largest, sliding_axes, smallest
 from dlc.compiler.codegen.host.tile import int64
 
@@ -114,7 +115,7 @@ class DepthwiseKernel(ChannelwiseKernel):
     def byte_steps(self, code: ChannelCode, axes: Sequence[SlidingAxis]) -> list[list[int]]:
         """How far source and filters move from one place seen to the next, along the first axes."""
         each = zip(axes, self.source_steps, self.tap_steps, strict=False)
-        return [[axis.source_step * a * code.bytes, axis.tap_step * b * code.bytes] for axis, a, b in each]
+        return [[a * code.bytes, axis.tap_step * b * code.bytes] for axis, a, b in each]
 
 
 @dataclass(frozen=True)
@@ -128,26 +129,29 @@ class DepthwiseSum(DepthwiseKernel):
         return 6 if self.biased else 5
 
     def write(self, code: ChannelCode, args: Sequence[ir.Value]) -> None:
-        source, filters, target, begin, end = args[:5]
-        strips = self.strips()
+        builder, strips = code.builder, self.strips()
 
-        def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
-            first = self.filters_from(code, filters, seen)
+        def rows(group: Group, begin: ir.Value, end: ir.Value) -> None:
+            def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
+                first = self.filters_from(code, args[1], seen)
 
-            def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                def vector(offset: ir.Value, _: ir.Value | None) -> None:
-                    start = code.load(code.move(args[5], offset)) if self.biased else code.zero()
-                    places = [code.move(address, offset) for address in (source, first)]
-                    sums = self.sums(code, strip, seen, places, start)
-                    for pixel, value in enumerate(sums):
-                        code.put(value, code.move(code.move(target, offset), pixel * self.channels))
+                def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                    def vector(offset: ir.Value, _: ir.Value | None) -> None:
+                        start = code.load(code.move(args[5], offset)) if self.biased else code.zero()
+                        places = [code.move(address, offset) for address in (source, first)]
+                        sums = self.sums(code, strip, seen, places, start)
+                        for pixel, value in enumerate(sums):
+                            code.put(value, code.move(code.move(target, offset), pixel * self.channels))
 
-                code.each_vector(vector)
-                return []
+                    code.each_vector(group, vector)
+                    return []
 
-            self.each_tile(code, strips, source, target, [], tile)
+                self.each_tile(code, strips, source, target, [], tile)
 
-        self.each_line(code, begin, end, source, target, line)
+            into = code.move(args[2], builder.sub(begin, args[3]), self.target_steps[0])
+            self.each_line(code, begin, end, args[0], into, line)
+
+        self.each_pass(code, self.group, args[3], args[4], rows)
 
     def sums(
         self, code: ChannelCode, strip: Strip, seen: list[Seen], places: list[ir.Value], start: ir.Value
@@ -156,6 +160,7 @@ class DepthwiseSum(DepthwiseKernel):
         taps = sorted({tap for _, _, tap in strip.cells})
 
         def row(at: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+            at = [code.settled(address) for address in at]
             weights = {tap: code.load(code.move(at[1], tap * self.channels)) for tap in taps}
             made = list(sums)
             for column in strip.columns:
@@ -181,48 +186,48 @@ class DepthwiseFilterGradient(DepthwiseKernel):
         return 5
 
     def write(self, code: ChannelCode, args: Sequence[ir.Value]) -> None:
-        x, dy, dw, begin, end = args
+        x, dy, dw = args[:3]
         outer = self.axes[:-2]
-        lines = (int64(0), int64(self.axes[-2].target)) if outer else (begin, end)
-        first = code.move(dy, begin, self.target_steps[0]) if outer else dy
 
-        def block_of_lines(seen: list[Seen], x: ir.Value, dy: ir.Value) -> None:
-            self.all_lines(code, seen, x, dy, self.filters_from(code, dw, seen), lines)
+        def rows(group: Group, begin: ir.Value, end: ir.Value) -> None:
+            lines = (int64(0), int64(self.axes[-2].target)) if outer else (begin, end)
+            first = code.move(dy, begin, self.target_steps[0]) if outer else dy
 
-        self.each_place(code, outer, [], (begin, end), x, first, block_of_lines)
+            def vector(offset: ir.Value, fresh: ir.Value | None) -> None:
+                def place(seen: list[Seen], x: ir.Value, dy: ir.Value) -> None:
+                    filters = code.move(self.filters_from(code, dw, seen), offset)
+                    self.all_lines(code, seen, x, dy, filters, lines, fresh)
+
+                self.each_place(code, outer, [], (begin, end), code.move(x, offset), code.move(first, offset), place)
+
+            code.each_vector(group, vector)
+
+        self.each_pass(code, 1, args[3], args[4], rows)
 
     @property
     def block(self) -> int:
         """Lines of the result in a block."""
         lines, places = self.axes[-2:]
         line = (lines.stride * places.image + places.result) * self.cpu.vector_bytes
-        return max(1, BLOCK_BYTES // line)
+        step = self.channels * item_bytes(self.dtype) // 64
+        sets = 64 // math.gcd(step, 64)
+        return max(1, 32768 * sets // 64 // line)
 
     def all_lines(
         self, code: ChannelCode, seen: list[Seen], x: ir.Value, dy: ir.Value, dw: ir.Value,
-        lines: tuple[ir.Value, ir.Value],
+        lines: tuple[ir.Value, ir.Value], fresh: ir.Value | None,
     ) -> None:  # fmt: skip
         """What lines first .. last - 1 contribute. `seen` is what they see along the axes before theirs; x, dy and dw
         are where lines and taps begin there."""
-        builder, (first, last) = code.builder, lines
-        blocks = builder.sdiv(builder.add(builder.sub(last, first), int64(self.block - 1)), int64(self.block))
 
-        def block(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            start = builder.add(first, builder.mul(index, int64(self.block)))
-            stop = smallest(builder, builder.add(start, int64(self.block)), last)
+        def block(first: ir.Value, last: ir.Value) -> None:
+            def taps(at: list[ir.Value], _: list[ir.Value]) -> list[ir.Value]:
+                self.rows_of_filter(code, at[0], dy, at[1], (first, last), fresh)
+                return []
 
-            def vector(offset: ir.Value, fresh: ir.Value | None) -> None:
-                def taps(at: list[ir.Value], _: list[ir.Value]) -> list[ir.Value]:
-                    self.rows_of_filter(code, at[0], code.move(dy, offset), at[1], (start, stop), fresh)
-                    return []
+            self.fold_seen(code, seen, [x, dw], self.byte_steps(code, self.axes[:-2]), [], taps)
 
-                places = [code.move(address, offset) for address in (x, dw)]
-                self.fold_seen(code, seen, places, self.byte_steps(code, self.axes[:-2]), [], taps)
-
-            code.each_vector(vector)
-            return []
-
-        code.loop(blocks, [], block)
+        code.each_block(*lines, self.block, block)
 
     def rows_of_filter(
         self, code: ChannelCode, x: ir.Value, dy: ir.Value, dw: ir.Value, lines: tuple[ir.Value, ir.Value],
@@ -255,7 +260,7 @@ class DepthwiseFilterGradient(DepthwiseKernel):
             return [*following, *sums]
 
         def tile(strip: Strip, x: ir.Value, dy: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            made = list(sums)
+            made, x, dy = list(sums), code.settled(x), code.settled(dy)
             given = [code.load(code.move(dy, pixel * self.channels)) for pixel in range(strip.pixels)]
             for column in strip.columns:
                 value = code.load(code.move(x, column * self.channels))

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from llvmlite import ir
 from numba.core import cgutils
 
-from dlc.compiler.codegen.host.channelwise import ChannelCode, ChannelwiseKernel, kernel_intrinsic
+from dlc.compiler.codegen.host.channelwise import ChannelCode, ChannelwiseKernel, Group, kernel_intrinsic
 from dlc.compiler.codegen.host.machine import Dtype, Host, host
 from dlc.compiler.codegen.host.strips import Seen, SlidingAxis, Strip, cut_strips, largest, sliding_axes, smallest
 from dlc.compiler.codegen.host.tile import I32, I64, int64
@@ -96,20 +96,23 @@ class FoldWindows(ChannelwiseKernel):
         return 4
 
     def write(self, code: ChannelCode, args: Sequence[ir.Value]) -> None:
-        source, target, begin, end = args
-        strips = fitting_strips(self.axes[-1], self.cpu)
+        builder, strips = code.builder, fitting_strips(self.axes[-1], self.cpu)
 
-        def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
-            def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                def vector(offset: ir.Value, _: ir.Value | None) -> None:
-                    self.tile(code, strip, seen, code.move(source, offset), code.move(target, offset))
+        def rows(group: Group, begin: ir.Value, end: ir.Value) -> None:
+            def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
+                def tile(strip: Strip, source: ir.Value, target: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                    def vector(offset: ir.Value, _: ir.Value | None) -> None:
+                        self.tile(code, strip, seen, code.move(source, offset), code.move(target, offset))
 
-                code.each_vector(vector)
-                return []
+                    code.each_vector(group, vector)
+                    return []
 
-            self.each_tile(code, strips, source, target, [], tile)
+                self.each_tile(code, strips, source, target, [], tile)
 
-        self.each_line(code, begin, end, source, target, line)
+            into = code.move(args[1], builder.sub(begin, args[2]), self.target_steps[0])
+            self.each_line(code, begin, end, args[0], into, line)
+
+        self.each_pass(code, self.group, args[2], args[3], rows)
 
     def tile(self, code: ChannelCode, strip: Strip, seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
         neutral = ir.Constant(code.vector, [NEUTRAL[self.fold]] * code.lanes)
@@ -118,9 +121,8 @@ class FoldWindows(ChannelwiseKernel):
             values = [code.load(code.move(at[0], column * self.channels)) for column in strip.columns]
             return [self.folded(code, total, value, neutral) for total, value in zip(totals, values, strict=True)]
 
-        sources = zip(self.axes, self.source_steps[:-1], strict=False)
-        steps = [[axis.source_step * step * code.bytes] for axis, step in sources]
-        totals = self.fold_seen(code, seen, [source], steps[: len(seen)], [neutral] * len(strip.columns), row)
+        steps = [[step * code.bytes] for step in self.source_steps[: len(seen)]]
+        totals = self.fold_seen(code, seen, [source], steps, [neutral] * len(strip.columns), row)
         of_column = dict(zip(strip.columns, totals, strict=True))
         for pixel in range(strip.pixels):
             total: ir.Value = neutral
@@ -161,32 +163,39 @@ class ExtremeGradient(ChannelwiseKernel):
         last = smallest(builder, starts, int64(axis.result))
         every_place_written = self.written_once and all(axis.covered for axis in self.axes)
 
-        def zero(since: ir.Value, until: ir.Value) -> None:
+        def zero(group: Group, since: ir.Value, until: ir.Value) -> None:
+            """All channels, when the first of them pass."""
             if not every_place_written:
-                count = builder.mul(largest(builder, builder.sub(until, since), int64(0)), int64(row * code.bytes))
-                cgutils.memset(builder, builder.inttoptr(code.move(origin, since, row), BYTES), count, 0)
+                first_pass = builder.zext(builder.icmp_signed("==", group.first, int64(0)), I64)
+                rows = builder.mul(largest(builder, builder.sub(until, since), int64(0)), first_pass)
+                place = builder.inttoptr(code.move(origin, since, row), BYTES)
+                cgutils.memset(builder, place, builder.mul(rows, int64(row * code.bytes)), 0)
 
-        def windows(index: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-            place = builder.add(first, index)
-            reached = builder.add(builder.mul(place, int64(axis.stride)), int64(axis.window - axis.before))
-            reached = smallest(builder, largest(builder, reached, begin), end)
-            zero(state[0], reached)
-            self.row_of_windows(code, place, x, dy, origin, begin, end)
-            return [reached]
+        def pass_over(group: Group) -> None:
+            def windows(index: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+                place = builder.add(first, index)
+                reached = builder.add(builder.mul(place, int64(axis.stride)), int64(axis.window - axis.before))
+                reached = smallest(builder, largest(builder, reached, begin), end)
+                zero(group, state[0], reached)
+                self.row_of_windows(code, group, place, (x, dy, origin), (begin, end))
+                return [reached]
 
-        zeroed = code.loop(builder.sub(last, first), [begin], windows)[0]
-        zero(zeroed, end)
+            zero(group, code.loop(builder.sub(last, first), [begin], windows)[0], end)
+
+        code.each_group(self.group, pass_over)
 
     @property
     def written_once(self) -> bool:
         return all(axis.disjoint for axis in self.axes)
 
     def row_of_windows(
-        self, code: ChannelCode, place: ir.Value, x: ir.Value, dy: ir.Value, origin: ir.Value, begin: ir.Value,
-        end: ir.Value,
+        self, code: ChannelCode, group: Group, place: ir.Value, addresses: tuple[ir.Value, ir.Value, ir.Value],
+        rows: tuple[ir.Value, ir.Value],
     ) -> None:  # fmt: skip
-        """The windows at one place of the first axis: their parts of rows begin .. end - 1."""
+        """The windows at one place of the first axis: their parts of the rows. The addresses are of x, dy, and where
+        row 0 of dx would go."""
         builder, strips = code.builder, fitting_strips(self.axes[-1], self.cpu)
+        (x, dy, origin), (begin, end) = addresses, rows
 
         def line(seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
             image = seen[0]
@@ -202,7 +211,7 @@ class ExtremeGradient(ChannelwiseKernel):
                     into = code.move(builder.add(origin, builder.sub(at, x)), skipped, self.source_steps[0])
                     self.share_out(code, strip, written, winners, given, into, None if self.written_once else fresh)
 
-                code.each_vector(vector)
+                code.each_vector(group, vector)
                 return []
 
             self.each_tile(code, strips, source, target, [], tile)

@@ -14,7 +14,7 @@ from llvmlite import ir
 from dlc.compiler.codegen.host.machine import Dtype
 from dlc.compiler.codegen.host.tile import I32, VectorCode, int64
 
-__all__ = ["Count", "RowCode", "value_of"]
+__all__ = ["Count", "Numbers", "RowCode", "value_of"]
 
 Count: TypeAlias = int | ir.Value
 """A number of turns, known when the code is written or when it runs."""
@@ -22,6 +22,44 @@ Count: TypeAlias = int | ir.Value
 
 def value_of(count: Count) -> ir.Value:
     return int64(count) if isinstance(count, int) else count
+
+
+class Numbers:
+    """Arithmetic on counts; what is known when the code is written is computed then."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    def plus(self, a: Count, b: Count) -> Count:
+        return a + b if isinstance(a, int) and isinstance(b, int) else self.builder.add(value_of(a), value_of(b))
+
+    def minus(self, a: Count, b: Count) -> Count:
+        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(value_of(a), value_of(b))
+
+    def times(self, a: Count, b: Count) -> Count:
+        return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(value_of(a), value_of(b))
+
+    def shares(self, a: Count, size: int) -> Count:
+        """How many shares of `size` hold a things; no number above 0 where a is not."""
+        if isinstance(a, int):
+            return -(-a // size)
+        return self.builder.sdiv(self.builder.add(a, int64(size - 1)), int64(size))
+
+    def whole(self, a: Count, size: int) -> Count:
+        """How many times `size` fits into a, which is not negative."""
+        return a // size if isinstance(a, int) else self.builder.sdiv(a, int64(size))
+
+    def least(self, a: Count, b: Count) -> Count:
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
+        a, b = value_of(a), value_of(b)
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def greatest(self, a: Count, b: Count) -> Count:
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        a, b = value_of(a), value_of(b)
+        return self.builder.select(self.builder.icmp_signed(">", a, b), a, b)
 
 
 class RowCode:
@@ -33,6 +71,7 @@ class RowCode:
         self.kept = [kept for _, kept in vectors]
         self.widest = self.parts[0]
         self.move, self.bytes = self.widest.move, self.widest.bytes
+        self.numbers = Numbers(builder)
 
     @property
     def places(self) -> list[int]:
@@ -79,9 +118,6 @@ class RowCode:
                 self.builder.store(piece, place, align=self.bytes)
                 done += size
 
-    def minus(self, a: Count, b: Count) -> Count:
-        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(value_of(a), value_of(b))
-
     def repeat(
         self, count: Count, carried: list[ir.Value], body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]]
     ) -> list[ir.Value]:
@@ -89,3 +125,32 @@ class RowCode:
         if count == 1:
             return body(int64(0), carried)
         return self.widest.loop(value_of(count), carried, body)
+
+    def each(self, count: Count, body: Callable[[ir.Value], None]) -> None:
+        """for i in range(count): body(i)."""
+
+        def turn(i: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            body(i)
+            return []
+
+        self.repeat(count, [], turn)
+
+    def nest(
+        self,
+        levels: Sequence[tuple[Count, tuple[int, ...]]],
+        addresses: list[ir.Value],
+        sums: list[ir.Value],
+        body: Callable[[list[ir.Value], list[ir.Value]], list[ir.Value]],
+    ) -> list[ir.Value]:
+        """Loops within each other, each (count, the elements by which it moves each address): what the body, called
+        with the addresses of its turn and the sums so far, makes of the sums."""
+        if not levels:
+            return body(addresses, sums)
+        (count, steps), *inner = levels
+        width = len(addresses)
+
+        def turn(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+            made = self.nest(inner, state[:width], state[width:], body)
+            return [*(self.move(at, step) for at, step in zip(state, steps, strict=False)), *made]
+
+        return self.repeat(count, [*addresses, *sums], turn)[width:]

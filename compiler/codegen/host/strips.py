@@ -48,13 +48,9 @@ class SlidingAxis:
         return self.image if self.back else self.result
 
     @property
-    def source_step(self) -> int:
-        """From one place of the source that a place sees to the next."""
-        return -1 if self.back else 1
-
-    @property
     def tap_step(self) -> int:
-        return self.stride if self.back else 1
+        """Taps from one place of the source that a place sees to the next one."""
+        return -self.stride if self.back else 1
 
     @property
     def unit(self) -> int:
@@ -72,7 +68,7 @@ class SlidingAxis:
             phase = (place + self.before) % self.stride
             first = max(corner - self.result + 1, 0)
             last = min((self.window + self.stride - 1 - phase) // self.stride, corner + 1)
-            return corner - first, phase + first * self.stride, max(last - first, 0)
+            return corner - last + 1, phase + (last - 1) * self.stride, max(last - first, 0)
         first = max(-corner, 0)
         return corner + first, first, max(min(self.window, self.image - corner) - first, 0)
 
@@ -104,7 +100,8 @@ class SlidingAxis:
             first = largest(builder, builder.sub(corner, int64(self.result - 1)), int64(0))
             taps = builder.udiv(builder.sub(int64(self.window + self.stride - 1), phase), stride)
             last = smallest(builder, taps, builder.add(corner, int64(1)))
-            source, tap = builder.sub(corner, first), builder.add(phase, builder.mul(first, stride))
+            newest = builder.sub(last, int64(1))
+            source, tap = builder.sub(corner, newest), builder.add(phase, builder.mul(newest, stride))
         else:
             corner = builder.sub(builder.mul(place, stride), int64(self.before))
             first = tap = largest(builder, builder.neg(corner), int64(0))
@@ -173,7 +170,7 @@ def cut_strips(axis: SlidingAxis, pixels: int) -> list[Strip]:
         end = min(axis.target, start + (units // count + (index < units % count)) * axis.unit)
         corner = axis.corner(start)
         cells = tuple(
-            (i, source - corner + k * axis.source_step, tap + k * axis.tap_step)
+            (i, source - corner + k, tap + k * axis.tap_step)
             for i, (source, tap, seen) in enumerate(map(axis.reach, range(start, end)))
             for k in range(seen)
         )

@@ -42,6 +42,14 @@ def int64(value: int) -> ir.Constant:
     return ir.Constant(I64, value)
 
 
+def as_written(module: ir.Module) -> Any:
+    """The mark of a loop that LLVM must not unroll: it would spend more time on that than on all else, for nothing."""
+    mark = module.add_metadata([module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])])
+    if len(mark.operands) == 1:
+        mark.operands = (mark, *mark.operands)  # what makes it a loop's mark is that it names itself first
+    return mark
+
+
 class VectorCode:
     """A builder of vector code on `dtype`: addresses are i64 values in bytes, offsets are in elements."""
 
@@ -99,7 +107,8 @@ class VectorCode:
         for phi, value, result in zip(held, carried, results, strict=True):
             phi.add_incoming(value, before)
             phi.add_incoming(result, end)
-        builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        again = builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        again.set_metadata("llvm.loop", as_written(builder.module))
         builder.position_at_end(after)
         out = [builder.phi(value.type) for value in carried]
         for phi, value, result in zip(out, carried, results, strict=True):

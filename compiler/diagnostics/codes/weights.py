@@ -75,4 +75,32 @@ CODES = (
         'load backbone from "resnet50.safetensors"    # dlc convert resnet50.pth net.dl --map resnet50.map -o …',
         form="files",
     ),
+    entry(
+        "R613",
+        "a file of torch holds something other than tensors",
+        """
+        Such a file is a pickle, a program that builds objects, and Python's reader runs whatever it says. dlc reads it
+        with a machine that knows tensors and dicts alone and refuses the rest: whole modules, optimizers, functions.
+        Save the tensors of the model, `torch.save(model.state_dict(), "net.pth")`, where you have it.
+        """,
+        "dlc convert whole_model.pth net.dl --map net.map -o net.safetensors",
+        "dlc convert state_dict.pth net.dl --map net.map -o net.safetensors",
+        form="command",
+    ),
+    entry(
+        "R614",
+        "a map of names does not fit",
+        """
+        Each line of a map says what a layer, or a tensor, is called there and here. Every tensor of the file falls to
+        the first line that fits it, every line is about some tensor, and no two tensors get one name. `-> -` leaves a
+        layer out. `{i}` stands for a number, and `{i + 1}` on the right side for the next one.
+        """,
+        """
+        features.{i}.conv.0.0 -> block[{j}].expansion
+        """,
+        """
+        features.{i}.conv.0.0 -> block[{i}].expansion
+        """,
+        form="files",
+    ),
 )

@@ -230,6 +230,12 @@ def test_rows_of_the_input_gradient(case: Case, dtype: Dtype) -> None:
     check_input_gradient(case, convolution.input_gradient_rows, dtype)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_of_the_filter_gradient(case: Case, dtype: Dtype) -> None:
+    check_filter_gradient(case, convolution.filter_gradient_rows, dtype)
+
+
 @pytest.mark.parametrize("case", FEW, ids=str)
 def test_plain_loops(case: Case) -> None:
     check_forward(case, plain_convolution.convolve_rows_plain, "float64", "row")
@@ -242,3 +248,4 @@ def test_plain_loops(case: Case) -> None:
 def test_tiles_of_other_hosts(case: Case, cpu: str) -> None:
     check_forward(case, convolution.convolve_rows, "float32", "row", CPUS[cpu])
     check_input_gradient(case, convolution.input_gradient_rows, "float32", CPUS[cpu])
+    check_filter_gradient(case, convolution.filter_gradient_rows, "float32", CPUS[cpu])

@@ -7,9 +7,14 @@ import pytest
 from dlc.compiler.settings import (
     Arithmetic,
     Channels,
+    ColorShift,
+    Crop,
     Elementwise,
+    Flip,
     ImageForm,
+    PcaColor,
     Resize,
+    Rotate,
     Scale,
     Standardize,
     TrainSettings,
@@ -126,6 +131,23 @@ def test_the_labels_of_an_idx_source(data):
     assert data('source = idx("a.idx3")')[0].sources["all"].labels is None
 
 
+def test_augmentations_in_their_order(data):
+    settings, found = data(SOURCE, "augment = flip(), crop(28), color_shift(20)")
+    assert not found
+    assert settings.augment == (Flip(), Crop(28), ColorShift(20))
+    line = "augment = flip(0.3, over = height), crop(size, 28, pad = 4), rotate(15), pca_color, pca_color"
+    assert data(SOURCE, line.removesuffix(", pca_color"))[0].augment == (
+        Flip(0.3, "height"),
+        Crop(32, 28, 4),
+        Rotate(15),
+        PcaColor(0.1),
+    )
+
+
+def test_augment_can_be_left_out_on_the_command_line(data):
+    assert data(SOURCE, "augment = flip()", overrides={"augment": "none"})[0].augment == ()
+
+
 def test_the_text_of_a_selection(data):
     assert selection(data, 'columns("pixel_*", size) / 16').text == 'columns("pixel_*", size)'
 
@@ -136,6 +158,7 @@ def test_overrides(data):
     assert (settings.sources["all"].path, settings.split.test) == ("b.csv", 0.5)
 
 
+AUGMENTATIONS = "it knows: flip, crop, rotate, color_shift, pca_color"
 EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithmetic or -> standardize'
 
 
@@ -157,7 +180,23 @@ EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithm
             ),
         ),
         ("split = by_colum(fold)", ("T401", "split knows no by_colum", "3:13", "did you mean by_column?")),
-        ("augment = flip()", ("U901", "augment is not yet supported", "3:5", None)),
+        ("augment = flop()", ("T401", "augment knows no flop", "3:15", "did you mean flip?")),
+        ("augment = flip(0)", ("T402", "chance must be a chance above 0, at most 1, not 0", "3:20", None)),
+        (
+            "augment = crop()",
+            ("T402", "crop needs its argument height: a whole number of pixels, from 1 to 16384", "3:15", None),
+        ),
+        (
+            "augment = crop(4, pad = -1)",
+            ("T402", "pad must be a whole number of pixels, at least 0, not -1", "3:29", None),
+        ),
+        (
+            "augment = rotate(200)",
+            ("T402", "degrees must be an angle above 0, at most 180 degrees, not 200", "3:22", None),
+        ),
+        ("augment = color_shift(0)", ("T402", "amount must be a positive number, not 0", "3:27", None)),
+        ("augment = pca_color(), pca_color()", ("T402", "pca_color stands twice in augment", "3:5", None)),
+        ("augment = flip(), none", ("T401", "augment knows no none", "3:23", AUGMENTATIONS)),
         ("X = columms(a)", ("T401", "data: knows no function columms", "3:9", "did you mean columns?")),
         ("X = 3", ("T402", "X must be made of columns, not of 3", "3:9", EXPECTED)),
         ("X = columns()", ("T402", "columns takes at least one name, not 0", "3:9", None)),

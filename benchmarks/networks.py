@@ -1,0 +1,278 @@
+"""The networks, written once for every rival: functions of `Layers`, which are torch's, jax's, or only count.
+
+A network takes images (examples, n_H, n_W, n_C), or rows (examples, n), and gives scores, one for each class; names of
+parameters are dlc's, so that all contenders start from the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Padding = int | str
+"""A number of zeros at both ends, or "same": ceil(n / stride) places, the larger half of an odd number at the end."""
+
+
+class Layers(Protocol):
+    """What a network is made of. `x` is whatever the library has: an array, or a shape."""
+
+    def conv(
+        self,
+        name: str,
+        x: Any,
+        f: int,
+        n: int,
+        stride: int = 1,
+        pad: Padding = "same",
+        groups: int = 1,
+        bias: bool = True,
+    ) -> Any:
+        """n filters f x f; each sees the channels of its group."""
+        ...
+
+    def grow(self, name: str, x: Any, f: int, n: int) -> Any:
+        """A transposed convolution with the stride f and a bias: the map becomes f times as large."""
+        ...
+
+    def norm(self, name: str, x: Any, gamma: float = 1.0) -> Any:
+        """Batch normalization, with gamma as its first scale."""
+        ...
+
+    def dense(self, name: str, x: Any, n: int) -> Any:
+        """n units with bias; a map is made flat, its channels last."""
+        ...
+
+    def relu(self, x: Any) -> Any: ...
+    def relu6(self, x: Any) -> Any: ...
+    def add(self, x: Any, y: Any) -> Any: ...
+    def concat(self, x: Any, y: Any) -> Any: ...
+    def max_pool(self, x: Any, f: int, stride: int) -> Any: ...
+
+    def average(self, x: Any) -> Any:
+        """The mean of each channel: (examples, n_C)."""
+        ...
+
+
+Network = Callable[[Layers, Any], Any]
+
+
+# --- the networks ----------------------------------------------------------------------------------------------------
+
+
+def mlp(widths: Sequence[int]) -> Network:
+    """A dense network n[0]-…-n[L] with relu between its layers."""
+
+    def network(on: Layers, x: Any) -> Any:
+        for number, n in enumerate(widths[1:-1], 1):
+            x = on.relu(on.dense(f"dense[{number}]", x, n))
+        return on.dense(f"dense[{len(widths) - 1}]", x, widths[-1])
+
+    return network
+
+
+def lenet5(on: Layers, x: Any) -> Any:
+    """specs/convolution/lenet5.dl with pad = 2."""
+    a = on.max_pool(on.relu(on.conv("CONV1", x, 5, 8, pad=2)), 2, 2)
+    a = on.max_pool(on.relu(on.conv("CONV2", a, 5, 16, pad=0)), 2, 2)
+    a = on.relu(on.dense("FC4", on.relu(on.dense("FC3", a, 120)), 84))
+    return on.dense("Softmax", a, 10)
+
+
+def conv_norm(
+    on: Layers, name: str, x: Any, f: int, n: int, stride: int = 1, groups: int = 1, gamma: float = 1.0
+) -> Any:
+    return on.norm(f"{name}.norm", on.conv(name, x, f, n, stride, groups=groups, bias=False), gamma)
+
+
+def resnet20(on: Layers, x: Any) -> Any:
+    """specs/convolution/resnet20.dl."""
+    a, number = on.relu(conv_norm(on, "convnorm[1]", x, 3, 16)), 0
+    for stage in (1, 2, 3):
+        n = 16 * 2 ** (stage - 1)
+        for k in (1, 2, 3):
+            number += 1
+            name, stride = f"basicblock[{number}]", 2 if k == 1 and stage > 1 else 1
+            z = on.relu(conv_norm(on, f"{name}.conv[1]", a, 3, n, stride))
+            z = conv_norm(on, f"{name}.conv[2]", z, 3, n)
+            a = on.relu(on.add(z, conv_norm(on, f"{name}.shortcut", a, 1, n, stride) if stride == 2 else a))
+    return on.dense("dense[1]", on.average(a), 10)
+
+
+def resnet50(on: Layers, x: Any) -> Any:
+    """specs/convolution/resnet50.dl. The last scale of a block is small at first, or the sum of sixteen would grow."""
+    a, number = on.max_pool(on.relu(conv_norm(on, "convnorm[1]", x, 7, 64, 2)), 3, 2), 0
+    for stage, blocks in enumerate((3, 4, 6, 3), 1):
+        n = 64 * 2 ** (stage - 1)
+        for k in range(1, blocks + 1):
+            number += 1
+            name, stride = f"bottleneck[{number}]", 2 if k == 1 and stage > 1 else 1
+            z = on.relu(conv_norm(on, f"{name}.conv[1]", a, 1, n, stride))
+            z = on.relu(conv_norm(on, f"{name}.conv[2]", z, 3, n))
+            z = conv_norm(on, f"{name}.conv[3]", z, 1, 4 * n, gamma=0.2)
+            a = on.relu(on.add(z, conv_norm(on, f"{name}.shortcut", a, 1, 4 * n, stride) if k == 1 else a))
+    return on.dense("dense[1]", on.average(a), 1000)
+
+
+def mobilenet_v2(on: Layers, x: Any) -> Any:
+    """specs/convolution/mobilenet_v2.dl without dropout, whose draws no two libraries share."""
+    a, n_prev, number = on.relu6(conv_norm(on, "convnorm[1]", x, 3, 32, 2)), 32, 0
+    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for expand, n, repeats, first_stride in stages:
+        for k in range(repeats):
+            number += 1
+            name, stride, wide = f"invertedresidual[{number}]", first_stride if k == 0 else 1, expand * n_prev
+            z = a if expand == 1 else on.relu6(conv_norm(on, f"{name}.expansion", a, 1, wide))
+            z = on.relu6(conv_norm(on, f"{name}.depthwise", z, 3, wide, stride, groups=wide))
+            z = conv_norm(on, f"{name}.projection", z, 1, n)
+            a, n_prev = on.add(z, a) if stride == 1 and n_prev == n else z, n
+    return on.dense("dense[1]", on.average(on.relu6(conv_norm(on, "convnorm[2]", a, 1, 1280))), 1000)
+
+
+def unet(width: int, depth: int = 4, classes: int = 2) -> Network:
+    """specs/convolution/unet.dl; its scores are a map."""
+
+    def network(on: Layers, x: Any) -> Any:
+        def double(number: int, a: Any, n: int) -> Any:
+            for layer in (1, 2):
+                a = on.relu(on.conv(f"doubleconv[{number}].conv[{layer}]", a, 3, n))
+            return a
+
+        down = [double(1, x, width)]
+        for l in range(1, depth + 1):
+            down.append(double(l + 1, on.max_pool(down[-1], 2, 2), width * 2**l))
+        a = down.pop()
+        for up, l in enumerate(reversed(range(depth)), 1):
+            grown = on.grow(f"convtranspose[{up}]", a, 2, width * 2**l)
+            a = double(depth + 1 + up, on.concat(down.pop(), grown), width * 2**l)
+        return on.conv("conv[1]", a, 1, classes)
+
+    return network
+
+
+# --- what a network needs --------------------------------------------------------------------------------------------
+
+Shape = tuple[int, ...]
+
+
+def zeros_around(n: int, f: int, stride: int, pad: Padding) -> tuple[int, int]:
+    """How many stand before and behind n places."""
+    if isinstance(pad, int):
+        return pad, pad
+    total = max((-(-n // stride) - 1) * stride + f - n, 0)
+    return total // 2, total - total // 2
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A parameter or a running statistic before it has numbers.
+
+    `shape` is dlc's: filters (f, f, n_C_prev / groups, n_C), matrices (n, n_prev), everything else (n,). It is drawn
+    from a normal distribution with this deviation about `mean`. `flattened` is the map that a matrix reads;
+    `transposed` are the filters of a transposed convolution.
+    """
+
+    shape: Shape
+    mean: float = 0.0
+    deviation: float = 0.0
+    flattened: Shape | None = None
+    transposed: bool = False
+
+
+class Outline:
+    """`Layers` that compute shapes: (n_H, n_W, n_C) or (n,), of one example. What they meet on the way stands here."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Tensor] = {}
+        self.states: dict[str, Tensor] = {}
+        self.products: dict[str, int] = {}
+        """Multiplications of an example by the layer's name, in forward order; the first layer's stand first."""
+        self.uneven = False
+        """Whether some padding has one more zero behind than before."""
+
+    def conv(
+        self,
+        name: str,
+        x: Shape,
+        f: int,
+        n: int,
+        stride: int = 1,
+        pad: Padding = "same",
+        groups: int = 1,
+        bias: bool = True,
+    ) -> Shape:
+        *sizes, n_prev = x
+        padding = [zeros_around(size, f, stride, pad) for size in sizes]
+        self.uneven |= any(before != behind for before, behind in padding)
+        made = [(size + sum(around) - f) // stride + 1 for size, around in zip(sizes, padding, strict=True)]
+        shape = (f, f, n_prev // groups, n)
+        self._weights(name, shape, math.prod(shape[:-1]), bias)
+        self.products[name] = math.prod(made) * math.prod(shape)
+        return (*made, n)
+
+    def grow(self, name: str, x: Shape, f: int, n: int) -> Shape:
+        *sizes, n_prev = x
+        self._weights(name, (f, f, n_prev, n), f * f * n_prev, True, transposed=True)
+        self.products[name] = math.prod(sizes) * f * f * n_prev * n
+        return (*(f * size for size in sizes), n)
+
+    def norm(self, name: str, x: Shape, gamma: float = 1.0) -> Shape:
+        self.parameters[f"{name}.gamma"] = Tensor(x[-1:], gamma)
+        self.parameters[f"{name}.beta"] = Tensor(x[-1:])
+        self.states[f"{name}.mu"] = Tensor(x[-1:], 0.0, 0.1)
+        self.states[f"{name}.s2"] = Tensor(x[-1:], 1.0, 0.1)
+        return x
+
+    def dense(self, name: str, x: Shape, n: int) -> Shape:
+        n_prev = math.prod(x)
+        self._weights(name, (n, n_prev), n_prev, True, flattened=x if len(x) > 1 else None)
+        self.products[name] = n * n_prev
+        return (n,)
+
+    def _weights(self, name: str, shape: Shape, fan_in: int, bias: bool, **more: Any) -> None:
+        """By He's rule."""
+        self.parameters[f"{name}.W"] = Tensor(shape, 0.0, math.sqrt(2 / fan_in), **more)
+        if bias:
+            self.parameters[f"{name}.b"] = Tensor((shape[0] if len(shape) == 2 else shape[-1],))
+
+    def relu(self, x: Shape) -> Shape:
+        return x
+
+    def relu6(self, x: Shape) -> Shape:
+        return x
+
+    def add(self, x: Shape, y: Shape) -> Shape:
+        assert x == y
+        return x
+
+    def concat(self, x: Shape, y: Shape) -> Shape:
+        assert x[:-1] == y[:-1]
+        return (*x[:-1], x[-1] + y[-1])
+
+    def max_pool(self, x: Shape, f: int, stride: int) -> Shape:
+        *sizes, n = x
+        self.uneven |= any(len(set(zeros_around(size, f, stride, "same"))) > 1 for size in sizes)
+        return (*(-(-size // stride) for size in sizes), n)
+
+    def average(self, x: Shape) -> Shape:
+        return x[-1:]
+
+    def drawn(self, tensors: dict[str, Tensor], seed: int) -> dict[str, NDArray[np.float32]]:
+        """The numbers, in the order of the layers."""
+        random = np.random.default_rng(seed)
+        return {
+            name: np.float32(tensor.mean)
+            + np.float32(tensor.deviation) * random.standard_normal(tensor.shape, dtype=np.float32)
+            for name, tensor in tensors.items()
+        }
+
+
+def outline(network: Network, example: Shape) -> Outline:
+    """What a network needs for examples of this shape."""
+    counted = Outline()
+    network(counted, example)
+    return counted

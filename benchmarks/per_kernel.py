@@ -1,0 +1,152 @@
+"""Where the time of a training step (or prediction) goes: each kernel's milliseconds, GFLOP/s and share of peak.
+
+    python benchmarks/per_kernel.py CASE [--threads 1] [--repeats 20] [--slowest 15] [--json FILE]
+
+The generated program is run as it is, but for a look at the clock after every launch of a kernel. Medians over the
+repeats; what stands between two launches counts for the one behind it. GFLOP/s count matrix products and convolutions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import textwrap
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import clock
+import numpy as np
+from cases import CASES, Case
+from contender import pin
+from contender_dlc import compiled
+from numpy.typing import NDArray
+from peak import measure
+
+from dlc.compiler.codegen.arena import aligned, capacity
+from dlc.compiler.codegen.module import Module, Piece
+from dlc.compiler.codegen.program import Call
+from dlc.compiler.ops import OPS, Contraction
+from dlc.runtime.native import Native
+from dlc.runtime.native_engine import generated
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One launch: the kernel's name, what it computes (the comment above the launch), operations of its products."""
+
+    name: str
+    equations: list[str]
+    milliseconds: float
+    flops: int
+
+    @property
+    def gigaflops(self) -> float:
+        return self.flops / self.milliseconds / 1e6
+
+
+def timed_program(module: Module, title: str) -> Module:
+    """The same module, but its program looks at the clock at its start and after every launch. The times lie behind the
+    transient part."""
+    table, piece = module.tables.programs[title], module.programs[title]
+    lines, launches = [], 0
+    for line in piece.text.splitlines():
+        lines.append(line)
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.lstrip().startswith("M = "):
+            lines.append(f"{indent}clock = transient + {table.fixed} + {table.per_example} * M")
+            lines.append(f"{indent}now(clock)")
+        if line.lstrip().startswith("launch("):
+            launches += 1
+            lines.append(f"{indent}now(clock + {clock.BYTES * launches})")
+    assert launches == len(module.plans[title].calls)
+    timed = Piece(piece.name, "\n".join(lines) + "\n", (*piece.above, "from clock import now"), piece.needs)
+    return replace(module, programs={**module.programs, title: timed})
+
+
+def inputs_of(case: Case) -> dict[str, NDArray[Any]]:
+    """The first batch, examples first."""
+    x, y = (array[: case.batch] for array in case.data())
+    return {"X": x, "Y": y.astype(np.float32)[:, None] if case.binary else y}
+
+
+def times_of(case: Case, threads: int, repeats: int) -> list[Measured]:
+    """Every launch in the order of the program."""
+    model = compiled(case, threads)
+    title = "forward" if case.predicts else "train"
+    module = generated(model.spec.checked, model.main.programs, "float32")
+    calls = module.plans[title].calls
+    native = Native(timed_program(module, title), threads=threads)
+    for name, array in {**model.params, **model.state}.items():
+        (native.parameters if name in native.parameters else native.states)[name][...] = array
+    table, m = module.tables.programs[title], case.batch
+    end = table.fixed + table.per_example * capacity(m)
+    native.transient = aligned(end + clock.BYTES * (len(calls) + 1))
+    given = {name: array for name, array in inputs_of(case).items() if name in table.inputs}
+    durations = []
+    for step in range(1, repeats + 4):
+        native.run(title, given, m, dict.fromkeys(("t", "step", "epoch"), float(step)), step)
+        seconds, nanoseconds = (
+            native.transient[end : end + clock.BYTES * (len(calls) + 1)].view(np.int64).reshape(-1, 2).T
+        )
+        durations.append(np.diff(seconds * 10**9 + nanoseconds) / 1e6)
+    medians = np.median(durations[3:], axis=0)
+    shown = equations(module.programs[title].text)
+    return [
+        Measured(call.name, lines, float(ms), operations(call, m))
+        for call, lines, ms in zip(calls, shown, medians, strict=True)
+    ]
+
+
+def equations(text: str) -> list[list[str]]:
+    """The comments above each launch of a program."""
+    found, above = [], []
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("#"):
+            above.append(line[1:].strip())
+        elif line.startswith("launch("):
+            found.append(above)
+            above = []
+    return found
+
+
+def operations(call: Call, m: int) -> int:
+    """The operations of the products and convolutions of a kernel."""
+    group = call.group
+    nodes = dict.fromkeys([*group.computed, *([group.anchor] if group.anchor is not None else [])])
+    work = [OPS[node.op].work(node) for node in nodes if isinstance(OPS[node.op], Contraction)]
+    return sum(math.ceil(dim.evaluate(dict.fromkeys(dim.symbols, m))) for dim in work)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="the kernels of a training step, one by one")
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--slowest", type=int, metavar="N", help="show the N that take longest, longest first")
+    parser.add_argument("--json", metavar="FILE", help="write every figure there too")
+    args = parser.parse_args()
+    pin(args.threads)
+    case, peak = CASES[args.case], measure(args.threads, "float32", 0.0)["best"]
+    measured = times_of(case, args.threads, args.repeats)
+    total = sum(each.milliseconds for each in measured)
+    gigaflops = sum(each.flops for each in measured) / total / 1e6
+    print(f"{case.name}, {args.threads} thread(s), measured peak {peak:.0f} GFLOP/s")
+    print(f"{total:.3f} ms in {len(measured)} launches: {gigaflops:.1f} GFLOP/s, {gigaflops / peak:.0%} of peak\n")
+    print(f"{'ms':>9}{'of step':>9}{'GFLOP/s':>9}{'of peak':>9}  computes")
+    shown = sorted(measured, key=lambda each: -each.milliseconds)[: args.slowest] if args.slowest else measured
+    for each in shown:
+        rate = f"{each.gigaflops:>9.1f}{each.gigaflops / peak:>9.0%}" if each.flops else f"{'':>18}"
+        words = textwrap.shorten("; ".join(each.equations) or each.name, 110, placeholder=" …")
+        print(f"{each.milliseconds:>9.4f}{each.milliseconds / total:>9.1%}{rate}  {words}")
+    if args.json:
+        figures = [
+            {**vars(each), "gigaflops": each.gigaflops, "share_of_peak": each.gigaflops / peak} for each in measured
+        ]
+        data = {"case": case.name, "threads": args.threads, "peak": peak, "launches": figures}
+        Path(args.json).write_text(json.dumps(data, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""torch as a rival: eager and compiled, with channels first or last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from cases import BETA1, BETA2, EPSILON, MOMENTUM, Case
+from networks import Padding, Tensor, zeros_around
+from rivals import Rival
+from torch.nn import functional as F
+
+VERSION = f"torch {torch.__version__}"
+
+
+def eager(case: Case, threads: int, channels_last: bool = False) -> Rival:
+    """A module, autograd and the fused optimizer, which on a CPU too makes Adam faster and SGD no slower."""
+    torch.set_num_threads(threads)
+    net = Net(case, channels_last)
+    batches = net.batches()
+    if case.predicts:
+        return predicting(net, batches, net)
+    optimizer = optimizer_of(case, net)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        cost = net.loss(net(x), y)
+        cost.backward()
+        optimizer.step()
+        return cost.detach()
+
+    return Rival(step, batches, batches[0], VERSION)
+
+
+def optimizer_of(case: Case, net: torch.nn.Module) -> torch.optim.Optimizer:
+    if case.optimizer == "adam":
+        return torch.optim.Adam(net.parameters(), case.learning_rate, (BETA1, BETA2), EPSILON, fused=True)
+    momentum = MOMENTUM if case.optimizer == "momentum" else 0.0
+    return torch.optim.SGD(net.parameters(), case.learning_rate, momentum, fused=True)
+
+
+def predicting(net: Net, batches: list[tuple[Any, Any]], run: Callable[[Any], Any]) -> Rival:
+    net.eval()
+
+    def step(x: Any, y: Any) -> Any:
+        with torch.inference_mode():
+            return run(x)
+
+    return Rival(step, batches, batches[0], VERSION, loss=lambda scores, y: float(F.cross_entropy(scores, y)))
+
+
+def compiled(case: Case, threads: int, channels_last: bool = False) -> Rival:
+    """The whole step, gradients and update included, as one graph without a break.
+
+    A compiled step that calls `backward()` and `optimizer.step()` breaks into pieces; written with `torch.func` it is
+    a single graph, which is as fast on a large network and four times as fast on a small one.  Nothing of an earlier
+    configuration is left to reset, since each one has a process to itself. Weights that no longer change are frozen
+    into the code of a prediction, so that batch normalization can go into the filters.
+    """
+    torch.set_num_threads(threads)
+    net = Net(case, channels_last)
+    batches = net.batches()
+    if case.predicts:
+        torch._inductor.config.freezing = True
+        return predicting(net, batches, torch.compile(net, fullgraph=True))
+    weights = {name: w.detach() for name, w in net.named_parameters()}
+    states = dict(net.named_buffers())
+    v = {name: torch.zeros_like(w) for name, w in weights.items()}
+    s = {name: torch.zeros_like(w) for name, w in weights.items() if case.optimizer == "adam"}
+    # 1 / (1 - beta^t) for both betas; in the graph it would be computed anew for every element
+    corrections = np.ones(2, np.float32)
+    t = 0
+
+    def cost(weights: dict[str, Any], states: dict[str, Any], x: Any, y: Any) -> Any:
+        new = {name: state.clone() for name, state in states.items()}  # batch normalization writes into them
+        return net.loss(torch.func.functional_call(net, (weights, new), (x,)), y), new
+
+    def step(weights: Any, states: Any, v: Any, s: Any, corrections: Any, x: Any, y: Any) -> Any:
+        gradients, (value, new) = torch.func.grad_and_value(cost, has_aux=True)(weights, states, x, y)
+        for name, state in states.items():
+            state.copy_(new[name])
+        for name, w in weights.items():
+            dw = gradients[name]
+            if case.optimizer == "sgd":
+                w.sub_(case.learning_rate * dw)
+            elif case.optimizer == "momentum":
+                v[name].mul_(MOMENTUM).add_(dw)
+                w.sub_(case.learning_rate * v[name])
+            else:
+                v[name].mul_(BETA1).add_(dw, alpha=1 - BETA1)
+                s[name].mul_(BETA2).add_(dw * dw, alpha=1 - BETA2)
+                w.sub_(case.learning_rate * (v[name] * corrections[0]) / ((s[name] * corrections[1]).sqrt() + EPSILON))
+        return value
+
+    run = torch.compile(step, fullgraph=True)
+    shared = torch.from_numpy(corrections)
+
+    def call(x: Any, y: Any) -> Any:
+        nonlocal t
+        t += 1
+        corrections[:] = 1 / (1 - BETA1**t), 1 / (1 - BETA2**t)
+        return run(weights, states, v, s, shared, x, y)
+
+    return Rival(call, batches, batches[0], VERSION)
+
+
+class Net(torch.nn.Module):
+    """A case's network with its initial numbers. It is `Layers` as well: `forward` calls the case's function on itself.
+
+    torch pads alike on both sides. Where "same" needs one zero more behind than before, the network is mirrored: the
+    images are turned round, and so are the filters, and the additional zero stands in front, where more of torch's does
+    no harm. That is the same network, and no pass over the map is spent on padding.
+    """
+
+    def __init__(self, case: Case, channels_last: bool) -> None:
+        super().__init__()
+        self.case, self.channels_last = case, channels_last
+        self.mirrored = case.outline.uneven
+        tensors = case.outline.parameters | case.outline.states
+        for name, value in (case.parameters() | case.states()).items():
+            laid_out = self.laid_out(torch.from_numpy(value), tensors[name])
+            if name in case.outline.states:
+                self.register_buffer(key(name), laid_out)
+            else:
+                self.register_parameter(key(name), torch.nn.Parameter(laid_out))
+
+    def laid_out(self, value: torch.Tensor, tensor: Tensor) -> torch.Tensor:
+        """As torch wants it: filters (n_C, n_C_prev, f, f), transposed ones (n_C_prev, n_C, f, f), and matrices over a
+        map in the order in which it is stored."""
+        if value.ndim == 4:
+            value = value.permute(2, 3, 0, 1) if tensor.transposed else value.permute(3, 2, 0, 1)
+            value = value.flip((2, 3)) if self.mirrored else value
+            return self.stored(value)
+        if tensor.flattened is not None and not self.channels_last:
+            value = value.reshape(-1, *tensor.flattened).permute(0, 3, 1, 2).flatten(1)
+        return value.contiguous()
+
+    def stored(self, map: torch.Tensor) -> torch.Tensor:
+        return map.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+
+    def batches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The examples, as views where they are rows."""
+        x, y = (torch.from_numpy(array) for array in self.case.data())
+        if x.ndim == 4:
+            x = x.permute(0, 3, 1, 2)
+            x = x.flip((2, 3)) if self.mirrored else x
+        if self.case.binary:
+            y = y.to(torch.float32)[:, None]
+        elif self.case.maps and self.mirrored:
+            y = y.flip((1, 2))
+        xs = [self.stored(part) if part.ndim == 4 else part for part in x.split(self.case.batch)]
+        return list(zip(xs, [part.contiguous() for part in y.split(self.case.batch)], strict=True))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.case.network(self, x)
+
+    def loss(self, scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.binary_cross_entropy_with_logits(scores, y) if self.case.binary else F.cross_entropy(scores, y)
+
+    # --- layers ------------------------------------------------------------------------------------------------
+
+    def own(self, name: str) -> Any:
+        return getattr(self, key(name), None)
+
+    def conv(
+        self,
+        name: str,
+        x: Any,
+        f: int,
+        n: int,
+        stride: int = 1,
+        pad: Padding = "same",
+        groups: int = 1,
+        bias: bool = True,
+    ) -> Any:
+        padding = around(x, f, stride, pad)
+        if self.mirrored and f < stride:  # what the windows skip at the end, they skip in front of a mirrored map
+            skipped = [(size - f) % stride for size in x.shape[2:]]
+            x, stride = x[:, :, skipped[0] :: stride, skipped[1] :: stride], 1
+        return F.conv2d(x, self.own(f"{name}.W"), self.own(f"{name}.b"), stride, padding, 1, groups)
+
+    def grow(self, name: str, x: Any, f: int, n: int) -> Any:
+        return F.conv_transpose2d(x, self.own(f"{name}.W"), self.own(f"{name}.b"), f)
+
+    def norm(self, name: str, x: Any, gamma: float = 1.0) -> Any:
+        mu, s2, scale, shift = (self.own(f"{name}.{part}") for part in ("mu", "s2", "gamma", "beta"))
+        return F.batch_norm(x, mu, s2, scale, shift, self.training)
+
+    def dense(self, name: str, x: Any, n: int) -> Any:
+        if x.ndim == 4:
+            x = (x.permute(0, 2, 3, 1) if self.channels_last else x).flatten(1)
+        return F.linear(x, self.own(f"{name}.W"), self.own(f"{name}.b"))
+
+    def relu(self, x: Any) -> Any:
+        return F.relu(x)
+
+    def relu6(self, x: Any) -> Any:
+        return F.relu6(x)
+
+    def add(self, x: Any, y: Any) -> Any:
+        return x + y
+
+    def concat(self, x: Any, y: Any) -> Any:
+        return torch.cat((x, y), 1)
+
+    def max_pool(self, x: Any, f: int, stride: int) -> Any:
+        return F.max_pool2d(x, f, stride, around(x, f, stride, "same"))
+
+    def average(self, x: Any) -> Any:
+        return x.mean((2, 3))
+
+
+def key(name: str) -> str:
+    """A parameter's name as an attribute."""
+    return name.replace(".", "_")
+
+
+def around(x: Any, f: int, stride: int, pad: Padding) -> tuple[int, ...]:
+    """The padding at either side: the larger one of the mirrored network."""
+    return tuple(zeros_around(n, f, stride, pad)[1] for n in x.shape[2:])
