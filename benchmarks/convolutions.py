@@ -25,7 +25,7 @@ from matmul import multiply_adds, rate  # isort: skip
 import numpy as np
 
 from dlc.compiler.codegen.host import convolution
-from dlc.compiler.codegen.host.kernels import program
+from dlc.compiler.codegen.host.kernels import kernel
 from dlc.compiler.codegen.host.machine import Dtype, host, item_bytes
 
 ROUNDS = 9
@@ -113,7 +113,7 @@ def y_of(layer: Layer, dtype: Dtype) -> Any:
     examples, result, item = layer.examples, layer.result, item_bytes(dtype)
     x_bytes, y_bytes = layer.size**2 * layer.c_in * item, layer.result**2 * layer.c_out * item
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def run(x: int, w: int, y: int) -> None:
         for i in range(examples):
             rows(x + i * x_bytes, w, y + i * y_bytes, 0, result)
@@ -127,7 +127,7 @@ def dx_of(layer: Layer, dtype: Dtype) -> Any:
     examples, size, item = layer.examples, layer.size, item_bytes(dtype)
     x_bytes, y_bytes = layer.size**2 * layer.c_in * item, layer.result**2 * layer.c_out * item
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def run(dx: int, w: int, dy: int) -> None:
         for i in range(examples):
             rows(dy + i * y_bytes, w, dx + i * x_bytes, 0, size)
@@ -141,7 +141,7 @@ def dw_of(layer: Layer, dtype: Dtype) -> Any:
     examples, result, item = layer.examples, layer.result, item_bytes(dtype)
     x_bytes, y_bytes = layer.size**2 * layer.c_in * item, layer.result**2 * layer.c_out * item
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def run(x: int, dw: int, dy: int) -> None:
         for i in range(examples):
             rows(x + i * x_bytes, dy + i * y_bytes, dw, 0, result)
@@ -156,6 +156,7 @@ def measured(layer: Layer, product: str, dtype: Dtype) -> tuple[Callable[[], flo
     """The rate of one product, in operations a second, and the seconds to compile it."""
     begin = time.thread_time()
     run = PRODUCTS[product](layer, dtype)
+    _ = run.address
     compiled = time.thread_time() - begin
     rng = np.random.default_rng(0)
     x = aligned(layer.examples * layer.size**2 * layer.c_in, dtype, rng)
