@@ -25,7 +25,7 @@ from matmul import multiply_adds, rate  # isort: skip
 import numpy as np
 
 from dlc.compiler.codegen.host import convolution
-from dlc.compiler.codegen.host.kernels import program
+from dlc.compiler.codegen.host.kernels import kernel
 from dlc.compiler.codegen.host.machine import Dtype, host
 
 ROUNDS = 9
@@ -112,7 +112,7 @@ def y_of(layer: Layer, dtype: Dtype) -> Any:
     rows = convolution.convolve_rows(dtype, **layer.static)
     examples, result = layer.examples, layer.result
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def run(x: int, w: int, y: int) -> None:
         rows(x, w, y, 0, examples * result)
 
@@ -124,7 +124,7 @@ def dx_of(layer: Layer, dtype: Dtype) -> Any:
     rows = convolution.input_gradient_rows(dtype, **layer.static)
     examples, size = layer.examples, layer.size
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def run(dx: int, w: int, dy: int) -> None:
         rows(dy, w, dx, 0, examples * size)
 
@@ -136,7 +136,7 @@ def dw_of(layer: Layer, dtype: Dtype) -> Any:
     rows = convolution.filter_gradient_rows(dtype, **layer.static)
     examples, result = layer.examples, layer.result
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def run(x: int, dw: int, dy: int) -> None:
         rows(x, dy, dw, 0, examples * result)
 
@@ -150,6 +150,7 @@ def measured(layer: Layer, product: str, dtype: Dtype) -> tuple[Callable[[], flo
     """The rate of one product, in operations a second, and the seconds to compile it."""
     begin = time.thread_time()
     run = PRODUCTS[product](layer, dtype)
+    _ = run.address
     compiled = time.thread_time() - begin
     rng = np.random.default_rng(0)
     x = aligned(layer.examples * layer.size**2 * layer.c_in, dtype, rng)
