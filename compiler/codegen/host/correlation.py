@@ -75,6 +75,22 @@ class Correlation:
         """Source channels that a target channel sees."""
         return self.sources // self.groups
 
+    @property
+    def fold(self) -> int:
+        """How many terms of its sums a vector holds side by side, where the targets alone would leave it half empty."""
+        few = 1 << (self.targets // self.groups - 1).bit_length()
+        return max(1, min(self.cpu.lanes(self.dtype) // few, self.depth & -self.depth))
+
+    @property
+    def pieces(self) -> tuple[Panels, ...]:
+        """A group's channels in panels."""
+        lengths = tuple(phase.count for phase in self.axes[-1].phases)
+        panels = choose_panels(self.cpu, self.dtype, self.targets // self.groups, lengths, self.pointwise)
+        if self.fold == 1:
+            return panels
+        kept = self.targets // self.groups
+        return (replace(panels[0], vectors=(((1 << (kept - 1).bit_length()) * self.fold, kept),)),)
+
     def blocks(self, panels: Panels) -> tuple[int, int]:
         """How many taps of the first axis, and how many source channels, are one block of a panel's sum."""
         first, middle, last = self.axes
@@ -83,12 +99,16 @@ class Correlation:
         taps = max(1, min(first.window, most // (inside * self.depth)))
         taps = -(-first.window // -(-first.window // taps))
         pieces = 1 if inside * self.depth <= most else min(self.depth, -(-inside * self.depth // most))
-        return taps, -(-self.depth // pieces)
+        return taps, -(-self.depth // pieces // self.fold) * self.fold
 
     def copied(self, panels: Panels) -> bool:
         """Whether the blocks of a panel are worth a copy: they are used often, and their rows are apart."""
         places = math.prod(axis.targets for axis in self.axes)
-        return places >= 32 and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0)
+        return (
+            self.fold > 1
+            or places >= 32
+            and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0)
+        )
 
     @property
     def target_row(self) -> int:
@@ -139,8 +159,7 @@ class Correlation:
         function.linkage = "internal"
         function.attributes.add("noinline")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        lengths = tuple(phase.count for phase in self.axes[-1].phases)
-        pieces = choose_panels(self.cpu, self.dtype, self.targets // self.groups, lengths, self.pointwise)
+        pieces = self.pieces
         scratch = self.scratch(builder, pieces)
         *addresses, begin, end, row = function.args
         at_once = self.rows_at_once(pieces)
@@ -153,7 +172,7 @@ class Correlation:
             high = numbers.least(numbers.plus(low, at_once), end)
             made = some.move(target, done, self.target_row)
             for panels in pieces:
-                code = RowCode(builder, self.dtype, panels.vectors)
+                code = RowCode(builder, self.dtype, panels.vectors, self.fold)
                 args = (source, filters, made, low, high, row)
                 CorrelationPanel(self, panels, code, args, scratch if self.copied(panels) else None).write()
 
@@ -275,19 +294,20 @@ class CorrelationPanel:
 
     def copy(self, block: Block) -> Block:
         """The block with its filters side by side in the scratch."""
-        move, width = self.code.move, self.panels.width
-        last = self.channels * width
+        move, width, fold = self.code.move, self.panels.width, self.static.fold
+        last = self.channels // fold * width
         steps = Filters(self.middle.window * self.last.window * last, self.last.window * last, last, width)
         levels = [
             (self.numbers.minus(block.high, block.low), block.steps.first, steps.first),
             (self.middle.window, block.steps.middle, steps.middle),
             (self.last.window, block.steps.last, steps.last),
-            (block.terms, block.steps.row, steps.row),
+            (self.numbers.whole(block.terms, fold), block.steps.row * fold, steps.row),
         ]
 
         def copy(levels: list[tuple[Count, int, int]], given: ir.Value, made: ir.Value) -> None:
             if not levels:
-                self.code.store(self.code.load(given), made)
+                whole = [self.code.load_folded(given, block.steps.row)] if fold > 1 else self.code.load(given)
+                self.code.store(whole, made)
                 return
             (count, step, new_step), *inner = levels
 
@@ -479,11 +499,12 @@ class CorrelationPanel:
                 for ask in asks:
                     code.widest.prefetch(ask, near=2)
                 asks = [self.builder.gep(ask, [fetched]) for ask in asks]
-                return [move(a, 1), move(b, steps.row), *asks, *sums]
+                return [move(a, code.fold), move(b, steps.row), *asks, *sums]
 
             zeros = sums
             places = [code.widest.opaque(place) for place in places]
-            return self.code.repeat(count, [*places, *sums], term)[len(places) :]
+            turns = self.numbers.whole(count, code.fold)
+            return self.code.repeat(turns, [*places, *sums], term)[len(places) :]
 
         if not run.whole:
             for tap, at, rows in run.taps:
