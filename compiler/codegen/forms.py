@@ -123,8 +123,9 @@ class Contracted:
             first = self.b.add("broadcast", first, axes=tuple(map(self.axis, order)))
         product = self.b.add("mul", first, second)
         summed = tuple(place for place, label in enumerate(order) if label not in result)
-        if summed:
-            product = self.b.add("drop", self.b.add("sum", product, axes=summed), axes=summed)
+        wide = tuple(place for place in summed if self.axis(order[place]).size != ONE)
+        product = self.b.add("sum", product, axes=wide) if wide else product
+        product = self.b.add("drop", product, axes=summed) if summed else product
         kept = tuple(label for label in order if label in result)
         return self.ordered(product, kept)
 

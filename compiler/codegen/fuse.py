@@ -279,7 +279,7 @@ class Fusion:
         if folded <= inner:
             kept = tuple(s for axis, s in zip(layout.inner, layout.inner_sizes, strict=True) if axis in inner - folded)
             self.join_or_start(node, (layout.rows, kept))
-        elif folded == {layout.row_axis} and len(inner) < 2:
+        elif folded == {layout.row_axis} and not domain_of(layout_of(node.type, node))[1]:
             group = self.start("columns", domain_of(layout_of(node.type, node)))
             self.place(node, group)
         else:

@@ -207,7 +207,7 @@ def lifetimes(
     for number, group in enumerate(groups):
         for _, value, _ in readings(group, settled.home):
             if place.get(value) in lives:
-                lives[place[value]].last = number
+                lives[place[value]].last = max(lives[place[value]].last, number)
         if group.gathers is not None:
             lives[partials[group.gathers]].last = number
         written = [buffer for _, buffer in stores[group]] + [partials[n] for n in [*group.totals, *group.sums]]
