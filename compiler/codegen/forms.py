@@ -17,6 +17,7 @@ from dlc.compiler.codegen.sliding import TO_INPUT
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import ONE, Axis
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ops import OPS, Reduction
 from dlc.compiler.ops.contraction import labels_of
 
 Labels = tuple[str, ...]
@@ -35,6 +36,8 @@ def prepare(graph: Graph) -> Graph:
             return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type, node.span)
         if node.op == "slice" and is_scalar(node.type) and not is_scalar(inputs[0].type) and node.type.kind == "real":
             return _element(b, node, inputs[0])
+        if isinstance(OPS[node.op], Reduction) and all(inputs[0].type.sizes[axis] == ONE for axis in node.attr("axes")):
+            return b.typed("rename", inputs, (), node.type, node.span)
         if node.op == "einsum" or (node.op == "matmul" and max(x.type.rank for x in inputs) > 2):
             return Contracted(b, node, inputs).written()
         return None

@@ -70,7 +70,7 @@ LANES = 8
 NAMES: dict[str, Any] = {
     **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "tanh", "ceil", "floor", "isnan", "sign", "maximum")},
     "minimum": np.minimum,
-    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "sigmoid": lambda x: 0.5 + 0.5 * math.tanh(x / 2),
     "softplus": lambda x: np.logaddexp(0, x),
     "real": float,
     "float64": float,
