@@ -366,10 +366,11 @@ class Fusion:
         """Place what waits for this reader, and say what must run before the group."""
         for value, _ in reads(node):
             group.before |= self.groups_of(value) - {group}
-        for value, point in reads(node):
+        for value, _ in reads(node):
             if value not in self.home and role(value) is Role.COMPUTED:
                 domain = domain_of(layout_of(value.type, value))
-                inside = self.fits(value, group, domain) and point == canonical(value)
+                own = all(point == canonical(value) for other, point in reads(node) if other is value)
+                inside = own and self.fits(value, group, domain)
                 if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
                     self.connect(value, group)  # computed inside the loop over rows
                     self.seen_by.setdefault(value, []).append(group)

@@ -78,7 +78,12 @@ class Random(Chain):
     def __init__(self, seed: int) -> None:
         kinds = ("permute", "reshape", "regroup", "slice", "reverse", "expand", "drop", "broadcast", "concat", "shift")
         self.kept: list[Node] = []
-        super().__init__(seed, (*kinds, *("compute", "again", "total") * 3))
+        self.weights: list[Node] = []
+        super().__init__(seed, (*kinds, *("compute", "again", "total", "product") * 3))
+
+    @property
+    def leaves(self) -> list[Node]:
+        return [self.leaf, *self.weights]
 
     def compute(self, node: Node) -> Node:
         made = self.b.add(self.chance.choice(["tanh", "neg", "sigmoid"]), node)
@@ -99,10 +104,26 @@ class Random(Chain):
         self.kept.append(made)
         return self.b.add("mul", node, made)
 
+    def product(self, node: Node) -> Node:
+        """A product with weights, of which one may have been there, on either side."""
+        if node.type.rank > 3:
+            return node
+        last = self.chance.random() < 0.5
+        depth = node.type.sizes[-1 if last else 0]
+        if depth.constant is None:
+            return node
+        width = self.chance.choice([1, 2, 5])
+        shape = (int(depth.constant), width) if last else (width, int(depth.constant))
+        w = nets.leaf(self.b, "input", f"W{len(self.weights)}", *shape)
+        self.weights.append(w)
+        made = self.b.add("matmul", node, w) if last else self.b.add("matmul", w, node)
+        self.kept.append(made)
+        return made
+
 
 def test_random_programs() -> None:
     for seed in range(200):
         program = Random(seed)
         roots = [node for node in [*program.kept, program.node] if not is_scalar(node.type) or node is program.node]
         if Dim.symbol(M) in program.leaf.type.sizes and program.node is not program.leaf:
-            assert_runs(roots, [program.leaf], seed)
+            assert_runs(roots, program.leaves, seed)
