@@ -72,7 +72,7 @@ def pool_gradient_rows(
 
 def most_columns(cpu: Host) -> int:
     """How many columns a tile may keep in registers."""
-    return cpu.tiles[0][0]
+    return cpu.registers // 2
 
 
 def fitting_strips(axis: SlidingAxis, cpu: Host) -> list[Strip]:
