@@ -144,6 +144,7 @@ class Fusion:
         self.home: dict[Node, Group] = {}
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
         self.spread: set[Node] = set()  # sums that are added up in parts
+        self.seen_by: dict[Node, list[Group]] = {}  # values that groups over columns compute for themselves
         late = results_only(graph)
         for node in graph.nodes:
             if node not in late:
@@ -333,7 +334,9 @@ class Fusion:
         return inside and group.kind in FOLLOWED and group.domain == domain
 
     def allowed(self, node: Node, group: Group) -> bool:
-        """Whether everything it reads is there when the group runs."""
+        """Whether everything it reads is there when the group runs, and it is there when its readers do."""
+        if any(depends(group, reader) for reader in self.seen_by.get(node, ())):
+            return False
         for value, point in reads(node):
             if self.home.get(value) is group:
                 if point != canonical(value):
@@ -361,12 +364,16 @@ class Fusion:
 
     def connect(self, node: Node, group: Group) -> None:
         """Place what waits for this reader, and say what must run before the group."""
-        for value, point in reads(node):
+        for value, _ in reads(node):
+            group.before |= self.groups_of(value) - {group}
+        for value, _ in reads(node):
             if value not in self.home and role(value) is Role.COMPUTED:
                 domain = domain_of(layout_of(value.type, value))
-                inside = self.fits(value, group, domain) and point == canonical(value)
+                own = all(point == canonical(value) for other, point in reads(node) if other is value)
+                inside = own and self.fits(value, group, domain)
                 if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
                     self.connect(value, group)  # computed inside the loop over rows
+                    self.seen_by.setdefault(value, []).append(group)
                     continue
                 self.place(value, group if inside and self.allowed(value, group) else self.start("rows", domain))
             group.before |= self.groups_of(value) - {group}

@@ -86,6 +86,7 @@ class KernelWriter:
         self.stores, self.product, self.names, self.parts = stores, product, names, parts
         self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
+        self.body.copied = {node for node, _ in stores if node not in group.members}
         self.panels: dict[str, str] = {}
         self.ahead: list[str] = []
 

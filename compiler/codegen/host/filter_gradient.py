@@ -276,6 +276,10 @@ class FilterGradientCode:
                         def over_last(d: ir.Value) -> None:
                             at = self.move(made, a, static.filter_row)
                             at = self.move(self.move(at, b, last.window * static.depth * row), d, static.depth * row)
+                            at = self.vectors.opaque(at)
+                            for i in range(height):
+                                for place in code.places:
+                                    self.vectors.prefetch(self.move(at, i * row + place), write=True)
                             sums = self.sum_of_channels(code, height, box, columns, seen, (a, b, d))
                             self.add(code, sums, at, [i * row for i in range(height)])
 

@@ -104,6 +104,13 @@ class VectorCode:
     def store(self, value: ir.Value, address: ir.Value) -> None:
         self.builder.store(value, self.place(address, self.vector), align=self.bytes)
 
+    def prefetch(self, pointer: ir.Value, write: bool = False, near: int = 3) -> None:
+        """Ask for the line of the cache at a pointer ahead of its use: `near` is 3 for the first cache, 2 for the
+        second."""
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), I32, I32, I32])
+        fetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(fetch, [pointer, *(ir.Constant(I32, value) for value in (int(write), near, 1))])
+
     def spread(self, address: ir.Value) -> ir.Value:
         """One element in every lane."""
         one = self.builder.load(self.place(address, self.scalar), align=self.bytes)
