@@ -6,6 +6,7 @@ the first cache. There are these kinds:
 - `contraction`  a matrix product, and what follows it element by element: bias, activation, mask, the update of W
 - `slid`         a convolution, pooling, or the gradient of their image, and what follows it in the same way
 - `filters`      the gradient of a convolution's filters, a part for each unit of work
+- `stack`        a stack of matrix products, and what follows it in the same way
 - `rows`         elementwise work, windows, and reductions within a row: softmax, losses, dropout, pooling, updates
 - `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
 - `gather`       the parts of a sum that other kernels left, added up, and what follows: batch statistics, updates
@@ -25,10 +26,11 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
+from dlc.compiler.codegen.layout import Count, Layout, NotSupported, is_scalar, layout_of
 from dlc.compiler.codegen.products import laid, product_of, strided, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
+from dlc.compiler.codegen.views import reached
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, MatrixProduct, Reduction
 
@@ -38,14 +40,14 @@ INNER = "jklpqs"
 REMEMBERED = 1 << 14
 """Answers about nodes that are kept: the same few are asked for again and again."""
 
-SHARING = frozenset({"contraction", "slid", "rows"})
+SHARING = frozenset({"contraction", "slid", "stack", "rows"})
 """Groups that a total may join because they read the same bound values."""
 
-FOLLOWED = frozenset({"contraction", "slid", "columns", "gather"})
+FOLLOWED = frozenset({"contraction", "slid", "stack", "columns", "gather"})
 """Groups that take up what follows element by element, over the same elements."""
 
-Domain = tuple[int | None, tuple[int, ...]]
-"""Rows (None is m), and the sizes inside a row that are not 1."""
+Domain = tuple[Count, tuple[int, ...]]
+"""Rows, and the sizes inside a row that are not 1."""
 
 
 @dataclass(eq=False)
@@ -142,6 +144,7 @@ class Fusion:
         self.home: dict[Node, Group] = {}
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
         self.spread: set[Node] = set()  # sums that are added up in parts
+        self.seen_by: dict[Node, list[Group]] = {}  # values that groups over columns compute for themselves
         late = results_only(graph)
         for node in graph.nodes:
             if node not in late:
@@ -166,6 +169,8 @@ class Fusion:
             self.alone("scatter", node)
         elif part is Role.SLID:
             self.slid(node)
+        elif part is Role.STACKED:
+            self.stack(node)
         elif part is Role.FILTERS:
             self.filters(node)
         elif part is Role.WINDOWED or (part is Role.COMPUTED and any(self.groups_of(v) for v, _ in reads(node))):
@@ -212,6 +217,16 @@ class Fusion:
         """A kernel that computes feature maps, and takes up what follows them element by element."""
         group = self.start("slid", domain_of(layout_of(node.type, node)), node)
         self.bring(node, group)
+        group.members[node] = None
+        self.home[node] = group
+
+    def stack(self, node: Node) -> None:
+        """A kernel that computes a stack of matrix products row by row, and takes up what follows."""
+        group = self.start("stack", domain_of(layout_of(node.type, node)), node)
+        for operand in node.inputs:
+            value = reached(operand, self.home).base
+            self.need(value)
+            group.before |= self.groups_of(value)
         group.members[node] = None
         self.home[node] = group
 
@@ -263,7 +278,7 @@ class Fusion:
         folded = {axis for axis in node.attr("axes") if layout.sizes[axis] != 1}
         inner = {axis for axis in layout.inner if layout.sizes[axis] != 1}
         if folded <= inner:
-            kept = tuple(size for axis in layout.inner if axis in inner - folded and (size := layout.sizes[axis]))
+            kept = tuple(s for axis, s in zip(layout.inner, layout.inner_sizes, strict=True) if axis in inner - folded)
             self.join_or_start(node, (layout.rows, kept))
         elif folded == {layout.row_axis} and len(inner) < 2 and not domain_of(layout_of(node.type, node))[1]:
             group = self.start("columns", domain_of(layout_of(node.type, node)))  # whose rows are the columns
@@ -319,7 +334,9 @@ class Fusion:
         return inside and group.kind in FOLLOWED and group.domain == domain
 
     def allowed(self, node: Node, group: Group) -> bool:
-        """Whether everything it reads is there when the group runs."""
+        """Whether everything it reads is there when the group runs, and it is there when its readers do."""
+        if any(depends(group, reader) for reader in self.seen_by.get(node, ())):
+            return False
         for value, point in reads(node):
             if self.home.get(value) is group:
                 if point != canonical(value):
@@ -347,12 +364,16 @@ class Fusion:
 
     def connect(self, node: Node, group: Group) -> None:
         """Place what waits for this reader, and say what must run before the group."""
-        for value, point in reads(node):
+        for value, _ in reads(node):
+            group.before |= self.groups_of(value) - {group}
+        for value, _ in reads(node):
             if value not in self.home and role(value) is Role.COMPUTED:
                 domain = domain_of(layout_of(value.type, value))
-                inside = self.fits(value, group, domain) and point == canonical(value)
+                own = all(point == canonical(value) for other, point in reads(node) if other is value)
+                inside = own and self.fits(value, group, domain)
                 if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
                     self.connect(value, group)  # computed inside the loop over rows
+                    self.seen_by.setdefault(value, []).append(group)
                     continue
                 self.place(value, group if inside and self.allowed(value, group) else self.start("rows", domain))
             group.before |= self.groups_of(value) - {group}

@@ -8,6 +8,7 @@ from dlc.compiler.codegen.layout import layout_of
 from dlc.compiler.codegen.loops import INDENT
 from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.sliding import FOLDS, FORWARD, TO_FILTERS, TO_INPUT, UNFOLDS, Geometry, geometry_of
+from dlc.compiler.codegen.values import size_text
 from dlc.compiler.codegen.work import COLUMNS
 from dlc.compiler.ir import Node
 
@@ -49,13 +50,14 @@ def filters(writer: KernelWriter) -> list[str]:
     (node,) = writer.group.sums
     geometry, parts = geometry_of(node), writer.units.rows
     outer, item = geometry.result[0], writer.target.item
+    many = f"{size_text(layout_of(node.inputs[0].type, node).rows)} * {outer}"
     x, dy = (of_example(writer, operand) for operand in node.inputs)
     buffer, size = writer.partials[node], layout_of(node.type, node).elements.fixed
     to = f"{writer.arguments.address(buffer)} + unit * {size * item}"
     return [
         f"for e in range({size}):",
         f"{INDENT}{writer.body.at(buffer, f'unit * {size} + e')} = real(0)",
-        f"place, last_place = unit * m * {outer} // {parts}, (unit + 1) * m * {outer} // {parts}",
+        f"place, last_place = unit * {many} // {parts}, (unit + 1) * {many} // {parts}",
         "while place < last_place:",
         f"{INDENT}i = place // {outer}",
         f"{INDENT}begin = place - i * {outer}",
@@ -73,6 +75,8 @@ def gather(writer: KernelWriter) -> list[str]:
     writer.body.parts[node] = buffer
     size, row = layout.elements.fixed, layout.row_length
     limits = "begin, end" if row == 1 else f"begin * {row}, end * {row}"
+    if writer.units.part:
+        limits = f"i * {row} + begin * {writer.stretch}, i * {row} + end * {writer.stretch}"
     added = f"{writer.body.at(buffer, 'e')} += {writer.body.at(buffer, f'u * {size} + e')}"
     lines = [f"for u in range(1, {writer.parts}):", f"{INDENT}for e in range({limits}):", f"{INDENT}{INDENT}{added}"]
     return [*writer.block(), *lines, *writer.over_rows(writer.loops(writer.stores, {node: ""}))]
@@ -83,7 +87,7 @@ def turned_filters(writer: KernelWriter) -> list[str]:
     anchor = writer.group.anchor
     assert anchor is not None
     given, made = writer.place[anchor.inputs[0]], writer.place[anchor]
-    rows, columns = (size or 1 for size in layout_of(anchor.type, anchor).sizes[-2:])
+    rows, columns = layout_of(anchor.type, anchor).known[-2:]
     times, item = writer.units.times, writer.target.item
     name = f"move_{rows}_{columns}"
     writer.panels[name] = f"{name} = transpose({writer.target.dtype!r}, source_row={rows}, target_row={columns})"
@@ -110,8 +114,10 @@ def called(writer: KernelWriter, node: Node, geometry: Geometry) -> str:
 
 
 def of_example(writer: KernelWriter, operand: Node) -> str:
-    """The address of an operand, of example `i` where it has examples."""
+    """The address of an operand; of feature maps, those of example `i`."""
     value = laid(operand, writer.place)
     start = writer.arguments.address(writer.place[value])
-    layout = layout_of(value.type, value)
-    return f"{start} + i * {layout.row_length * writer.target.item}" if layout.rows is None else start
+    layout = layout_of(operand.type, operand)
+    anchor = writer.group.anchor
+    examples = anchor is None or anchor.op not in (FORWARD, TO_INPUT) or operand is not anchor.inputs[1]
+    return f"{start} + i * {layout.row_length * writer.target.item}" if examples else start

@@ -135,6 +135,10 @@ def plan(
             inputs[name].offset, offset = offset, offset + inputs[name].size
         else:
             place[node] = shared.tensors[node.op, name]
+    for node in graph.nodes:
+        if node.op == "table":  # the program writes it when it begins
+            place[node] = buffer_of(names[node], node, item)
+            place[node].offset, offset = offset, offset + place[node].size
     for root, node in made.in_place.items():
         place[node] = target_of(root, shared)
     for node in graph.nodes:
