@@ -6,9 +6,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from feature_maps import MODELS, assert_equal_to_reference, assert_trained_as_reference, examples, load
+from feature_maps import MODELS, assert_equal_to_reference, assert_trained_as_reference, examples, load, tensors
 
+import dlc
 from dlc.compiler.codegen import generate
 from dlc.compiler.driver import programs
 from dlc.runtime.native import MemoryViolation, Native
@@ -78,3 +80,45 @@ def test_every_kernel_looks_at_the_end_of_every_buffer(tmp_path: Path) -> None:
     assert len(told) > 60
     assert not violates(0)
     assert [address for number, address in enumerate(told, 1) if not violates(number)] == []
+
+
+# --- the same bits ---------------------------------------------------------------------------------------------------
+
+TRAINED = """
+model Net:
+    input  X : (m, 24, 24, 4)
+    target Y : (6, m) one_hot
+    A = X -> Conv(3, 16, pad = same) -> BatchNorm() -> relu -> Dropout(0.8)
+    B = A -> DepthwiseConv(3, stride = 2, pad = same) -> BatchNorm() -> relu -> MaxPool(2) -> Dropout(0.9)
+    Y_hat = B -> Conv(3, 6) -> GlobalAvgPool() -> Flatten() -> Dense(6, softmax)
+    loss   cross_entropy(Y_hat, Y)
+    output Y_hat
+
+train:
+    optimizer = Adam(lr = 0.01)
+    clip      = norm(1)
+    batch     = 12
+    epochs    = 2
+"""
+
+
+def test_the_same_bits_on_one_thread_and_on_more_and_after_a_pause(tmp_path: Path) -> None:
+    spec = load(tmp_path, TRAINED)
+    data = examples(spec, 32)
+    data["X"] = data["X"].astype(np.float32)
+
+    def trained(threads: int, *, pause: bool = False) -> dict[str, bytes]:
+        model = spec.compile(seed=2, threads=threads)
+        model.fit(data, epochs=1)
+        if pause:
+            model.save(tmp_path / "run")
+            model = dlc.open(tmp_path / "run")
+        model.fit(data, epochs=1)
+        return {name: array.tobytes() for name, array in tensors(model).items()}
+
+    alone = trained(1)
+    assert any(name.startswith("slot") for name in alone)
+    assert any(name.startswith("state") for name in alone)
+    for threads in (*[2] * 8, 3):
+        assert trained(threads) == alone
+    assert trained(2, pause=True) == alone
