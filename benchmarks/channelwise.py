@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 
 from dlc.compiler.codegen.host import depthwise, pooling
-from dlc.compiler.codegen.host.kernels import program
+from dlc.compiler.codegen.host.kernels import kernel
 
 BATCH = 8
 TURN = 0.004  # seconds
@@ -89,23 +89,23 @@ def aligned(values: Any) -> Any:
     return flat[skipped : skipped + values.size].reshape(values.shape)
 
 
-def over_batch(kernel: Any, steps: list[int], rows: int) -> Any:
+def over_batch(example: Any, steps: list[int], rows: int) -> Any:
     """The kernel on every example: its i-th operand moves by steps[i] bytes."""
     if len(steps) == 2:
         a, b = steps
 
-        @program("void(intp, intp, intp)", cache=False)
+        @kernel("void(intp, intp, intp)", cache=False)
         def two(x: int, y: int, _: int) -> None:
             for n in range(BATCH):
-                kernel(x + n * a, y + n * b, 0, rows)
+                example(x + n * a, y + n * b, 0, rows)
 
         return two
     a, b, c = steps
 
-    @program("void(intp, intp, intp)", cache=False)
+    @kernel("void(intp, intp, intp)", cache=False)
     def three(x: int, y: int, z: int) -> None:
         for n in range(BATCH):
-            kernel(x + n * a, y + n * b, z + n * c, 0, rows)
+            example(x + n * a, y + n * b, z + n * c, 0, rows)
 
     return three
 

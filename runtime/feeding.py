@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.program import InputDeclaration
 from dlc.runtime.data.columns import Column, Columns, as_array
 from dlc.runtime.data.layout import has_examples
@@ -101,8 +102,15 @@ class _Block:
     tasks: list[Future[None]]
 
     def arrays(self) -> dict[str, Array]:
+        """Waits for all. Raises DiagnosticError with everything that was wrong."""
+        bad: list[Diagnostic] = []
         for task in self.tasks:
-            task.result()
+            try:
+                task.result()
+            except DiagnosticError as error:
+                bad += error.diagnostics
+        if bad:
+            raise DiagnosticError(*bad)
         return self.made
 
 

@@ -1,10 +1,11 @@
-"""How many threads there may be, and a loop that is shared out among them."""
+"""How many threads there may be, and loops that are shared out among them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Given = TypeVar("Given")
@@ -24,5 +25,22 @@ def in_threads(function: Callable[[Given], Made], items: Iterable[Given], thread
     pool = ThreadPoolExecutor(min(threads, len(items)))
     try:
         return list(pool.map(function, items))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ahead(function: Callable[[Given], Made], items: Iterable[Given], threads: int) -> Iterator[Made]:
+    """The same one by one, in order: while one result is used, the next few are being made."""
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pool, making, rest = ThreadPoolExecutor(threads), deque[Future[Made]](), iter(items)
+    try:
+        for item in rest:
+            making.append(pool.submit(function, item))
+            if len(making) > threads:
+                yield making.popleft().result()
+        while making:
+            yield making.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -280,8 +280,8 @@ class Fusion:
         if folded <= inner:
             kept = tuple(s for axis, s in zip(layout.inner, layout.inner_sizes, strict=True) if axis in inner - folded)
             self.join_or_start(node, (layout.rows, kept))
-        elif folded == {layout.row_axis} and not domain_of(layout_of(node.type, node))[1]:
-            group = self.start("columns", domain_of(layout_of(node.type, node)))
+        elif folded == {layout.row_axis} and len(inner) < 2 and not domain_of(layout_of(node.type, node))[1]:
+            group = self.start("columns", domain_of(layout_of(node.type, node)))  # whose rows are the columns
             self.place(node, group)
         else:
             self.summed(node, domain_of(layout))

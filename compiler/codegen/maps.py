@@ -75,6 +75,8 @@ def gather(writer: KernelWriter) -> list[str]:
     writer.body.parts[node] = buffer
     size, row = layout.elements.fixed, layout.row_length
     limits = "begin, end" if row == 1 else f"begin * {row}, end * {row}"
+    if writer.units.part:
+        limits = f"i * {row} + begin * {writer.stretch}, i * {row} + end * {writer.stretch}"
     added = f"{writer.body.at(buffer, 'e')} += {writer.body.at(buffer, f'u * {size} + e')}"
     lines = [f"for u in range(1, {writer.parts}):", f"{INDENT}for e in range({limits}):", f"{INDENT}{INDENT}{added}"]
     return [*writer.block(), *lines, *writer.over_rows(writer.loops(writer.stores, {node: ""}))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from dlc.compiler.codegen.work import Units, product_of_group, units_of
 from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, Movement, Reduction
+
+PIECE = 64
+"""Numbers of a table that are written by one loop."""
 
 WORTH_THREADS = 500_000
 """Operations (about five microseconds of them) from which on a kernel is shared out among threads."""
@@ -97,8 +101,9 @@ class ProgramWriter:
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
         if self.target.check:
             head.append(f"flag = persistent + {8 * self.shared.numbers['violations']}")
+        tables = [line for node in self.graph.nodes if node.op == "table" for line in self.table(node)]
         addresses = [self.address_line(buffer, name) for buffer, name in self.used.items()]
-        return Program(self.title, (*head, *addresses, "", *self.lines), tuple(calls), self.plan, results)
+        return Program(self.title, (*head, *addresses, *tables, "", *self.lines), tuple(calls), self.plan, results)
 
     # --- addresses ---------------------------------------------------------------------------------------------
 
@@ -113,6 +118,22 @@ class ProgramWriter:
             if place is buffer:
                 return f"{name} = int64_at(persistent)[{self.shared.numbers[f'input {given}']}]"
         return f"{name} = {buffer.part} + {size_text(buffer.offset)}"
+
+    def table(self, node: Node) -> list[str]:
+        """Numbers that the spec lists, written where kernels read them; in pieces, as long tuples compile slowly."""
+        layout = layout_of(node.type, node)
+        memory = [0.0] * layout.elements.fixed
+        for value, place in zip(node.attr("values"), itertools.product(*map(range, layout.known)), strict=True):
+            memory[sum(index * stride for index, stride in zip(place, layout.strides, strict=True))] = value
+        to = f"real_at({self.address(self.plan.place[node])})"
+        return [
+            line
+            for start in range(0, len(memory), PIECE)
+            for line in (
+                f"for e, value in enumerate({tuple(memory[start : start + PIECE])!r}):",
+                f"    {to}[{start} + e] = real(value)",
+            )
+        ]
 
     # --- kernels -----------------------------------------------------------------------------------------------
 
@@ -255,7 +276,21 @@ class ProgramWriter:
         return found
 
 
-RESERVED = BUILT_IN | {"given", "persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step"}
+RESERVED = BUILT_IN | {
+    "given",
+    "persistent",
+    "transient",
+    "m",
+    "pool",
+    "M",
+    "numbers",
+    "flag",
+    "unit",
+    "seed",
+    "step",
+    "e",
+    "value",
+}
 
 
 def names_of(graph: Graph) -> dict[Node, str]:

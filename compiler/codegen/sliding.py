@@ -5,6 +5,7 @@ A convolution along one axis (sequences) gets a spatial axis of size 1 before it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.layout import Count, NotSupported, layout_of, sizes_of
@@ -17,6 +18,13 @@ FORWARD, TO_INPUT, TO_FILTERS = "convolve", "convolve_input_gradient", "convolve
 FOLDS = {"window_max": "max", "window_min": "min", "window_sum": "sum"}
 UNFOLDS = {"window_max_gradient": "max", "window_min_gradient": "min", "window_spread": "sum"}
 """What the host calls the folds that it has, and those whose gradients it has."""
+
+RESULT = 8192
+"""Elements of feature maps that a unit computes, about: what follows finds them in the first caches."""
+LARGE_FILTERS = 1 << 17
+"""Elements of filters that do not stay in the second cache."""
+LARGEST_TILE = 1 << 16
+"""Elements on the stack, at most."""
 
 BACK = frozenset({TO_INPUT, *UNFOLDS})
 """Ops that make the image from the result."""
@@ -73,6 +81,22 @@ def geometry_of(node: Node) -> Geometry:
     if not all(isinstance(size, int) for size in image + result + window) or count > 3:
         raise NotSupported("a convolution along m, or along more than three axes", node)
     return _with_two_axes(Geometry(image, result, window, stride, before, groups))  # type: ignore[arg-type]
+
+
+def rows_of_unit(node: Node) -> int:
+    """How many of the outermost places of an example's feature maps a unit of work computes. Large filters are read
+    once for a unit, so units are large then: two of them keep two threads busy with one example."""
+    geometry = geometry_of(node)
+    outer, *inner = geometry.made(node.op)
+    rows = max(RESULT // math.prod(inner), 1)
+    if geometry.groups and geometry.window[0] * geometry.filter_row > LARGE_FILTERS:
+        rows = max(rows, -(-outer // 2))
+    return min(rows, outer)
+
+
+def large_tile(node: Node) -> bool:
+    """Whether what a unit computes is too much for the stack."""
+    return rows_of_unit(node) * math.prod(geometry_of(node).made(node.op)[1:]) > LARGEST_TILE
 
 
 def on_feature_maps(node: Node) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
 from dlc.compiler.codegen.layout import is_scalar, layout_of
+from dlc.compiler.codegen.sliding import large_tile
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Reduction
@@ -89,8 +90,10 @@ def outside(group: Group, home: dict[Node, Group]) -> set[Node]:
 
 def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
     """What has to lie in memory whatever the readers can compute: operands of products, values read elsewhere than at
-    the reader's own place, reductions and costly values."""
+    the reader's own place, reductions, costly values, and feature maps that are too large for the stack."""
     found: set[Node] = set()
+    if group.kind == "slid" and group.anchor is not None and large_tile(group.anchor):
+        found.add(group.anchor)
     times = loop_times(group)
     for member, value, own in readings(group, home):
         if value not in home:

@@ -13,7 +13,7 @@ from dlc.compiler.codegen.fuse import Group, costly
 from dlc.compiler.codegen.host.machine import Dtype, Host
 from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Count, Size, layout_of, round_up, size_of
 from dlc.compiler.codegen.products import Product, product_of
-from dlc.compiler.codegen.sliding import geometry_of
+from dlc.compiler.codegen.sliding import RESULT, geometry_of, rows_of_unit
 from dlc.compiler.codegen.stored import loop_of
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Node
@@ -27,14 +27,10 @@ SWEEP = 1024
 COLUMNS = 64
 ELEMENTS = 2048
 """Elements that a unit of a row kernel works on, about."""
-
-
 PART = 16384
 """Elements of a part of a row, about, where one row is enough work for several threads."""
-RESULT = 8192
-"""Elements of a convolution's result that a unit computes, about: what follows finds them in the first caches."""
-FILTER_UNITS, FILTER_ROOM = (4, 16), 1 << 21
-"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all may have."""
+FILTER_UNITS, FILTER_ROOM = (4, 16), 1 << 19
+"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all should have."""
 
 COSTLY, CHEAP = 64, 8
 """Operations that an elementwise value counts for, an exponential or a sum, beside the one of a multiply-add."""
@@ -105,11 +101,13 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
     if group.kind == "filters":
         assert isinstance(rows, int)
         parts = min(max(FILTER_ROOM // (width * rows), FILTER_UNITS[0]), FILTER_UNITS[1])
+        parts = 1 << (parts.bit_length() - 1)
         return Units(parts, 1, 1, work_of(group.sums[0]))
     if group.kind in ("slid", "stack"):
         assert group.anchor is not None
-        outer = inner[0] if group.kind == "stack" else geometry_of(group.anchor).made(group.anchor.op)[0]
-        part = max(RESULT * outer // width, 1)
+        stack = group.kind == "stack"
+        outer = inner[0] if stack else geometry_of(group.anchor).made(group.anchor.op)[0]
+        part = max(RESULT * outer // width, 1) if stack else rows_of_unit(group.anchor)
         work = work_of(group.anchor) + size_of(rows).times(row_work(group))
         return Units(rows, 1, math.ceil(outer / part), work, part if part < outer else 0)
     width = max([width, *(layout_of(node.type, node).width for node in group.members)])
@@ -123,7 +121,7 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
 
 def splits(group: Group) -> bool:
     """Whether a row can be shared out: nothing of it needs another part of it."""
-    return group.kind == "rows" and all(
+    return group.kind in ("rows", "gather") and all(
         loop_of(node) == group.domain[1]
         and (node in group.totals or node in group.sums or role(node) is not Role.REDUCED)
         for node in group.computed

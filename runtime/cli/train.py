@@ -187,6 +187,7 @@ def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
                     history = training.run()
                 except DiagnosticError:
                     recorder.save(training)
+                    display.note(f"saved as far as it came; go on with\n  dlc train --resume {shown_path(run.path)}")
                     raise
         recorder.note(f"{history.end} after epoch {training.progress.epoch}, step {training.progress.step}")
         recorder.save(training)

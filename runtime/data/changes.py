@@ -32,6 +32,9 @@ class Change:
         return tuple(change for change in self.augment if isinstance(change, Crop))
 
 
+UNCHANGED = Change((), "image")
+
+
 def changes(settings: DataSettings, inputs: Mapping[str, InputDeclaration], images: Iterable[str]) -> dict[str, Change]:
     """The change of each input that has one; `images` are those that the block makes of `image`.
 

@@ -21,6 +21,7 @@ from dlc.runtime.data.columns import Column, Columns, as_array
 from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.headers import counts, plan
 from dlc.runtime.data.image_origins import IMAGES, require_labels, require_shapes
+from dlc.runtime.data.image_store import most_bytes
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.opening import format_of, opened
 from dlc.runtime.data.origins import Kind, Origin, array_is_dense, array_size, require_columns, require_kinds
@@ -30,6 +31,7 @@ from dlc.runtime.data.preprocessing import Fitted, Preprocessing
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
 from dlc.runtime.data.splits import Indices, by_column, by_fractions
+from dlc.runtime.threads import usable_threads
 
 Array = NDArray[Any]
 
@@ -94,6 +96,7 @@ def load(
     made, found = plan(settings, folder, inputs, root)
     if made is None:
         raise DiagnosticError(*found)
+    threads = threads or usable_threads()
     fold = settings.split.column if isinstance(settings.split, ByColumn) else None
     source = read(list(made.files.values()), made.origins, fold, threads)
     splits = _splits(settings, list(made.files), source, seed)
@@ -103,11 +106,12 @@ def load(
     columns: dict[str, Column] = {}
     for name, origin in made.origins.items():
         steps = settings.columns[name].steps if name in settings.columns else ()
-        entries[name] = fitted(origin, steps, source.values[name], splits["train"], notes)
-        columns[name] = transformed(origin, entries[name], source, splits["train"], dtype, problems)
+        entries[name] = fitted(origin, steps, source.values[name], splits["train"], threads, notes)
+        columns[name] = transformed(origin, entries[name], source, splits["train"], dtype, threads, problems)
     problems.raise_if_any()
     layouts = {name: Layout.of(declaration) for name, declaration in inputs.items()}
     columns |= {name: missing(layouts[name], source.count, dtype) for name in inputs if name not in columns}
+    source = replace(source, values={})
     parts = {
         split: Examples(_chosen(columns, rows, split == "train"), len(rows), layouts, source, rows)
         for split, rows in splits.items()
@@ -116,11 +120,11 @@ def load(
 
 
 def _chosen(columns: Columns, rows: Indices, training: bool) -> dict[str, Column]:
-    """A split's part of the columns; images are changed in training only, so elsewhere they are made once."""
+    """A split's part of the columns. Images are made now where nothing changes them and they are few enough."""
     chosen: dict[str, Column] = {}
     for name, column in columns.items():
-        changes = training and isinstance(column, Pictures)
-        chosen[name] = column.select(rows) if changes and isinstance(column, Pictures) else column[rows]
+        later = isinstance(column, Pictures) and (column.bytes > most_bytes() or (training and column.change.augment))
+        chosen[name] = column.select(rows) if later and isinstance(column, Pictures) else column[rows]
     return chosen
 
 
@@ -151,15 +155,16 @@ def apply(
     origins = {name: _saved_origin(entry, layouts[name], opening) for name, entry in entries.items()}
     if found := counts([opening], origins):
         raise DiagnosticError(*found)
-    source = read([opening], origins)
+    threads = usable_threads()
+    source = read([opening], origins, threads=threads)
     problems = Problems()
     rows = np.arange(source.count)
-    columns = {
-        name: transformed(origin, entries[name], source, rows, dtype, problems) for name, origin in origins.items()
-    }
+    columns: dict[str, Column] = {}
+    for name, origin in origins.items():
+        columns[name] = transformed(origin, entries[name], source, rows, dtype, threads, problems)
     problems.raise_if_any()
     columns |= {name: missing(layouts[name], source.count, dtype) for name in wanted if name not in columns}
-    return Examples(_chosen(columns, rows, False), source.count, layouts, source, rows)
+    return Examples(_chosen(columns, rows, False), source.count, layouts, replace(source, values={}), rows)
 
 
 def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:

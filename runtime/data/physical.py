@@ -12,14 +12,16 @@ from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.settings import Arithmetic, PcaColor, Step
 from dlc.grammar.span import Span
 from dlc.runtime.data.augmentation import kernels, principal_colors
+from dlc.runtime.data.changes import UNCHANGED
 from dlc.runtime.data.columns import Column
+from dlc.runtime.data.image_store import LazyImages, Stored, most_bytes
 from dlc.runtime.data.labels import MISSING, Label, Place, class_numbers, encode, find_classes, listed
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.origins import Origin
-from dlc.runtime.data.pictures import Pictures, middle_blocks
+from dlc.runtime.data.pictures import FIT_BLOCK, Pictures, middle_blocks
 from dlc.runtime.data.preprocessing import Fitted, FittedStep, applied, fit
 from dlc.runtime.data.problems import Problems
-from dlc.runtime.data.reading import Rows
+from dlc.runtime.data.reading import Rows, Values
 from dlc.runtime.data.splits import Indices
 
 Array = NDArray[Any]
@@ -28,15 +30,17 @@ BLOCK = 1 << 20
 """Values that steps are applied to at one time."""
 
 
-def fitted(origin: Origin, steps: tuple[Step, ...], values: Array, train: Indices, notes: list[Diagnostic]) -> Fitted:
+def fitted(
+    origin: Origin, steps: tuple[Step, ...], values: Values, train: Indices, threads: int, notes: list[Diagnostic]
+) -> Fitted:
     """What saved with the model says how values become an input. Statistics come from the training rows (of images that
     are cropped, from their middles), the names of classes from all."""
     layout = origin.layout
     classes: tuple[Label, ...] | None = origin.classes
     found: tuple[FittedStep, ...] = ()
     if values.dtype != object:
-        found = fit(steps, lambda: _blocks(origin, values, train))
-    if layout.class_axis is not None and not origin.dense and classes is None:
+        found = fit(steps, lambda: _blocks(origin, values, train, threads))
+    if layout.class_axis is not None and not origin.dense and classes is None and not isinstance(values, LazyImages):
         classes = find_classes(applied(found, values), layout, origin.text, origin.span)
     if classes is not None:
         notes += _class_notes(classes, layout, origin.span)
@@ -45,16 +49,21 @@ def fitted(origin: Origin, steps: tuple[Step, ...], values: Array, train: Indice
     return Fitted(*placed, found, classes, origin.form, crops)
 
 
-def _blocks(origin: Origin, values: Array, rows: Indices) -> Iterator[NDArray[np.float64]]:
+def _blocks(origin: Origin, values: Values, rows: Indices, threads: int) -> Iterator[NDArray[np.float64]]:
     """Some rows in float64, not too many at a time."""
-    if origin.change is not None and origin.change.crops:
-        images = values.reshape(len(values), *origin.example)
-        for block in middle_blocks(images, rows, origin.change):
+    change = origin.change or UNCHANGED
+    if change.crops or isinstance(values, LazyImages):
+        for block in middle_blocks(_images(origin, values), rows, change, threads):
             yield block.reshape(len(block), -1).astype(np.float64)
         return
-    size = max(BLOCK // max(values.shape[1], 1), 1)
+    size = max(FIT_BLOCK // max(values.shape[1], 1), 1)
     for start in range(0, len(rows), size):
         yield values[rows[start : start + size]].astype(np.float64)
+
+
+def _images(origin: Origin, values: Values) -> Stored:
+    """The values as images."""
+    return values if isinstance(values, LazyImages) else values.reshape(len(values), *origin.example)
 
 
 def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list[Diagnostic]:
@@ -71,22 +80,27 @@ def _class_notes(classes: tuple[Label, ...], layout: Layout, span: Span) -> list
     return [Diagnostic("V503", message, span, "note")]
 
 
-def transformed(origin: Origin, entry: Fitted, source: Rows, train: Indices, dtype: str, problems: Problems) -> Column:
+def transformed(
+    origin: Origin, entry: Fitted, source: Rows, train: Indices, dtype: str, threads: int, problems: Problems
+) -> Column:
     """The physical column of one input; what cannot be goes to `problems`."""
     layout, raw = origin.layout, source.values[origin.layout.name]
 
     def place(row: int, column: int) -> str:
         return f"{source.place(row)}: {origin.column_text(column)}"
 
+    finish = _Reals(origin, entry.steps, dtype, place)
+    if isinstance(raw, LazyImages):
+        return _pictures(origin, raw, train, finish, threads)
     named = origin.kind == "label" and origin.texts
     if named or layout.declaration.index or (layout.class_axis is not None and not origin.dense):
         cells = raw if raw.dtype == object else applied(entry.steps, raw)
         codes = encode(cells, entry.classes, layout, place, origin.span, problems)
         codes = codes.reshape(source.count, *origin.example)
         return _moved(origin, codes if layout.declaration.classes else codes.astype(dtype))
-    finish = _Reals(origin, entry.steps, dtype, place)
-    if origin.change is not None and layout.class_axis is None:
-        return _pictures(origin, raw, train, finish)
+    large = raw.dtype == np.uint8 and raw.size * finish.dtype.itemsize > most_bytes()
+    if layout.class_axis is None and (origin.change is not None or large):
+        return _pictures(origin, raw, train, finish, threads)
     reals = finish.all(raw, problems).reshape(source.count, *origin.example)
     classes = class_numbers(reals, layout)
     return _moved(origin, reals if classes is None else classes)
@@ -101,23 +115,21 @@ def _moved(origin: Origin, physical: Array) -> Column:
     return Pictures(physical, rows, origin.change, lambda images, _: images, example, physical.dtype)
 
 
-def _pictures(origin: Origin, raw: Array, train: Indices, finish: _Reals) -> Pictures:
-    """Images that augment changes."""
-    change = origin.change
-    assert change is not None
-    images = raw.reshape(len(raw), *origin.example)
+def _pictures(origin: Origin, raw: Values, train: Indices, finish: _Reals, threads: int) -> Pictures:
+    """Images that augment changes, or that are too many to be kept as reals."""
+    change, images = origin.change or UNCHANGED, _images(origin, raw)
     colors = None
     if change.kind == "image" and any(isinstance(step, PcaColor) for step in change.augment):
-        colors = principal_colors(middle_blocks(images, train, change))
+        colors = principal_colors(middle_blocks(images, train, change, threads))
     rows, example = np.arange(len(images)), origin.layout.dense
-    return Pictures(images, rows, change, finish, example, np.dtype(finish.dtype), colors)
+    return Pictures(images, rows, change, finish, example, finish.dtype, colors, threads)
 
 
 class _Reals:
     """Steps to reals of the `dtype`; the steps are taken in float64."""
 
     def __init__(self, origin: Origin, steps: tuple[FittedStep, ...], dtype: str, place: Place) -> None:
-        self.origin, self.steps, self.dtype, self.place = origin, steps, dtype, place
+        self.origin, self.steps, self.dtype, self.place = origin, steps, np.dtype(dtype), place
         self.table = self._of_bytes()
 
     def _of_bytes(self) -> Array | None:

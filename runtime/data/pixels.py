@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from dlc.runtime.data.extras import extra
 from dlc.runtime.data.formats import ImageFile
 from dlc.runtime.data.image_origins import Shape, image_text
 from dlc.runtime.data.images import CHANNELS, BadImage, mode_of, opened_image
-from dlc.runtime.threads import in_threads
 
 Bytes = NDArray[np.uint8]
 
@@ -27,42 +25,27 @@ _TITLES = {
     "V506": "of {total:,} images have another size",
     "V507": "of {total:,} images are of a kind that is not read",
 }
-_AT_ONCE = 16
-"""Images that a thread reads in one go."""
 
 
-def read_pixels(
-    files: Sequence[ImageFile], form: ImageForm, shape: Shape, needs: str, span: Span | None, threads: int
-) -> Bytes:
-    """One row for each image of the `shape` (height, width, channels) that the `form` gives.
+def check_header(file: ImageFile, form: ImageForm, shape: Shape, needs: str, span: Span | None) -> None:
+    """Raises BadImage for what the header of an image shows to be wrong."""
+    with opened_image(file, span) as picture:
+        _require_shape(picture, file, form, shape, needs)
 
-    Raises V504 (a damaged image), V506 (of another size; `needs` is which one is needed and why), V507 (of a kind that
-    is not read), one diagnostic for each code, and V512.
-    """
-    result = np.empty((len(files), math.prod(shape)), dtype=np.uint8)
 
-    def read(first: int) -> list[BadImage]:
-        bad = []
-        for row in range(first, min(first + _AT_ONCE, len(files))):
-            try:
-                result[row] = pixels_of(files[row], form, shape, needs, span).reshape(-1)
-            except BadImage as problem:
-                bad.append(problem)
-        return bad
-
-    found = in_threads(read, range(0, len(files), _AT_ONCE), threads)
-    require_good([problem for bad in found for problem in bad], len(files), span)
-    return result
+def _require_shape(picture: Any, file: ImageFile, form: ImageForm, shape: Shape, needs: str) -> str:
+    """The mode to convert to. Raises BadImage V506 and V507."""
+    mode = mode_of(picture, file)
+    found = form.shape((picture.height, picture.width, CHANNELS[mode]))
+    if found != shape:
+        raise BadImage(file, "V506", f"is {image_text(found)}, {needs}")
+    return mode
 
 
 def pixels_of(file: ImageFile, form: ImageForm, shape: Shape, needs: str, span: Span | None) -> Bytes:
     """One image, (height, width, channels). Raises BadImage, and nothing is decoded where its size is another."""
     with opened_image(file, span) as picture:
-        mode = mode_of(picture, file)
-        found = form.shape((picture.height, picture.width, CHANNELS[mode]))
-        if found != shape:
-            raise BadImage(file, "V506", f"is {image_text(found)}, {needs}")
-        return formed(picture.convert(mode), form)
+        return formed(picture.convert(_require_shape(picture, file, form, shape, needs)), form)
 
 
 def formed(picture: Any, form: ImageForm) -> Bytes:

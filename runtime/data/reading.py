@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.compiler.settings import AS_STORED
 from dlc.grammar.span import Span
 from dlc.runtime.data.csvfile import Wanted, read_table
 from dlc.runtime.data.formats import CsvHeader, IdxArray, Opened, unreadable
 from dlc.runtime.data.idx import opened_idx, wrong_length
 from dlc.runtime.data.image_origins import image_text, needs_text
+from dlc.runtime.data.image_store import LazyImages, most_bytes
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.parquetfile import read_columns
-from dlc.runtime.data.pixels import Bytes, formed_array, read_pixels
+from dlc.runtime.data.pixels import Bytes, check_header, formed_array, pixels_of
 from dlc.runtime.threads import usable_threads
 
-Values = NDArray[Any]
+Array = NDArray[Any]
+Values = Array | LazyImages
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Rows:
     """The examples of several files, one file after the other.
 
     `values[name]` is (examples, columns): float64, pixels and arrays in their own type, or objects (the texts of label
-    cells).
+    cells); or images that are not decoded yet.
     `starts` are the numbers of the files' first examples, `lines` the line of each example in its file (of a CSV),
     `fold` the words of the column that says the split, `names` the file of each image.
     """
@@ -62,8 +65,8 @@ def read(
     Raises V501, V502, V504, V505, V506 and V507 (images), V512.
     """
     decoders = threads or usable_threads()
-    parts = [_part(file, origins, fold, decoders) for file in files]
-    values = {name: _joined([part.values[name] for part in parts]) for name in origins}
+    parts = [_part(file, origins, fold) for file in files]
+    values = {name: _joined([part.values[name] for part in parts], decoders) for name in origins}
     lines = [part.lines for part in parts if part.lines is not None]
     starts = np.cumsum([0, *(part.count for part in parts)])
     return Rows(
@@ -81,14 +84,14 @@ def read(
 class _Part:
     """What one file gives; see `Rows`."""
 
-    values: dict[str, Values]
+    values: Mapping[str, Values]
     count: int
     lines: NDArray[np.int64] | None
     fold: Sequence[str] = ()
     names: Sequence[str] = ()
 
 
-def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None, threads: int) -> _Part:
+def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> _Part:
     match file.format:
         case "csv":
             return _read_csv(file, origins, fold)
@@ -97,12 +100,21 @@ def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None, threads
         case "npz":
             return _read_npz(file, origins, fold)
         case "idx":
-            return _read_idx(file, origins, threads)
-    return _read_images(file, origins, threads)
+            return _read_idx(file, origins)
+    return _read_images(file, origins)
 
 
-def _joined(parts: Sequence[Values]) -> Values:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _joined(parts: Sequence[Values], threads: int) -> Values:
+    """The values of all files. Images are decoded now, or later where their pixels are too many to be kept."""
+    lazy = [part for part in parts if isinstance(part, LazyImages)]
+    if not lazy:
+        arrays = [part for part in parts if not isinstance(part, LazyImages)]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    images = LazyImages.joined(lazy)
+    if images.bytes <= most_bytes():
+        return images.read(threads)
+    images.look(threads)
+    return images
 
 
 def _read_csv(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> _Part:
@@ -133,37 +145,53 @@ def _read_parquet(file: Opened, origins: Mapping[str, Origin], fold: str | None)
     return _Part(values, count, None, columns[fold].tolist() if fold is not None else ())
 
 
-def _read_images(file: Opened, origins: Mapping[str, Origin], threads: int) -> _Part:
+def _read_images(file: Opened, origins: Mapping[str, Origin]) -> _Part:
     files = file.images.files
     values: dict[str, Values] = {}
     for name, origin in origins.items():
         if origin.kind == "label":
             values[name] = np.array([[image.label] for image in files], dtype=object)
-            continue
-        needs = needs_text(origin.layout)
-        if origin.change is not None and origin.change.crops:
-            needs = f"the first image is {image_text(origin.shape)}"
-        values[name] = read_pixels(files, origin.form, origin.shape, needs, file.span, threads)
+        else:
+            values[name] = _lazy(file, origin)
     return _Part(values, len(files), None, names=[image.shown for image in files])
 
 
-def _read_idx(file: Opened, origins: Mapping[str, Origin], threads: int) -> _Part:
+def _lazy(file: Opened, origin: Origin) -> LazyImages:
+    """The images of a folder."""
+    files, form, shape, span = file.images.files, origin.form, origin.shape, file.span
+    needs = needs_text(origin.layout)
+    if origin.change is not None and origin.change.crops:
+        needs = f"the first image is {image_text(shape)}"
+
+    def decode(row: int) -> Bytes:
+        return pixels_of(files[row], form, shape, needs, span)
+
+    def check(row: int) -> None:
+        check_header(files[row], form, shape, needs, span)
+
+    return LazyImages(decode, len(files), shape, span, check)
+
+
+def _read_idx(file: Opened, origins: Mapping[str, Origin]) -> _Part:
     values: dict[str, Values] = {}
     for name, origin in origins.items():
         if origin.kind == "label":
             assert file.idx.labels is not None
             values[name] = _idx_array(file.idx.labels, file.span).reshape(-1, 1).astype(np.float64)
-            continue
-        stored = _idx_array(file.idx.images, file.span).reshape(-1, *file.idx.shape)
-        shape = origin.form.shape(file.idx.shape)
-        pixels: Bytes = np.empty((len(stored), math.prod(shape)), np.uint8)
-        for row, image in enumerate(stored):
-            pixels[row] = formed_array(image, origin.form, file.span).reshape(-1)
-        values[name] = pixels
+        else:
+            values[name] = _formed(_idx_array(file.idx.images, file.span), file, origin)
     return _Part(values, file.idx.images.count, None)
 
 
-def _idx_array(array: IdxArray, span: Span | None) -> Values:
+def _formed(stored: Bytes, file: Opened, origin: Origin) -> Values:
+    """The images of an IDX file in their form."""
+    if origin.form == AS_STORED:
+        return stored.reshape(len(stored), -1)
+    images, form, span = stored.reshape(-1, *file.idx.shape), origin.form, file.span
+    return LazyImages(lambda row: formed_array(images[row], form, span), len(images), origin.shape, span)
+
+
+def _idx_array(array: IdxArray, span: Span | None) -> Array:
     """The values of an IDX file. Raises V504 where they are not as many as its header says."""
     try:
         with opened_idx(array.path) as (file, _):
@@ -190,7 +218,7 @@ def _read_npz(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> 
     return _Part(values, count, None, words)
 
 
-def _examples(array: Values, origin: Origin) -> Values:
+def _examples(array: Array, origin: Origin) -> Array:
     """A stored array as (examples, columns), the columns in the declared order of the axes.
 
     Bytes and float32 of reals stay what they are: as float64 they would take eight times and twice the memory.

@@ -18,9 +18,7 @@ NET = """\
 model Net:
     input  X : (m, 6, 5, 2)
     target Y : (3, m) one_hot
-    param W : (3, 6, 5, 2) ~ normal(0, 0.1)
-    param b : (3, 1)       ~ zeros
-    Y_hat = softmax(einsum(W, X, (k, h, w, c), (m, h, w, c) -> (k, m)) + b)
+    Y_hat = X -> Flatten() -> Dense(3, softmax)
     loss   cross_entropy(Y_hat, Y)
     metric accuracy(Y_hat, Y)
     output Y_hat
@@ -73,9 +71,10 @@ def test_a_change_that_leaves_nothing_to_draw_is_the_changed_data(made: Any) -> 
     assert history["train.loss"] == again["train.loss"]
 
 
-def test_each_epoch_is_trained_on_its_own_changes(made: Any) -> None:
+@pytest.mark.parametrize("target", ["reference", "native"])
+def test_each_epoch_is_trained_on_its_own_changes(made: Any, target: str) -> None:
     """Epoch by epoch by hand: the images of the epoch as an array, in the order of the epoch."""
-    model, other = made(seed=3), made("none", seed=3)
+    model, other = made(seed=3, target=target), made("none", seed=3, target=target)
     train = model.load_data().splits["train"]
     rows = np.arange(train.count)
     history = model.fit()
@@ -92,11 +91,11 @@ def test_each_epoch_is_trained_on_its_own_changes(made: Any) -> None:
 def test_threads_and_blocks_change_no_bit(
     made: Any, monkeypatch: pytest.MonkeyPatch, threads: int, blocks: int
 ) -> None:
-    one = made(threads=1)
+    one = made(threads=1, target="native")
     one.fit()
     monkeypatch.setattr(feeding, "BLOCK_BYTES", blocks)
     monkeypatch.setattr(pictures, "BLOCK", 200)
-    other = made(threads=threads)
+    other = made(threads=threads, target="native")
     other.fit()
     assert same(one, other)
 

@@ -21,18 +21,28 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Literal
 
 from llvmlite import ir
 
-from dlc.compiler.codegen.host.machine import Dtype, Host
-from dlc.compiler.codegen.host.rows import Count, RowCode, value_of
-from dlc.compiler.codegen.host.tile import I64, VectorCode, int64
+from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
+from dlc.compiler.codegen.host.rows import Count, Numbers, RowCode, value_of
+from dlc.compiler.codegen.host.tile import BYTE, I64, VectorCode, int64
 from dlc.compiler.codegen.host.windows import Panels, Phase, TileRun, WindowAxis, choose_panels
 
 __all__ = ["Correlation", "Filters", "RowStart"]
 
 RowStart = Literal["zero", "row"]
+
+NEAR = 24 << 10
+"""Bytes of a block of filters that stay next to the core, with the places that it meets."""
+FAR = 512 << 10
+"""Bytes of sources and targets that stay in the second cache."""
+LINE = 64
+"""Bytes that come into a cache at once."""
+PLACES = 256
+"""Targets for which it pays to read all filters."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +76,66 @@ class Correlation:
         return self.sources // self.groups
 
     @property
-    def blocks(self) -> tuple[int, int]:
-        """How many taps of the first axis, and how many source channels, are one block of the sum."""
+    def fold(self) -> int:
+        """How many terms of its sums a vector holds side by side, where the targets alone would leave it half empty."""
+        few = 1 << (self.targets // self.groups - 1).bit_length()
+        return max(1, min(self.cpu.lanes(self.dtype) // few, self.depth & -self.depth))
+
+    @property
+    def pieces(self) -> tuple[Panels, ...]:
+        """A group's channels in panels."""
+        lengths = tuple(phase.count for phase in self.axes[-1].phases)
+        panels = choose_panels(self.cpu, self.dtype, self.targets // self.groups, lengths, self.pointwise)
+        if self.fold == 1:
+            return panels
+        kept = self.targets // self.groups
+        return (replace(panels[0], vectors=(((1 << (kept - 1).bit_length()) * self.fold, kept),)),)
+
+    def blocks(self, panels: Panels) -> tuple[int, int]:
+        """How many taps of the first axis, and how many source channels, are one block of a panel's sum."""
         first, middle, last = self.axes
         inside = middle.window * last.window
-        most = self.cpu.depth_block
+        most = min(self.cpu.depth_block, NEAR // (panels.width * item_bytes(self.dtype)))
         taps = max(1, min(first.window, most // (inside * self.depth)))
         taps = -(-first.window // -(-first.window // taps))
         pieces = 1 if inside * self.depth <= most else min(self.depth, -(-inside * self.depth // most))
-        return taps, -(-self.depth // pieces)
+        return taps, -(-self.depth // pieces // self.fold) * self.fold
 
     def copied(self, panels: Panels) -> bool:
         """Whether the blocks of a panel are worth a copy: they are used often, and their rows are apart."""
         places = math.prod(axis.targets for axis in self.axes)
-        return places >= 32 and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0)
+        return (
+            self.fold > 1
+            or places >= 32
+            and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0)
+        )
+
+    @property
+    def target_row(self) -> int:
+        """Elements of a row of targets."""
+        return self.axes[1].targets * self.axes[2].targets * self.targets
+
+    @property
+    def example(self) -> int:
+        """Elements of an example's sources."""
+        return math.prod(axis.sources for axis in self.axes) * self.sources
+
+    def rows_at_once(self, pieces: Sequence[Panels]) -> int:
+        """Rows that all panels pass over before the next ones: what a panel reads and writes stays in the second cache,
+        and there are enough places for a copied block of filters to be worth it."""
+        share = max(panels.width for panels in pieces) / self.targets
+        size = (self.target_row * share + self.example / self.axes[0].targets) * item_bytes(self.dtype)
+        return max(-(-PLACES // (self.axes[1].targets * self.axes[2].targets)), int(FAR / size))
 
     @property
     def pointwise(self) -> bool:
         """Whether each target sees the source of its own place alone."""
         return all(axis.plain for axis in self.axes)
+
+    @property
+    def far(self) -> bool:
+        """Whether the filters are too many for the second cache."""
+        return math.prod(axis.window for axis in self.axes) * self.depth * self.targets * item_bytes(self.dtype) > FAR
 
     def stack(self, panels: Panels) -> int:
         """How many rows one tile takes in: several where there is nothing but places one after the other."""
@@ -92,12 +143,11 @@ class Correlation:
 
     def scratch(self, builder: ir.IRBuilder, pieces: Sequence[Panels]) -> ir.Value:
         """The address of memory on the stack for one block of any panel that is copied."""
-        taps, channels = self.blocks
-        width = max([panels.width for panels in pieces if self.copied(panels)], default=0)
-        rows = taps * self.axes[1].window * self.axes[2].window * channels
-        memory = builder.alloca(ir.ArrayType(VectorCode(builder, self.dtype, 1).scalar, rows * width))
+        inside = self.axes[1].window * self.axes[2].window
+        sizes = [math.prod(self.blocks(panels)) * inside * panels.width for panels in pieces if self.copied(panels)]
+        memory = builder.alloca(ir.ArrayType(VectorCode(builder, self.dtype, 1).scalar, max(sizes, default=0)))
         memory.align = 64
-        return builder.ptrtoint(memory, I64)
+        return builder.bitcast(memory, BYTE.as_pointer())
 
     def define(self, module: ir.Module) -> ir.Function:
         """The convolution as a function of the module, written on first use: f(source, filters, target, begin, end,
@@ -109,12 +159,24 @@ class Correlation:
         function.linkage = "internal"
         function.attributes.add("noinline")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        lengths = tuple(phase.count for phase in self.axes[-1].phases)
-        pieces = choose_panels(self.cpu, self.dtype, self.targets // self.groups, lengths, self.pointwise)
+        pieces = self.pieces
         scratch = self.scratch(builder, pieces)
-        for panels in pieces:
-            code = RowCode(builder, self.dtype, panels.vectors)
-            CorrelationPanel(self, panels, code, function.args, scratch if self.copied(panels) else None).write()
+        *addresses, begin, end, row = function.args
+        at_once = self.rows_at_once(pieces)
+        numbers, some = Numbers(builder), RowCode(builder, self.dtype, ((1, 1),))
+        source, filters, target, row = (some.widest.pointer(address) for address in (*addresses, row))
+
+        def chunk(t: ir.Value) -> None:
+            done = numbers.times(t, at_once)
+            low = numbers.plus(begin, done)
+            high = numbers.least(numbers.plus(low, at_once), end)
+            made = some.move(target, done, self.target_row)
+            for panels in pieces:
+                code = RowCode(builder, self.dtype, panels.vectors, self.fold)
+                args = (source, filters, made, low, high, row)
+                CorrelationPanel(self, panels, code, args, scratch if self.copied(panels) else None).write()
+
+        some.each(numbers.shares(numbers.minus(end, begin), at_once), chunk)
         builder.ret_void()
         return function
 
@@ -136,6 +198,7 @@ class Block:
     filters: ir.Value
     steps: Filters
     fresh: ir.Value | None
+    following: ir.Value
 
 
 @dataclass(frozen=True)
@@ -157,7 +220,8 @@ class CorrelationPanel:
         self.builder, self.numbers = code.builder, code.numbers
         self.source, self.filters, self.target, self.begin, self.end, self.start_row = args
         self.first, self.middle, self.last = static.axes
-        self.taps, self.channels = static.blocks
+        self.taps, self.channels = static.blocks(panels)
+        self.asked: tuple[ir.Value, ir.Value] | None = None
 
     def write(self) -> None:
         """For each group of channels, each panel, each block of its sum: all rows."""
@@ -198,7 +262,8 @@ class CorrelationPanel:
                 terms = self.numbers.minus(end, begin)
                 fresh = None if rows * pieces == 1 else self.builder.icmp_signed("==", self.builder.or_(h, c), int64(0))
                 matrix = move(move(filters, low, stored.first), begin, stored.row)
-                given = Block(low, high, terms, move(source, begin), matrix, stored, fresh)
+                following = self.following(filters, self.numbers.plus(self.numbers.times(h, pieces), c), rows, pieces)
+                given = Block(low, high, terms, move(source, begin), matrix, stored, fresh, following)
                 self.rows(self.copy(given) if self.scratch else given)
                 return []
 
@@ -206,21 +271,43 @@ class CorrelationPanel:
 
         self.code.repeat(rows, [], block_of_rows)
 
+    def following(self, filters: ir.Value, index: Count, rows: int, pieces: int) -> ir.Value:
+        """Where the filters of the block after this one begin; after the last one comes the next panel's first."""
+        numbers, builder, move = self.numbers, self.builder, self.code.move
+        after = value_of(numbers.plus(index, 1))
+        last = builder.icmp_signed("==", after, int64(rows * pieces))
+        after = builder.select(last, int64(0), after)
+        h = builder.sdiv(after, int64(pieces))
+        c = builder.sub(after, builder.mul(h, int64(pieces)))
+        stored = self.static.stored
+        at = move(move(filters, h, self.taps * stored.first), c, self.channels * stored.row)
+        return move(at, builder.select(last, int64(self.panels.width), int64(0)))
+
+    def ahead(self, block: Block, r: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Where the sums of target row r start to ask for the following block's filters, and the bytes from one to the
+        next: each of the first rows asks for one line of the cache of every row of filters."""
+        lines = -(-self.panels.width * self.code.bytes // LINE)
+        asks = self.builder.icmp_signed("<", r, int64(lines))
+        line = self.builder.select(asks, self.builder.mul(r, int64(LINE)), int64(0))
+        step = self.builder.select(asks, int64(self.static.stored.row * self.code.bytes), int64(0))
+        return self.builder.gep(block.following, [line]), step
+
     def copy(self, block: Block) -> Block:
         """The block with its filters side by side in the scratch."""
-        move, width = self.code.move, self.panels.width
-        last = self.channels * width
+        move, width, fold = self.code.move, self.panels.width, self.static.fold
+        last = self.channels // fold * width
         steps = Filters(self.middle.window * self.last.window * last, self.last.window * last, last, width)
         levels = [
             (self.numbers.minus(block.high, block.low), block.steps.first, steps.first),
             (self.middle.window, block.steps.middle, steps.middle),
             (self.last.window, block.steps.last, steps.last),
-            (block.terms, block.steps.row, steps.row),
+            (self.numbers.whole(block.terms, fold), block.steps.row * fold, steps.row),
         ]
 
         def copy(levels: list[tuple[Count, int, int]], given: ir.Value, made: ir.Value) -> None:
             if not levels:
-                self.code.store(self.code.load(given), made)
+                whole = [self.code.load_folded(given, block.steps.row)] if fold > 1 else self.code.load(given)
+                self.code.store(whole, made)
                 return
             (count, step, new_step), *inner = levels
 
@@ -282,10 +369,15 @@ class CorrelationPanel:
     def row(self, block: Block, r: ir.Value, runs: list[tuple[Phase, TileRun]]) -> None:
         """Target row begin + r: its places along the middle axis, each with the tiles of the last one."""
         builder, static, move = self.builder, self.static, self.code.move
-        seen = self.reach(self.first, builder.add(self.begin, r), block.low, block.high)
+        place, source = builder.add(self.begin, r), block.source
+        if not static.pointwise:  # rows after the last one are those of the next example
+            example = builder.sdiv(place, int64(self.first.targets))
+            place = builder.sub(place, builder.mul(example, int64(self.first.targets)))
+            source = move(source, example, static.example)
+        seen = self.reach(self.first, place, block.low, block.high)
         line = self.last.sources * static.sources
-        made = move(self.column, r, self.middle.targets * self.last.targets * static.targets)
-        source = move(block.source, seen.source, self.middle.sources * line)
+        made = move(self.column, r, static.target_row)
+        source = move(source, seen.source, self.middle.sources * line)
         filters = move(block.filters, self.numbers.minus(seen.tap, block.low), block.steps.first)
 
         def middle(j: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
@@ -301,6 +393,8 @@ class CorrelationPanel:
         needed = None
         if block.fresh is not None and not isinstance(seen.count, int):
             needed = builder.or_(block.fresh, builder.icmp_signed(">", seen.count, int64(0)))
+        if self.scratch and static.far:
+            self.asked = self.ahead(block, r)
         with nullcontext() if needed is None else builder.if_then(needed):
             self.code.repeat(self.middle.targets, [], middle)
 
@@ -339,7 +433,9 @@ class CorrelationPanel:
     ) -> None:
         """The targets of one tile, summed over one block in registers."""
         builder, code = self.builder, self.code
-        (a, b, c), wide = at, len(code.parts)
+        (a, b, c), wide = map(code.widest.opaque, at), len(code.parts)
+        for i, place in product(range(run.height), code.places if block.fresh is None else []):
+            code.widest.prefetch(code.move(c, i * target_step + place), write=True)
         line = self.last.sources * self.static.sources
         first, middle = (((-1, axis.stride) if axis.back else (1, 1)) for axis in (self.first, self.middle))
 
@@ -381,47 +477,50 @@ class CorrelationPanel:
         self, block: Block, run: TileRun, step: int, a: ir.Value, b: ir.Value, sums: list[ir.Value]
     ) -> list[ir.Value]:
         """The sum over the taps of the last axis and the channels, from one place of the other axes."""
-        code, static = self.code, self.static
+        move, static = self.code.move, self.static
         channels, steps = static.sources, block.steps
-        (tap, at, _), *others = run.taps
+        ask, fetched = self.asked if self.asked else (None, None)
+
+        def at_tap(tap: int, at: int) -> list[ir.Value]:
+            places = [move(a, at, channels), move(b, tap, steps.last)]
+            return [*places, move(ask, tap, static.stored.last)] if ask else places
+
+        def sum_of(count: Count, rows: tuple[int, ...], places: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+            """The sum over channels: each of `rows` adds its element times a row of filters."""
+            code, wide = self.code, len(self.code.parts)
+
+            def term(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+                places, sums = state[: len(state) - len(zeros)], state[len(state) - len(zeros) :]
+                a, b, *asks = places
+                right = code.load(b)
+                for i in rows:
+                    left = code.spread(move(a, i, step))
+                    sums[i * wide : (i + 1) * wide] = code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
+                for ask in asks:
+                    code.widest.prefetch(ask, near=2)
+                asks = [self.builder.gep(ask, [fetched]) for ask in asks]
+                return [move(a, code.fold), move(b, steps.row), *asks, *sums]
+
+            zeros = sums
+            places = [code.widest.opaque(place) for place in places]
+            turns = self.numbers.whole(count, code.fold)
+            return self.code.repeat(turns, [*places, *sums], term)[len(places) :]
+
         if not run.whole:
             for tap, at, rows in run.taps:
-                sums = self.terms(
-                    block.terms, rows, step, code.move(a, at, channels), code.move(b, tap, steps.last), sums, steps.row
-                )
+                sums = sum_of(block.terms, rows, at_tap(tap, at), sums)
             return sums
         rows = tuple(range(run.height))
-        a, b = code.move(a, at, channels), code.move(b, tap, steps.last)
+        (tap, at, _), *others = run.taps
         if block.terms == channels and not self.last.back:  # the next tap's channels follow
-            return self.terms(len(run.taps) * channels, rows, step, a, b, sums, steps.row)
+            return sum_of(len(run.taps) * channels, rows, at_tap(tap, at), sums)
         on_a, on_b = (others[0][1] - at, others[0][0] - tap) if others else (0, 0)
+        on = (on_a * channels, on_b * steps.last, on_b * static.stored.last)
 
         def over_last(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-            a, b, *sums = state
-            sums = self.terms(block.terms, rows, step, a, b, sums, steps.row)
-            return [code.move(a, on_a, channels), code.move(b, on_b, steps.last), *sums]
+            places, sums = state[: len(start)], state[len(start) :]
+            made = sum_of(block.terms, rows, places, sums)
+            return [*(move(place, step) for place, step in zip(places, on, strict=False)), *made]
 
-        return self.code.repeat(len(run.taps), [a, b, *sums], over_last)[2:]
-
-    def terms(
-        self,
-        count: Count,
-        rows: tuple[int, ...],
-        step: int,
-        a: ir.Value,
-        b: ir.Value,
-        sums: list[ir.Value],
-        b_step: int,
-    ) -> list[ir.Value]:
-        """The sum over channels: each of `rows` adds its element times a row of filters."""
-        code, wide = self.code, len(self.code.parts)
-
-        def term(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-            a, b, *sums = state
-            right = code.load(b)
-            for i in rows:
-                left = code.spread(code.move(a, i, step))
-                sums[i * wide : (i + 1) * wide] = code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
-            return [code.move(a, 1), code.move(b, b_step), *sums]
-
-        return self.code.repeat(count, [a, b, *sums], term)[2:]
+        start = at_tap(tap, at)
+        return self.code.repeat(len(run.taps), [*start, *sums], over_last)[len(start) :]

@@ -22,15 +22,15 @@ from llvmlite import ir
 
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.host.rows import Count, Numbers, RowCode, value_of
-from dlc.compiler.codegen.host.tile import I64, VectorCode, int64
+from dlc.compiler.codegen.host.tile import BYTE, I64, VectorCode, int64
 from dlc.compiler.codegen.host.windows import Panels, WindowAxis, choose_panels, near_equal
 
 __all__ = ["FilterGradient"]
 
 NARROW = 8
 """An image with fewer channels than this has tiles of several taps."""
-NEAR = 1 << 15
-"""Bytes that stay next to the core."""
+MOST = 1 << 15
+"""Bytes of a chunk that are worth a copy, half of them."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class FilterGradient:
     def bordered(self) -> bool:
         """Whether tiles are of several taps."""
         size = math.prod(self.border_sizes) * self.channels * item_bytes(self.dtype)
-        return self.groups == 1 and self.channels < NARROW and self.axes[2].window > 1 and size <= 2 * NEAR
+        return self.groups == 1 and self.channels < NARROW and self.axes[2].window > 1 and size <= 2 * MOST
 
     @property
     def tile_rows(self) -> int:
@@ -138,12 +138,13 @@ class FilterGradientCode:
 
     def __init__(self, static: FilterGradient, builder: ir.IRBuilder, args: Sequence[ir.Value]) -> None:
         self.static, self.builder, self.numbers = static, builder, Numbers(builder)
-        self.x, self.dy, self.dw, self.begin, self.end = args
+        *addresses, self.begin, self.end = args
         self.panels = choose_panels(
             static.cpu, static.dtype, static.out_channels // static.groups, (static.tile_rows,), False
         )
         self.vectors = VectorCode(builder, static.dtype, static.cpu.lanes(static.dtype))
         self.move = self.vectors.move
+        self.x, self.dy, self.dw = (self.vectors.pointer(address) for address in addresses)
         self.border = self.memory(math.prod(static.border_sizes) * static.channels) if static.bordered else None
         width = max([panels.width for panels in self.panels if self.copied(panels)], default=0)
         self.scratch = self.memory(math.prod(static.chunk) * width)
@@ -152,7 +153,7 @@ class FilterGradientCode:
         """The address of so many elements on the stack, and a vector more."""
         memory = self.builder.alloca(ir.ArrayType(self.vectors.scalar, elements + self.vectors.lanes))
         memory.align = 64
-        return self.builder.ptrtoint(memory, I64)
+        return self.builder.bitcast(memory, BYTE.as_pointer())
 
     def copied(self, panels: Panels) -> bool:
         """Whether a chunk's dy is worth a copy: several tiles read it, it stays near, and it is not so already."""
@@ -162,7 +163,7 @@ class FilterGradientCode:
             tiles *= math.prod(axis.window for axis in static.axes)
         size = math.prod(static.chunk) * panels.width * self.vectors.bytes
         dense = static.out_channels == panels.width and panels.width % self.vectors.lanes == 0
-        return tiles >= 4 and size <= 2 * NEAR and not dense
+        return tiles >= 4 and size <= 2 * MOST and not dense
 
     # --- chunks ------------------------------------------------------------------------------------------------------
 
@@ -275,6 +276,10 @@ class FilterGradientCode:
                         def over_last(d: ir.Value) -> None:
                             at = self.move(made, a, static.filter_row)
                             at = self.move(self.move(at, b, last.window * static.depth * row), d, static.depth * row)
+                            at = self.vectors.opaque(at)
+                            for i in range(height):
+                                for place in code.places:
+                                    self.vectors.prefetch(self.move(at, i * row + place), write=True)
                             sums = self.sum_of_channels(code, height, box, columns, seen, (a, b, d))
                             self.add(code, sums, at, [i * row for i in range(height)])
 
@@ -453,10 +458,10 @@ class FilterGradientCode:
                 made += code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
             return made
 
-        return code.nest(levels, [a, b], sums, place)
+        return code.nest(levels, [self.vectors.opaque(a), self.vectors.opaque(b)], sums, place)
 
     def add(self, code: RowCode, sums: list[ir.Value], dw: ir.Value, offsets: list[int]) -> None:
-        wide = len(code.parts)
+        wide, dw = len(code.parts), self.vectors.opaque(dw)
         for i, offset in enumerate(offsets):
             at = self.move(dw, offset)
             code.put(sums[i * wide : (i + 1) * wide], at, [at])

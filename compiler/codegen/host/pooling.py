@@ -112,7 +112,7 @@ class FoldWindows(ChannelwiseKernel):
             into = code.move(args[1], builder.sub(begin, args[2]), self.target_steps[0])
             self.each_line(code, begin, end, args[0], into, line)
 
-        self.each_pass(code, self.group, args[2], args[3], rows)
+        self.each_pass(code, self.group, (args[2], args[3]), args[0], rows)
 
     def tile(self, code: ChannelCode, strip: Strip, seen: list[Seen], source: ir.Value, target: ir.Value) -> None:
         neutral = ir.Constant(code.vector, [NEUTRAL[self.fold]] * code.lanes)

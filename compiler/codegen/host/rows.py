@@ -63,10 +63,16 @@ class Numbers:
 
 
 class RowCode:
-    """A builder of code on rows of vectors: (lanes, lanes that are kept) of each."""
+    """A builder of code on rows of vectors: (lanes, lanes that are kept) of each.
 
-    def __init__(self, builder: ir.IRBuilder, dtype: Dtype, vectors: tuple[tuple[int, int], ...]) -> None:
-        self.builder = builder
+    With a `fold` there is one vector, and each `fold` lanes side by side belong to one kept number: they gather what
+    that many terms of a sum contribute to it, and are added up when it is stored.
+    """
+
+    def __init__(
+        self, builder: ir.IRBuilder, dtype: Dtype, vectors: tuple[tuple[int, int], ...], fold: int = 1
+    ) -> None:
+        self.builder, self.fold = builder, fold
         self.parts = [VectorCode(builder, dtype, lanes) for lanes, _ in vectors]
         self.kept = [kept for _, kept in vectors]
         self.widest = self.parts[0]
@@ -90,7 +96,11 @@ class RowCode:
             part.store(value, self.move(address, at))
 
     def spread(self, address: ir.Value) -> list[ir.Value]:
-        """One element in every lane of every vector."""
+        """One element in every lane of every vector; with a fold, as many elements over and over."""
+        if self.fold > 1:
+            some = ir.VectorType(self.widest.scalar, self.fold)
+            few = self.builder.load(self.widest.place(address, some), align=self.bytes)
+            return [self.chosen(few, [i % self.fold for i in range(self.widest.lanes)])]
         whole = self.widest.spread(address)
         return [
             whole if part.lanes == self.widest.lanes else self.lanes_of(whole, 0, part.lanes) for part in self.parts
@@ -99,22 +109,46 @@ class RowCode:
     def multiply_add(self, a: list[ir.Value], b: list[ir.Value], c: list[ir.Value]) -> list[ir.Value]:
         return [part.multiply_add(*abc) for part, *abc in zip(self.parts, a, b, c, strict=True)]
 
+    def load_folded(self, address: ir.Value, row: int) -> ir.Value:
+        """`fold` rows of numbers, `row` elements apart, as one vector."""
+        size = self.widest.lanes // self.fold
+        kind = ir.VectorType(self.widest.scalar, size)
+        places = [self.widest.place(self.move(address, i, row), kind) for i in range(self.fold)]
+        rows = [self.builder.load(place, align=self.bytes) for place in places]
+        while len(rows) > 1:
+            pairs = zip(rows[::2], rows[1::2], strict=True)
+            rows = [self.chosen(a, list(range(2 * a.type.count)), b) for a, b in pairs]
+        return self.chosen(rows[0], [i % self.fold * size + i // self.fold for i in range(self.widest.lanes)])
+
+    def folded(self, value: ir.Value) -> ir.Value:
+        """The sums of each `fold` lanes side by side."""
+        for _ in range(self.fold.bit_length() - 1):
+            lanes = range(value.type.count)
+            value = self.builder.fadd(self.chosen(value, lanes[::2]), self.chosen(value, lanes[1::2]))
+        return value
+
+    def chosen(self, value: ir.Value, lanes: Sequence[int], other: ir.Value | None = None) -> ir.Value:
+        """Lanes of a vector, or of two."""
+        mask = ir.Constant(ir.VectorType(I32, len(lanes)), [ir.Constant(I32, lane) for lane in lanes])
+        return self.builder.shuffle_vector(
+            value, ir.Constant(value.type, ir.Undefined) if other is None else other, mask
+        )
+
     def lanes_of(self, value: ir.Value, first: int, count: int) -> ir.Value:
-        chosen = ir.Constant(ir.VectorType(I32, count), [ir.Constant(I32, first + i) for i in range(count)])
-        return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), chosen)
+        return self.chosen(value, range(first, first + count))
 
     def put(self, values: list[ir.Value], address: ir.Value, others: Sequence[ir.Value]) -> None:
         """Store the kept lanes of values + what lies at the `others`; nothing else is touched there."""
-        for part, value, kept, at in zip(self.parts, values, self.kept, self.places, strict=True):
-            done = 0
+        for part, value, kept, at in zip(self.parts, map(self.folded, values), self.kept, self.places, strict=True):
+            done, lanes = 0, value.type.count
             while done < kept:
-                size = part.lanes if kept == part.lanes else 1 << (kept - done).bit_length() - 1
-                kind = ir.VectorType(part.scalar, size).as_pointer()
-                piece = value if size == part.lanes else self.lanes_of(value, done, size)
+                size = lanes if kept == lanes else 1 << (kept - done).bit_length() - 1
+                kind = ir.VectorType(part.scalar, size)
+                piece = value if size == lanes else self.lanes_of(value, done, size)
                 for other in others:
-                    place = self.builder.inttoptr(self.move(other, at + done), kind)
+                    place = part.place(self.move(other, at + done), kind)
                     piece = self.builder.fadd(self.builder.load(place, align=self.bytes), piece)
-                place = self.builder.inttoptr(self.move(address, at + done), kind)
+                place = part.place(self.move(address, at + done), kind)
                 self.builder.store(piece, place, align=self.bytes)
                 done += size
 
