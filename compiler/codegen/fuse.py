@@ -52,13 +52,15 @@ Domain = tuple[Count, tuple[int, ...]]
 
 @dataclass(eq=False)
 class Group:
-    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value. A
-    product is `whole` when a unit of its kernel has entire rows, so that what works on rows may follow it. A `gather`
-    adds up the parts that its `source` left of the sum `gathers`, its first member."""
+    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value, and
+    `bases` are what it reads from memory. A product is `whole` when a unit of its kernel has entire rows, so that what
+    works on rows may follow it. A `gather` adds up the parts that its `source` left of the sum `gathers`, its first
+    member."""
 
     kind: str
     domain: Domain
     anchor: Node | None = None
+    bases: list[Node] = field(default_factory=list)
     whole: bool = False
     members: dict[Node, None] = field(default_factory=dict)
     totals: list[Node] = field(default_factory=list)
@@ -200,12 +202,9 @@ class Fusion:
         if mirrored is not None:
             self.alone("transpose", mirrored)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
-        product = product_of(node, self.home)
+        self.bring(group, [strided(operand, self.home).base for operand in node.inputs])
+        product = product_of(node, group.bases)
         group.whole = product.form == "tile" and product.layout.width <= self.panel
-        for operand in node.inputs:
-            value = strided(operand, self.home).base
-            self.need(value)
-            group.before |= self.groups_of(value)
         if is_scalar(node.type):
             group.totals.append(node)
             self.after[node] = frozenset({group})
@@ -216,30 +215,27 @@ class Fusion:
     def slid(self, node: Node) -> None:
         """A kernel that computes feature maps, and takes up what follows them element by element."""
         group = self.start("slid", domain_of(layout_of(node.type, node)), node)
-        self.bring(node, group)
+        self.bring(group, [laid(operand, self.home) for operand in node.inputs])
         group.members[node] = None
         self.home[node] = group
 
     def stack(self, node: Node) -> None:
         """A kernel that computes a stack of matrix products row by row, and takes up what follows."""
         group = self.start("stack", domain_of(layout_of(node.type, node)), node)
-        for operand in node.inputs:
-            value = reached(operand, self.home).base
-            self.need(value)
-            group.before |= self.groups_of(value)
+        self.bring(group, [reached(operand, self.home).base for operand in node.inputs])
         group.members[node] = None
         self.home[node] = group
 
     def filters(self, node: Node) -> None:
         """The gradient of filters is a sum over the places of all examples: parts of it, and their sum."""
         group = self.start("filters", domain_of(layout_of(node.type, node)), node)
-        self.bring(node, group)
+        self.bring(group, [laid(operand, self.home) for operand in node.inputs])
         self.gather(node, group)
 
-    def bring(self, node: Node, group: Group) -> None:
+    def bring(self, group: Group, values: list[Node]) -> None:
         """Everything that an anchor reads lies in memory."""
-        for operand in node.inputs:
-            value = laid(operand, self.home)
+        group.bases = values
+        for value in values:
             if value.op == "permute" and value not in self.home and role(value.inputs[0]) is Role.MEMORY:
                 self.alone("transpose", value)  # filters with their channels turned
             self.need(value)
@@ -264,11 +260,9 @@ class Fusion:
     def alone(self, kind: str, node: Node) -> None:
         """A value with a kernel of its own: a scattered one, or the stored copy of a transposed matrix for a product
         that needs its rows contiguous."""
-        for operand in node.inputs:
-            self.need(operand)
-        group = self.start(kind, domain_of(layout_of(node.type, node)), node)
-        for operand in node.inputs:
-            group.before |= self.groups_of(operand)
+        group = Group(kind, domain_of(layout_of(node.type, node)), node)
+        self.bring(group, list(node.inputs))
+        self.groups.append(group)
         group.members[node] = None
         self.home[node] = group
 

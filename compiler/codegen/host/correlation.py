@@ -106,8 +106,8 @@ class Correlation:
         places = math.prod(axis.targets for axis in self.axes)
         return (
             self.fold > 1
-            or places >= 32
-            and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0)
+            or (places >= 32
+            and (self.stored.row != panels.width or panels.width % self.cpu.lanes(self.dtype) != 0))
         )
 
     @property
