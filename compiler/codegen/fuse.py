@@ -332,12 +332,14 @@ class Fusion:
         if any(depends(group, reader) for reader in self.seen_by.get(node, ())):
             return False
         for value, point in reads(node):
+            own = point == canonical(value)
             if self.home.get(value) is group:
-                if point != canonical(value):
+                if not own:
                     return False
-            elif any(other is group or depends(other, group) for other in self.groups_of(value)) or (
-                value not in self.home and role(value) is Role.COMPUTED and not self.allowed(value, group)
-            ):
+            elif value not in self.home and role(value) is Role.COMPUTED and own:
+                if not self.allowed(value, group):
+                    return False
+            elif any(other is group or depends(other, group) for other in self.groups_of(value)):
                 return False
         return True
 
@@ -358,19 +360,45 @@ class Fusion:
 
     def connect(self, node: Node, group: Group) -> None:
         """Place what waits for this reader, and say what must run before the group."""
-        for value, _ in reads(node):
-            group.before |= self.groups_of(value) - {group}
-        for value, _ in reads(node):
-            if value not in self.home and role(value) is Role.COMPUTED:
+        inlined = group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction)
+        if inlined and node.inputs[0] not in self.home and role(node.inputs[0]) is Role.COMPUTED:
+            self.connect(node.inputs[0], group)  # computed inside the loop over rows
+            self.seen_by.setdefault(node.inputs[0], []).append(group)
+            return
+        self.follow(group, node)
+        waiting = self.waiting(node)
+        for value, points in waiting.items():  # first what the group cannot compute: it may need the rest too
+            domain = domain_of(layout_of(value.type, value))
+            if value not in self.home and not (points == {canonical(value)} and self.fits(value, group, domain)):
+                self.place(value, self.start("rows", domain))
+        for value in waiting:
+            if value not in self.home:
                 domain = domain_of(layout_of(value.type, value))
-                own = all(point == canonical(value) for other, point in reads(node) if other is value)
-                inside = own and self.fits(value, group, domain)
-                if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
-                    self.connect(value, group)  # computed inside the loop over rows
-                    self.seen_by.setdefault(value, []).append(group)
-                    continue
-                self.place(value, group if inside and self.allowed(value, group) else self.start("rows", domain))
+                self.place(value, group if self.allowed(value, group) else self.start("rows", domain))
+        self.follow(group, node)
+
+    def follow(self, group: Group, node: Node) -> None:
+        """A group that computes a value runs after those of what it reads."""
+        for value, _ in reads(node):
             group.before |= self.groups_of(value) - {group}
+
+    def waiting(self, node: Node) -> dict[Node, set[Point]]:
+        """The values without a group that a value needs, each after those that it needs itself, and where they are
+        read."""
+        points: dict[Node, set[Point]] = {}
+        done: dict[Node, set[Point]] = {}
+
+        def visit(reader: Node) -> None:
+            for value, point in reads(reader):
+                if value in points:
+                    points[value].add(point)
+                elif value not in self.home and role(value) is Role.COMPUTED:
+                    points[value] = {point}
+                    visit(value)
+                    done[value] = points[value]
+
+        visit(node)
+        return done
 
     def need(self, node: Node) -> None:
         """Make sure that some group computes a value that has to lie in memory."""
