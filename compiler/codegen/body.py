@@ -169,6 +169,8 @@ class Body:
         if node in self.parts:
             return self.load(self.parts[node], point)
         if node in self.locals and point == canonical(node):
+            if self.run is not None and not self.locals[node].isidentifier():
+                raise NoRun
             return self.locals[node]
         stored = node in self.place and (role(node) is not Role.INLINE or node in self.copied)
         return self.load(self.place[node], point) if stored else self.formula(node, point)
