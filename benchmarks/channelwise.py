@@ -28,10 +28,10 @@ import torch
 import torch.nn.functional as F
 
 from dlc.compiler.codegen.host import depthwise, pooling
-from dlc.compiler.codegen.host.kernels import program
+from dlc.compiler.codegen.host.kernels import kernel as compiled
 
 BATCH = 8
-TURN = 0.004  # seconds
+TURN = 0.03  # seconds
 
 
 class Case(NamedTuple):
@@ -94,7 +94,7 @@ def over_batch(kernel: Any, steps: list[int], rows: int) -> Any:
     if len(steps) == 2:
         a, b = steps
 
-        @program("void(intp, intp, intp)", cache=False)
+        @compiled("void(intp, intp, intp)", cache=False)
         def two(x: int, y: int, _: int) -> None:
             for n in range(BATCH):
                 kernel(x + n * a, y + n * b, 0, rows)
@@ -102,7 +102,7 @@ def over_batch(kernel: Any, steps: list[int], rows: int) -> Any:
         return two
     a, b, c = steps
 
-    @program("void(intp, intp, intp)", cache=False)
+    @compiled("void(intp, intp, intp)", cache=False)
     def three(x: int, y: int, z: int) -> None:
         for n in range(BATCH):
             kernel(x + n * a, y + n * b, z + n * c, 0, rows)

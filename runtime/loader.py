@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dlc.compiler.codegen import Module
@@ -60,10 +61,17 @@ def load(jobs: Sequence[Job]) -> None:
             missing.append(job)
         else:
             objects[job.symbol] = code
-    for job, code in compile_jobs(missing, home):
+    for job, code in compile_jobs(missing):
+        write_text(home / f"{job.symbol}.py", job.text)
         keep(home / f"{job.symbol}.o", code)
         objects[job.symbol] = code
     link(objects)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Keep a text beside its machine code, to be read, where that is possible."""
+    with suppress(OSError):
+        path.write_text(text)
 
 
 def folder() -> Path:
@@ -73,7 +81,8 @@ def folder() -> Path:
     for file in (here / "batch_kernels.py", here / "batches.py", here.parent / "compiler" / "codegen" / "support.py"):
         own.update(file.read_bytes())
     made = cache_folder() / f"{fingerprint()}{own.hexdigest()[:8]}"
-    made.mkdir(mode=0o700, exist_ok=True)
+    with suppress(OSError):  # where nothing can be written, nothing is found and nothing kept
+        made.mkdir(mode=0o700, exist_ok=True)
     return made
 
 

@@ -29,15 +29,21 @@ class MemoryViolation(Exception):
 class Place(NamedTuple):
     """Where a tensor lies: in which part, from byte `fixed + per_example * M` on, where M is m rounded up to 16.
 
-    In `shape` None is m; `strides` count elements; `kind` is `real`, `index` (int64) or `truth` (a real 0 or 1).
+    A size in `shape` is `fixed + per_example * m`; `strides` count elements; `kind` is `real`, `index` (int64) or
+    `truth` (a real 0 or 1).
     """
 
     part: str
     kind: str
     fixed: int
     per_example: int
-    shape: tuple[int | None, ...]
+    shape: tuple[tuple[int, int], ...]
     strides: tuple[int, ...]
+
+    @property
+    def examples(self) -> int | None:
+        """The axis that runs over the examples."""
+        return next((axis for axis, (_, per_example) in enumerate(self.shape) if per_example), None)
 
 
 class ProgramTable(NamedTuple):
@@ -86,7 +92,7 @@ class Arena:
     def view(self, place: Place, m: int) -> Array:
         """A tensor of m examples as an array in the declared shape."""
         kind = np.dtype(np.int64) if place.kind == "index" else self.dtype
-        shape = tuple(m if size is None else size for size in place.shape)
+        shape = tuple(fixed + per_example * m for fixed, per_example in place.shape)
         strides = tuple(stride * kind.itemsize for stride in place.strides)
         memory = self.persistent if place.part == "persistent" else self.transient
         return np.ndarray(shape, kind, memory, place.fixed + place.per_example * capacity(m), strides)
@@ -105,7 +111,7 @@ class Arena:
             target = self.view(place, m)
             self.words[self.tables.numbers[f"input {name}"]] = target.ctypes.data
             given = np.asarray(inputs[name])
-            target[...] = np.moveaxis(given, 0, place.shape.index(None)) if None in place.shape else given
+            target[...] = given if place.examples is None else np.moveaxis(given, 0, place.examples)
 
     def call(self, title: str, m: int) -> None:
         """Run a program on what lies in memory. Raises MemoryViolation under check."""

@@ -62,6 +62,7 @@ class Arguments:
 
     def address(self, buffer: Buffer, wish: str | None = None) -> str:
         """The address of a buffer, in bytes."""
+        buffer = self.one(buffer)
         if buffer not in self.names:
             self.names[buffer] = f"{self.fresh(wish or family(identifier(buffer.name)))}_start"
             self.taken.add(self.names[buffer])
@@ -70,14 +71,22 @@ class Arguments:
 
     def pointer(self, buffer: Buffer) -> str:
         """A typed pointer to a buffer."""
+        buffer = self.one(buffer)
         if buffer not in self.pointers:
             self.pointers[buffer] = self.address(buffer).removesuffix("_start")
         return self.pointers[buffer]
 
     def end(self, buffer: Buffer) -> str:
         """Under check: how many elements the buffer has."""
-        self.address(buffer)
-        return f"{self.names[buffer]}_end"
+        return f"{self.address(buffer)}_end"
+
+    def one(self, buffer: Buffer) -> Buffer:
+        """The argument for a buffer. What is written over an operand has the operand's name: LLVM makes no vectors of a
+        loop where one name reads what another one writes."""
+        for entry in self.entries:
+            if isinstance(entry, Buffer) and entry is not buffer and entry.same_memory(buffer):
+                return entry
+        return buffer
 
     @property
     def flag(self) -> str:
@@ -120,7 +129,7 @@ class Body:
     """Writes what the members of a group are worth, at a point of its loops.
 
     `locals` are members whose value a variable holds. A member that is neither held nor stored is written out where it
-    is read.
+    is read; so is an inline value, which may be stored by a later kernel (`copied` are those that are there).
     """
 
     def __init__(
@@ -128,6 +137,7 @@ class Body:
     ) -> None:
         self.place, self.names, self.dtype, self.arguments = place, names, dtype, arguments
         self.locals: dict[Node, str] = {}
+        self.copied: set[Node] = set()
         self.emitter = KernelEmitter()
         self.ahead: list[str] = []
         self.branching = False
@@ -159,8 +169,11 @@ class Body:
         if node in self.parts:
             return self.load(self.parts[node], point)
         if node in self.locals and point == canonical(node):
+            if self.run is not None and not self.locals[node].isidentifier():
+                raise NoRun
             return self.locals[node]
-        return self.load(self.place[node], point) if node in self.place else self.formula(node, point)
+        stored = node in self.place and (role(node) is not Role.INLINE or node in self.copied)
+        return self.load(self.place[node], point) if stored else self.formula(node, point)
 
     def formula(self, node: Node, point: Point) -> str:
         """The value written out."""
@@ -208,7 +221,7 @@ class Body:
 
     def moved(self, node: Node, point: Point) -> str:
         """An inline value: some element of its operand, or a number made from its place."""
-        view = view_of(node, self.place)
+        view = view_of(node)
         if view is not None and view.base in self.place and not self.at_hand(node, point):
             return self.load(self.place[view.base], point, view)
         if self.run is not None and node.op not in RENAMED:
@@ -231,7 +244,7 @@ class Body:
 
     def at_hand(self, node: Node, point: Point) -> bool:
         """Whether movements lead to a value that a variable holds."""
-        while role(node) is Role.INLINE and node.inputs and node not in self.place:
+        while role(node) is Role.INLINE and node.inputs:
             point, node = operand_points(node, point)[0], node.inputs[0]
         return (node in self.locals and point == canonical(node)) or node in self.tiles or node in self.parts
 
@@ -321,7 +334,7 @@ def _largest(term: tuple[int, str]) -> int:
 def element_number(node: Node, point: Point) -> str:
     """The number of an element of a draw, in physical order: examples first, then the other axes in their order."""
     sizes = sizes_of(node.type, node)
-    axes = sorted(range(len(sizes)), key=lambda axis: sizes[axis] is not None)
+    axes = sorted(range(len(sizes)), key=lambda axis: isinstance(sizes[axis], int))
     text = "0"
     for axis in axes:
         size, index = sizes[axis], point[axis]

@@ -17,6 +17,7 @@ from dlc.compiler.codegen.sliding import TO_INPUT
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import ONE, Axis
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ops import OPS, Reduction
 from dlc.compiler.ops.contraction import labels_of
 
 Labels = tuple[str, ...]
@@ -35,7 +36,11 @@ def prepare(graph: Graph) -> Graph:
             return b.typed("mul", (inputs[0], b.add("div", b.constant(1.0), inputs[1])), (), node.type, node.span)
         if node.op == "slice" and is_scalar(node.type) and not is_scalar(inputs[0].type) and node.type.kind == "real":
             return _element(b, node, inputs[0])
-        if node.op == "einsum" or (node.op == "matmul" and max(x.type.rank for x in inputs) > 2):
+        if isinstance(OPS[node.op], Reduction) and all(inputs[0].type.sizes[axis] == ONE for axis in node.attr("axes")):
+            return b.typed("rename", inputs, (), node.type, node.span)
+        if node.op == "shift" and node.type.sizes[node.attr("axis")] == ONE:
+            return b.typed("broadcast", (b.constant(0.0),), (("axes", node.type.axes),), node.type, node.span)
+        if node.op == "einsum" or (node.op == "matmul" and not plain_product(inputs)):
             return Contracted(b, node, inputs).written()
         return None
 
@@ -123,8 +128,9 @@ class Contracted:
             first = self.b.add("broadcast", first, axes=tuple(map(self.axis, order)))
         product = self.b.add("mul", first, second)
         summed = tuple(place for place, label in enumerate(order) if label not in result)
-        if summed:
-            product = self.b.add("drop", self.b.add("sum", product, axes=summed), axes=summed)
+        wide = tuple(place for place in summed if self.axis(order[place]).size != ONE)
+        product = self.b.add("sum", product, axes=wide) if wide else product
+        product = self.b.add("drop", product, axes=summed) if summed else product
         kept = tuple(label for label in order if label in result)
         return self.ordered(product, kept)
 
@@ -185,6 +191,12 @@ def both_grow(x: Node, y: Node) -> bool:
     """Whether each of two operands broadcasts along an axis of the other."""
     pairs = zip(x.type.sizes, y.type.sizes, strict=True)
     return {a == ONE for a, b in pairs if a != b} == {True, False}
+
+
+def plain_product(inputs: Sequence[Node]) -> bool:
+    """Whether operands of a matrix product are matrices and vectors, of which more than one product is summed."""
+    left, right = (operand.type for operand in inputs)
+    return max(left.rank, right.rank) <= 2 and left.sizes[-1] != ONE
 
 
 def permuted(b: Builder, x: Node, labels: Labels, order: Labels) -> Node:

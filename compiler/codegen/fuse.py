@@ -6,6 +6,7 @@ the first cache. There are these kinds:
 - `contraction`  a matrix product, and what follows it element by element: bias, activation, mask, the update of W
 - `slid`         a convolution, pooling, or the gradient of their image, and what follows it in the same way
 - `filters`      the gradient of a convolution's filters, a part for each unit of work
+- `stack`        a stack of matrix products, and what follows it in the same way
 - `rows`         elementwise work, windows, and reductions within a row: softmax, losses, dropout, pooling, updates
 - `columns`      reductions over the rows, for each column: the gradient of a bias, and its update
 - `gather`       the parts of a sum that other kernels left, added up, and what follows: batch statistics, updates
@@ -25,10 +26,11 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dlc.compiler.codegen.layout import Layout, NotSupported, is_scalar, layout_of
+from dlc.compiler.codegen.layout import Count, Layout, NotSupported, is_scalar, layout_of
 from dlc.compiler.codegen.products import laid, product_of, strided, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
+from dlc.compiler.codegen.views import reached
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, MatrixProduct, Reduction
 
@@ -38,25 +40,27 @@ INNER = "jklpqs"
 REMEMBERED = 1 << 14
 """Answers about nodes that are kept: the same few are asked for again and again."""
 
-SHARING = frozenset({"contraction", "slid", "rows"})
+SHARING = frozenset({"contraction", "slid", "stack", "rows"})
 """Groups that a total may join because they read the same bound values."""
 
-FOLLOWED = frozenset({"contraction", "slid", "columns", "gather"})
+FOLLOWED = frozenset({"contraction", "slid", "stack", "columns", "gather"})
 """Groups that take up what follows element by element, over the same elements."""
 
-Domain = tuple[int | None, tuple[int, ...]]
-"""Rows (None is m), and the sizes inside a row that are not 1."""
+Domain = tuple[Count, tuple[int, ...]]
+"""Rows, and the sizes inside a row that are not 1."""
 
 
 @dataclass(eq=False)
 class Group:
-    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value. A
-    product is `whole` when a unit of its kernel has entire rows, so that what works on rows may follow it. A `gather`
-    adds up the parts that its `source` left of the sum `gathers`, its first member."""
+    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value, and
+    `bases` are what it reads from memory. A product is `whole` when a unit of its kernel has entire rows, so that what
+    works on rows may follow it. A `gather` adds up the parts that its `source` left of the sum `gathers`, its first
+    member."""
 
     kind: str
     domain: Domain
     anchor: Node | None = None
+    bases: list[Node] = field(default_factory=list)
     whole: bool = False
     members: dict[Node, None] = field(default_factory=dict)
     totals: list[Node] = field(default_factory=list)
@@ -142,6 +146,7 @@ class Fusion:
         self.home: dict[Node, Group] = {}
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
         self.spread: set[Node] = set()  # sums that are added up in parts
+        self.seen_by: dict[Node, list[Group]] = {}  # values that groups over columns compute for themselves
         late = results_only(graph)
         for node in graph.nodes:
             if node not in late:
@@ -166,6 +171,8 @@ class Fusion:
             self.alone("scatter", node)
         elif part is Role.SLID:
             self.slid(node)
+        elif part is Role.STACKED:
+            self.stack(node)
         elif part is Role.FILTERS:
             self.filters(node)
         elif part is Role.WINDOWED or (part is Role.COMPUTED and any(self.groups_of(v) for v, _ in reads(node))):
@@ -195,12 +202,9 @@ class Fusion:
         if mirrored is not None:
             self.alone("transpose", mirrored)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
-        product = product_of(node, self.home)
+        self.bring(group, [strided(operand, self.home).base for operand in node.inputs])
+        product = product_of(node, group.bases)
         group.whole = product.form == "tile" and product.layout.width <= self.panel
-        for operand in node.inputs:
-            value = strided(operand, self.home).base
-            self.need(value)
-            group.before |= self.groups_of(value)
         if is_scalar(node.type):
             group.totals.append(node)
             self.after[node] = frozenset({group})
@@ -211,20 +215,27 @@ class Fusion:
     def slid(self, node: Node) -> None:
         """A kernel that computes feature maps, and takes up what follows them element by element."""
         group = self.start("slid", domain_of(layout_of(node.type, node)), node)
-        self.bring(node, group)
+        self.bring(group, [laid(operand, self.home) for operand in node.inputs])
+        group.members[node] = None
+        self.home[node] = group
+
+    def stack(self, node: Node) -> None:
+        """A kernel that computes a stack of matrix products row by row, and takes up what follows."""
+        group = self.start("stack", domain_of(layout_of(node.type, node)), node)
+        self.bring(group, [reached(operand, self.home).base for operand in node.inputs])
         group.members[node] = None
         self.home[node] = group
 
     def filters(self, node: Node) -> None:
         """The gradient of filters is a sum over the places of all examples: parts of it, and their sum."""
         group = self.start("filters", domain_of(layout_of(node.type, node)), node)
-        self.bring(node, group)
+        self.bring(group, [laid(operand, self.home) for operand in node.inputs])
         self.gather(node, group)
 
-    def bring(self, node: Node, group: Group) -> None:
+    def bring(self, group: Group, values: list[Node]) -> None:
         """Everything that an anchor reads lies in memory."""
-        for operand in node.inputs:
-            value = laid(operand, self.home)
+        group.bases = values
+        for value in values:
             if value.op == "permute" and value not in self.home and role(value.inputs[0]) is Role.MEMORY:
                 self.alone("transpose", value)  # filters with their channels turned
             self.need(value)
@@ -249,11 +260,9 @@ class Fusion:
     def alone(self, kind: str, node: Node) -> None:
         """A value with a kernel of its own: a scattered one, or the stored copy of a transposed matrix for a product
         that needs its rows contiguous."""
-        for operand in node.inputs:
-            self.need(operand)
-        group = self.start(kind, domain_of(layout_of(node.type, node)), node)
-        for operand in node.inputs:
-            group.before |= self.groups_of(operand)
+        group = Group(kind, domain_of(layout_of(node.type, node)), node)
+        self.bring(group, list(node.inputs))
+        self.groups.append(group)
         group.members[node] = None
         self.home[node] = group
 
@@ -263,10 +272,10 @@ class Fusion:
         folded = {axis for axis in node.attr("axes") if layout.sizes[axis] != 1}
         inner = {axis for axis in layout.inner if layout.sizes[axis] != 1}
         if folded <= inner:
-            kept = tuple(size for axis in layout.inner if axis in inner - folded and (size := layout.sizes[axis]))
+            kept = tuple(s for axis, s in zip(layout.inner, layout.inner_sizes, strict=True) if axis in inner - folded)
             self.join_or_start(node, (layout.rows, kept))
-        elif folded == {layout.row_axis} and len(inner) < 2:
-            group = self.start("columns", domain_of(layout_of(node.type, node)))
+        elif folded == {layout.row_axis} and len(inner) < 2 and not domain_of(layout_of(node.type, node))[1]:
+            group = self.start("columns", domain_of(layout_of(node.type, node)))  # whose rows are the columns
             self.place(node, group)
         else:
             self.summed(node, domain_of(layout))
@@ -319,14 +328,18 @@ class Fusion:
         return inside and group.kind in FOLLOWED and group.domain == domain
 
     def allowed(self, node: Node, group: Group) -> bool:
-        """Whether everything it reads is there when the group runs."""
+        """Whether everything it reads is there when the group runs, and it is there when its readers do."""
+        if any(depends(group, reader) for reader in self.seen_by.get(node, ())):
+            return False
         for value, point in reads(node):
+            own = point == canonical(value)
             if self.home.get(value) is group:
-                if point != canonical(value):
+                if not own:
                     return False
-            elif any(other is group or depends(other, group) for other in self.groups_of(value)) or (
-                value not in self.home and role(value) is Role.COMPUTED and not self.allowed(value, group)
-            ):
+            elif value not in self.home and role(value) is Role.COMPUTED and own:
+                if not self.allowed(value, group):
+                    return False
+            elif any(other is group or depends(other, group) for other in self.groups_of(value)):
                 return False
         return True
 
@@ -347,15 +360,45 @@ class Fusion:
 
     def connect(self, node: Node, group: Group) -> None:
         """Place what waits for this reader, and say what must run before the group."""
-        for value, point in reads(node):
-            if value not in self.home and role(value) is Role.COMPUTED:
+        inlined = group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction)
+        if inlined and node.inputs[0] not in self.home and role(node.inputs[0]) is Role.COMPUTED:
+            self.connect(node.inputs[0], group)  # computed inside the loop over rows
+            self.seen_by.setdefault(node.inputs[0], []).append(group)
+            return
+        self.follow(group, node)
+        waiting = self.waiting(node)
+        for value, points in waiting.items():  # first what the group cannot compute: it may need the rest too
+            domain = domain_of(layout_of(value.type, value))
+            if value not in self.home and not (points == {canonical(value)} and self.fits(value, group, domain)):
+                self.place(value, self.start("rows", domain))
+        for value in waiting:
+            if value not in self.home:
                 domain = domain_of(layout_of(value.type, value))
-                inside = self.fits(value, group, domain) and point == canonical(value)
-                if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
-                    self.connect(value, group)  # computed inside the loop over rows
-                    continue
-                self.place(value, group if inside and self.allowed(value, group) else self.start("rows", domain))
+                self.place(value, group if self.allowed(value, group) else self.start("rows", domain))
+        self.follow(group, node)
+
+    def follow(self, group: Group, node: Node) -> None:
+        """A group that computes a value runs after those of what it reads."""
+        for value, _ in reads(node):
             group.before |= self.groups_of(value) - {group}
+
+    def waiting(self, node: Node) -> dict[Node, set[Point]]:
+        """The values without a group that a value needs, each after those that it needs itself, and where they are
+        read."""
+        points: dict[Node, set[Point]] = {}
+        done: dict[Node, set[Point]] = {}
+
+        def visit(reader: Node) -> None:
+            for value, point in reads(reader):
+                if value in points:
+                    points[value].add(point)
+                elif value not in self.home and role(value) is Role.COMPUTED:
+                    points[value] = {point}
+                    visit(value)
+                    done[value] = points[value]
+
+        visit(node)
+        return done
 
     def need(self, node: Node) -> None:
         """Make sure that some group computes a value that has to lie in memory."""

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
+from dlc.compiler.codegen.contractions import stack
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, layout_of, sizes_of
+from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, count_text, layout_of, sizes_of
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.maps import filters, gather, slid, turned_filters
 from dlc.compiler.codegen.memory import Buffer
@@ -85,6 +86,7 @@ class KernelWriter:
         self.stores, self.product, self.names, self.parts = stores, product, names, parts
         self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
+        self.body.copied = {node for node, _ in stores if node not in group.members}
         self.panels: dict[str, str] = {}
         self.ahead: list[str] = []
 
@@ -101,6 +103,8 @@ class KernelWriter:
             lines = self.scatter()
         elif self.group.kind == "slid":
             lines = slid(self)
+        elif self.group.kind == "stack":
+            lines = stack(self)
         elif self.group.kind == "filters":
             lines = filters(self)
         elif self.group.kind == "gather":
@@ -116,7 +120,7 @@ class KernelWriter:
         """The number of rows of the group (of elements in a row where these are shared out)."""
         if self.group.kind == "scatter":
             return str(self.units.rows)
-        return "m" if self.group.domain[0] is None else str(self.group.domain[0])
+        return count_text(self.group.domain[0])
 
     def block(self, unit: str = "unit") -> list[str]:
         """The rows of a unit, `begin` to `end`; or its row `i`, and the places of the row's outermost axis."""
@@ -165,7 +169,7 @@ class KernelWriter:
         added = self.body.statement(
             lambda: f"{PART} = {bare(op.combine(self.body.emitter, PART, self.body.value(operand, place)))}"
         )
-        many = "m" if rows is None else str(rows)
+        many = count_text(rows)
         each = [f"for r in range(chunk, min(chunk + {CHUNK}, {many})):", *indented(self.over_block(added))]
         sums = self.in_chunks(op, many, each)
         loops = Loops(self.group, self.body, self.stores, {reduction: SUM}, self.partials)
@@ -223,7 +227,7 @@ class KernelWriter:
         cut = tile_of(product, self.target.cpu, self.target.dtype)
         layout, width, direct = product.layout, product.layout.width, self.direct()
         out = direct.layout.row_length if direct is not None and direct.layout is not None else cut.columns
-        depth = "m" if product.depth is None else str(product.depth)
+        depth = count_text(product.depth)
         lines = self.block(f"unit // {cut.times}" if cut.times > 1 else "unit")
         column = "0"
         if cut.times > 1:
@@ -252,7 +256,7 @@ class KernelWriter:
         rows = self.address(product.rows, ("begin", a_row))
 
         def call(vectors: int) -> list[str]:
-            name = self.panel(a_row, a_k, b_k, out, vectors, product.depth)
+            name = self.panel(a_row, a_k, b_k, out, vectors, product.known_depth)
             columns = self.address(product.columns, (column, 1))
             to = "tile_start"
             if direct is not None:
@@ -304,7 +308,7 @@ class KernelWriter:
         """A stretch of a long vector: the terms of the sum are added to all of it, four at a time."""
         _, along = product.row_strides
         weight = product.column_strides[1]
-        depth = "m" if product.depth is None else str(product.depth)
+        depth = count_text(product.depth)
 
         def term(k: str) -> tuple[str, str]:
             factor = self.element(product.columns, offset_text((k,), (weight,)))
@@ -333,20 +337,18 @@ class KernelWriter:
         """One sum for each element."""
         if product.layout.width == 1:
             return self.dots(product)
-        depth = "m" if product.depth is None else str(product.depth)
+        depth = count_text(product.depth)
         left = self.element(product.rows, offset_text(("i", "k"), product.row_strides))
         right = self.element(product.columns, offset_text(("j", "k"), product.column_strides))
-        before, (head, *rest), after = self.finish("terms")
-        row = [
-            head,
-            *indented(["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]),
-            *rest,
-        ]
+        before, row, after = self.finish("terms")
+        place = 1 + next(number for number, line in enumerate(row) if line.startswith("for j in"))
+        terms = ["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]
+        row = [*row[:place], *indented(terms), *row[place:]]
         return [*self.block(), *before, *self.over_block(row), *after]
 
     def dots(self, product: Product) -> list[str]:
         """A column of sums, four rows at a time: the vector that all of them read is loaded once for four."""
-        depth = "m" if product.depth is None else str(product.depth)
+        depth = count_text(product.depth)
         right = self.element(product.columns, offset_text(("0", "k"), product.column_strides))
 
         def sums(first: str, count: int) -> list[str]:
@@ -418,5 +420,5 @@ class KernelWriter:
         item = self.target.item
         start = f"{self.arguments.address(given)} + begin * {item}"
         end = f"{self.arguments.address(made)} + begin * {to_row * item}"
-        rows = "m" if given.layout.rows is None else str(given.layout.rows)
+        rows = count_text(given.layout.rows)
         return [*self.block(), f"{name}({start}, {end}, {rows}, end - begin)"]

@@ -1,10 +1,11 @@
 """Where the elements of a tensor lie: the physical layout of every type.
 
 One axis of a tensor runs over *rows*; each row holds the other axes, contiguous and padded to a multiple of 16
-elements. The row axis is the axis of examples `m` where there is one. A matrix without `m` is stored by columns (the
-last axis runs over rows), so that a weight `W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile
-wants it. A vector is contiguous, and filters `(f, f, n_C_prev, n_C)` are dense as they are written. What lies in the
-padding is never read for a result.
+elements. The row axis is the axis of examples where there is one: of `m`, or of a multiple of it, such as the regions
+of all images. A matrix without `m` is stored by columns (the last axis runs over rows), so that a weight
+`W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile wants it. A vector is contiguous. Larger
+tensors without `m`, filters `(f, f, n_C_prev, n_C)` or one feature map, are dense as they are written, and their first
+axis runs over rows. What lies in the padding is never read for a result.
 
 Sizes that depend on `m` are written as `fixed + per_example * M`, where M is `m` rounded up to 16: rows past the last
 example exist, so that a tile may overhang.
@@ -59,26 +60,57 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class PerExample:
+    """A size of `times * m`: regions of all images, steps of all sequences."""
+
+    times: int
+
+    def __str__(self) -> str:
+        return f"{self.times} * m"
+
+
+Count = int | PerExample | None
+"""A size: a number, so many for each example, or `m` (None)."""
+
+
+def count_text(count: Count) -> str:
+    """A size inside generated code."""
+    return "m" if count is None else str(count)
+
+
+def size_of(count: Count) -> Size:
+    """A size as a function of M."""
+    if isinstance(count, int):
+        return Size(count)
+    return Size(0, 1 if count is None else count.times)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """`sizes` are the logical sizes (None is `m`), `strides` count elements.
 
     `row_axis` is the axis that runs over rows (None for a single number), `inner` are the others, in physical order.
     """
 
-    sizes: tuple[int | None, ...]
+    sizes: tuple[Count, ...]
     strides: tuple[int, ...]
     row_axis: int | None
     inner: tuple[int, ...]
     row_length: int
 
     @property
-    def rows(self) -> int | None:
+    def rows(self) -> Count:
         """The number of rows; None is `m`."""
         return 1 if self.row_axis is None else self.sizes[self.row_axis]
 
     @property
+    def known(self) -> tuple[int, ...]:
+        """The sizes that are numbers: all of a tensor without m."""
+        return tuple(size for size in self.sizes if isinstance(size, int))
+
+    @property
     def inner_sizes(self) -> tuple[int, ...]:
-        return tuple(size for axis in self.inner if (size := self.sizes[axis]) is not None)
+        return tuple(size for axis in self.inner if isinstance(size := self.sizes[axis], int))
 
     @property
     def width(self) -> int:
@@ -92,23 +124,38 @@ class Layout:
     def elements(self) -> Size:
         """The room it takes, padding included."""
         rows = self.rows
-        if rows is None:
-            return Size(0, self.row_length)
+        if not isinstance(rows, int):
+            return size_of(rows).times(self.row_length)
         return Size(round_up((rows if len(self.sizes) > 2 else round_up(rows, ROW_BLOCK)) * self.row_length, LANES))
 
 
-def sizes_of(type: TensorType, node: Node | None = None) -> tuple[int | None, ...]:
+def sizes_of(type: TensorType, node: Node | None = None) -> tuple[Count, ...]:
     """The sizes as numbers, None where a size is `m`."""
     return tuple(_size(axis.size, node) for axis in type.axes)
 
 
-def _size(size: Dim, node: Node | None) -> int | None:
+def _size(size: Dim, node: Node | None) -> Count:
     if size.constant is not None:
         return int(size.constant)
     symbols = list(size.symbols)
-    if len(symbols) == 1 and symbols[0].kind == "batch" and size == Dim.symbol(symbols[0]):
-        return None
-    raise NotSupported(f"a size of {size}: only numbers and m itself can be compiled", node)
+    if len(symbols) == 1 and symbols[0].kind == "batch":
+        times = size.terms.get(((symbols[0], 1),), 0)
+        if isinstance(times, int) and size == times * Dim.symbol(symbols[0]):
+            return None if times == 1 else PerExample(times)
+    raise NotSupported(f"a size of {size}: only numbers and multiples of m can be compiled", node)
+
+
+def dim_text(dim: Dim, node: Node | None = None) -> str:
+    """A dimension as an expression in m."""
+    terms = []
+    for monomial, coefficient in dim.terms.items():
+        powers = []
+        for atom, exponent in monomial:
+            if getattr(atom, "kind", None) != "batch" or exponent < 1:
+                raise NotSupported(f"the size {dim}", node)
+            powers += ["m"] * exponent
+        terms.append(" * ".join([str(coefficient), *powers] if coefficient != 1 or not powers else powers))
+    return " + ".join(terms) or "0"
 
 
 def is_scalar(type: TensorType) -> bool:
@@ -123,22 +170,24 @@ def layout_of(type: TensorType, node: Node | None = None) -> Layout:
 
 
 @functools.cache
-def _laid_out(sizes: tuple[int | None, ...], row_axis: int | None) -> Layout:
+def _laid_out(sizes: tuple[Count, ...], row_axis: int | None) -> Layout:
     inner = tuple(axis for axis in range(len(sizes)) if axis != row_axis)
     strides = [0] * len(sizes)
     width = 1
     for axis in reversed(inner):
         strides[axis] = width
-        width *= sizes[axis] or 1
-    dense = width == 1 or (len(sizes) > 2 and None not in sizes)
+        size = sizes[axis]
+        assert isinstance(size, int)
+        width *= size
+    dense = width == 1 or (len(sizes) > 2 and all(isinstance(size, int) for size in sizes))
     row_length = width if dense else round_up(width, LANES)
     if row_axis is not None:
         strides[row_axis] = row_length
     return Layout(sizes, tuple(strides), row_axis, inner, row_length)
 
 
-def _row_axis(sizes: tuple[int | None, ...], node: Node | None) -> int | None:
-    batch = [axis for axis, size in enumerate(sizes) if size is None]
+def _row_axis(sizes: tuple[Count, ...], node: Node | None) -> int | None:
+    batch = [axis for axis, size in enumerate(sizes) if not isinstance(size, int)]
     if len(batch) > 1:
         raise NotSupported("a tensor with two axes of m examples", node)
     if batch:

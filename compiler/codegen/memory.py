@@ -38,6 +38,11 @@ class Buffer:
     layout: Layout | None = None
     offset: Size = field(default_factory=Size)
 
+    def same_memory(self, other: Buffer) -> bool:
+        """Whether both are the same elements of the transient part."""
+        mine, theirs = (self.offset, self.kind, self.layout), (other.offset, other.kind, other.layout)
+        return self.part == other.part == "transient" and mine == theirs
+
 
 @dataclass(frozen=True)
 class Persistent:
@@ -135,6 +140,10 @@ def plan(
             inputs[name].offset, offset = offset, offset + inputs[name].size
         else:
             place[node] = shared.tensors[node.op, name]
+    for node in graph.nodes:
+        if node.op == "table":  # the program writes it when it begins
+            place[node] = buffer_of(names[node], node, item)
+            place[node].offset, offset = offset, offset + place[node].size
     for root, node in made.in_place.items():
         place[node] = target_of(root, shared)
     for node in graph.nodes:
@@ -207,7 +216,7 @@ def lifetimes(
     for number, group in enumerate(groups):
         for _, value, _ in readings(group, settled.home):
             if place.get(value) in lives:
-                lives[place[value]].last = number
+                lives[place[value]].last = max(number, lives[place[value]].last)  # a result stays to the end
         if group.gathers is not None:
             lives[partials[group.gathers]].last = number
         written = [buffer for _, buffer in stores[group]] + [partials[n] for n in [*group.totals, *group.sums]]

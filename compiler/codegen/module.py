@@ -15,7 +15,7 @@ from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.host.machine import Dtype
 from dlc.compiler.codegen.kernels import Kernel, Target
-from dlc.compiler.codegen.layout import sizes_of
+from dlc.compiler.codegen.layout import count_text, size_of, sizes_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, persistent_part
 from dlc.compiler.codegen.program import Program, ProgramWriter
 from dlc.compiler.codegen.standalone import standalone_text
@@ -140,7 +140,8 @@ def write_module(
 def place_of(buffer: Buffer) -> Place:
     assert buffer.layout is not None
     offset = buffer.offset
-    return Place(buffer.part, buffer.kind, offset.fixed, offset.per_example, buffer.layout.sizes, buffer.layout.strides)
+    shape = tuple((size.fixed, size.per_example) for size in map(size_of, buffer.layout.sizes))
+    return Place(buffer.part, buffer.kind, offset.fixed, offset.per_example, shape, buffer.layout.strides)
 
 
 class _Kernels:
@@ -195,16 +196,16 @@ def kernel_name(group: Group) -> str:
 
 def sizes_of_group(group: Group) -> Sequence[int | str]:
     rows, inner = group.domain
+    words: list[int | str] = [*inner] if rows is None else [*inner, count_text(rows)]
     if group.kind == "contraction" and group.anchor is not None:
-        depth = sizes_of(group.anchor.inputs[0].type)[-1]
-        return ["m" if depth is None else depth, *inner] + ([] if rows is None else [rows])
-    return [*inner] + ([] if rows is None else [rows])
+        return [count_text(sizes_of(group.anchor.inputs[0].type)[-1]), *words]
+    return words
 
 
 def describe(group: Group) -> str:
     """One line: what is computed, on what."""
     rows, inner = group.domain
-    count = "m" if rows is None else str(rows)
+    count = count_text(rows)
     shape = f"{count} rows of {' x '.join(map(str, inner))}" if inner else f"{count} numbers"
     ops = ", ".join(dict.fromkeys(node.op for node in group.members)) or "copy"
     added = [node.op for node in [*group.totals, *group.sums]]

@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Layout, NotSupported, Size, layout_of, round_up, sizes_of
+from dlc.compiler.codegen.layout import (
+    LANES,
+    ROW_BLOCK,
+    Count,
+    Layout,
+    Size,
+    layout_of,
+    round_up,
+    size_of,
+    sizes_of,
+)
 from dlc.compiler.codegen.views import Strided, of_itself, reached
 from dlc.compiler.ir import Node
 
@@ -36,10 +46,10 @@ def _stays_inside(node: Node, view: Strided) -> bool:
         return False
     extent = Size(1)
     for size, stride in zip(sizes_of(node.type, node), view.strides, strict=True):
-        if size is None:
-            extent += Size(-stride, stride)
-        else:
+        if isinstance(size, int):
             extent += Size((round_up(size, LANES if stride == 1 else ROW_BLOCK) - 1) * stride)
+        else:
+            extent += Size(-stride) + size_of(size).times(stride)
     return layout_of(view.base.type, view.base).elements.covers(extent)
 
 
@@ -51,10 +61,15 @@ class Product:
     form: str
     left: Strided
     right: Strided
-    depth: int | None
+    depth: Count
     layout: Layout
     rows_first: bool
     """Whether the row axis belongs to the left operand."""
+
+    @property
+    def known_depth(self) -> int | None:
+        """The length of the sums, where it is a number."""
+        return self.depth if isinstance(self.depth, int) else None
 
     @property
     def rows(self) -> Strided:
@@ -83,9 +98,7 @@ def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
 
 
 def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
-    """The form of a matrix product. Raises `NotSupported` for a stack of products."""
-    if node.op != "matmul":
-        raise NotSupported("a stack of matrix products", node)
+    """The form of a matrix product."""
     left, right = (strided(operand, at_hand) for operand in node.inputs)
     ranks = [operand.type.rank for operand in node.inputs]
     layout = layout_of(node.type, node)
@@ -95,7 +108,7 @@ def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
     if layout.width > 1:
         form = "tile" if product.column_strides[0] == 1 else "dot"
     else:
-        form = "sweep" if product.row_strides[0] == 1 and layout.rows not in (None, 1) else "dot"
+        form = "sweep" if product.row_strides[0] == 1 and isinstance(layout.rows, int) and layout.rows > 1 else "dot"
     return Product(form, left, right, depth, layout, rows_first)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +13,19 @@ from dlc.compiler.codegen.body import Argument
 from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
-from dlc.compiler.codegen.layout import NotSupported, Size, is_scalar, layout_of
+from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, is_scalar, layout_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_of
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
 from dlc.compiler.codegen.values import DRAWS, draw_number
 from dlc.compiler.codegen.work import Units, product_of_group, units_of
-from dlc.compiler.dims import Dim
 from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, Movement, Reduction
+
+PIECE = 64
+"""Numbers of a table that are written by one loop."""
 
 WORTH_THREADS = 500_000
 """Operations (about five microseconds of them) from which on a kernel is shared out among threads."""
@@ -80,7 +83,7 @@ class ProgramWriter:
         self.settled: Settled = settle(self.graph, len(cpu.tiles) * cpu.lanes(dtype))
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
-        self.products = {group: product_of_group(group, self.settled.home) for group in self.made.groups}
+        self.products = {group: product_of_group(group) for group in self.made.groups}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in self.made.groups}
         self.plan = plan(self.graph, self.settled, self.made, self.shared, self.room, self.names, self.target.item)
         self.used: dict[Buffer, str] = {}
@@ -98,8 +101,9 @@ class ProgramWriter:
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
         if self.target.check:
             head.append(f"flag = persistent + {8 * self.shared.numbers['violations']}")
+        tables = [line for node in self.graph.nodes if node.op == "table" for line in self.table(node)]
         addresses = [self.address_line(buffer, name) for buffer, name in self.used.items()]
-        return Program(self.title, (*head, *addresses, "", *self.lines), tuple(calls), self.plan, results)
+        return Program(self.title, (*head, *addresses, *tables, "", *self.lines), tuple(calls), self.plan, results)
 
     # --- addresses ---------------------------------------------------------------------------------------------
 
@@ -115,6 +119,22 @@ class ProgramWriter:
                 return f"{name} = int64_at(persistent)[{self.shared.numbers[f'input {given}']}]"
         return f"{name} = {buffer.part} + {size_text(buffer.offset)}"
 
+    def table(self, node: Node) -> list[str]:
+        """Numbers that the spec lists, written where kernels read them; in pieces, as long tuples compile slowly."""
+        layout = layout_of(node.type, node)
+        memory = [0.0] * layout.elements.fixed
+        for value, place in zip(node.attr("values"), itertools.product(*map(range, layout.known)), strict=True):
+            memory[sum(index * stride for index, stride in zip(place, layout.strides, strict=True))] = value
+        to = f"real_at({self.address(self.plan.place[node])})"
+        return [
+            line
+            for start in range(0, len(memory), PIECE)
+            for line in (
+                f"for e, value in enumerate({tuple(memory[start : start + PIECE])!r}):",
+                f"    {to}[{start} + e] = real(value)",
+            )
+        ]
+
     # --- kernels -----------------------------------------------------------------------------------------------
 
     def call(self, group: Group) -> Call:
@@ -123,7 +143,7 @@ class ProgramWriter:
         for node in group.totals:
             self.address(partials[node])
         units, product = self.units[group], self.products[group]
-        parts = count_text(self.units[group.source]) if group.source is not None else ""
+        parts = unit_count(self.units[group.source]) if group.source is not None else ""
         writer = KernelWriter(group, self.plan.place, stores, partials, self.names, self.target, units, product, parts)
         made = writer.write()
         return self.called(group, made, [node for node, _ in stores])
@@ -141,7 +161,7 @@ class ProgramWriter:
         given = [text for entry in made.arguments for text in self.argument(entry)]
         self.lines += self.comments(group, stored)
         units = self.units[group]
-        many = count_text(units)
+        many = unit_count(units)
         pool = threads_text(units.work)
         self.lines += wrapped(f"given = pack({', '.join(given)})")
         self.lines.append(f"launch({pool}, address_of({name}), given, {many})")
@@ -256,7 +276,21 @@ class ProgramWriter:
         return found
 
 
-RESERVED = BUILT_IN | {"given", "persistent", "transient", "m", "pool", "M", "numbers", "flag", "unit", "seed", "step"}
+RESERVED = BUILT_IN | {
+    "given",
+    "persistent",
+    "transient",
+    "m",
+    "pool",
+    "M",
+    "numbers",
+    "flag",
+    "unit",
+    "seed",
+    "step",
+    "e",
+    "value",
+}
 
 
 def names_of(graph: Graph) -> dict[Node, str]:
@@ -287,11 +321,12 @@ def size_text(size: Size) -> str:
     return f"{size.per_example} * M" + (f" + {size.fixed}" if size.fixed else "")
 
 
-def count_text(units: Units) -> str:
+def unit_count(units: Units) -> str:
     """The number of units."""
-    if units.rows is not None:
+    if isinstance(units.rows, int):
         return str(-(-units.rows // units.block) * units.times)
-    rows = "m" if units.block == 1 else f"(m + {units.block - 1}) // {units.block}"
+    rows = count_text(units.rows)
+    rows = rows if units.block == 1 else f"({rows} + {units.block - 1}) // {units.block}"
     return rows + (f" * {units.times}" if units.times > 1 else "")
 
 
@@ -303,16 +338,3 @@ def threads_text(work: Size) -> str:
         return "0"
     enough = -(-(WORTH_THREADS - work.fixed) // work.per_example)
     return f"pool if m >= {enough} else 0" if enough > 1 else "pool"
-
-
-def dim_text(dim: Dim, node: Node) -> str:
-    """A dimension as an expression in m."""
-    terms = []
-    for monomial, coefficient in dim.terms.items():
-        powers = []
-        for atom, exponent in monomial:
-            if getattr(atom, "kind", None) != "batch" or exponent < 1:
-                raise NotSupported(f"the size {dim}", node)
-            powers += ["m"] * exponent
-        terms.append(" * ".join([str(coefficient), *powers] if coefficient != 1 or not powers else powers))
-    return " + ".join(terms) or "0"

@@ -5,9 +5,10 @@ A convolution along one axis (sequences) gets a spatial axis of size 1 before it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.layout import NotSupported, layout_of, sizes_of
+from dlc.compiler.codegen.layout import Count, NotSupported, layout_of, sizes_of
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.ir import Node
 from dlc.compiler.ops.sliding import Pad, padding
@@ -17,6 +18,13 @@ FORWARD, TO_INPUT, TO_FILTERS = "convolve", "convolve_input_gradient", "convolve
 FOLDS = {"window_max": "max", "window_min": "min", "window_sum": "sum"}
 UNFOLDS = {"window_max_gradient": "max", "window_min_gradient": "min", "window_spread": "sum"}
 """What the host calls the folds that it has, and those whose gradients it has."""
+
+RESULT = 8192
+"""Elements of feature maps that a unit computes, about: what follows finds them in the first caches."""
+LARGE_FILTERS = 1 << 17
+"""Elements of filters that do not stay in the second cache."""
+LARGEST_TILE = 1 << 16
+"""Elements on the stack, at most."""
 
 BACK = frozenset({TO_INPUT, *UNFOLDS})
 """Ops that make the image from the result."""
@@ -46,6 +54,17 @@ class Geometry:
             elements *= size
         return elements
 
+    def read(self, op: str) -> tuple[int, ...]:
+        """The elements of each operand, of one example where it has examples."""
+        image, result = math.prod(self.image), math.prod(self.result)
+        if op == FORWARD or op in FOLDS:
+            maps: tuple[int, ...] = (image,)
+        elif op == TO_INPUT or op == "window_spread":
+            maps = (result,)
+        else:
+            maps = image, result
+        return (*maps, self.window[0] * self.filter_row) if op in (FORWARD, TO_INPUT) else maps
+
     @property
     def text(self) -> str:
         """As arguments of a host's function."""
@@ -70,9 +89,25 @@ def geometry_of(node: Node) -> Geometry:
     image, result = sizes_of(x, node)[1:], sizes_of(y, node)[1:]
     before = tuple(_before(image[i], window[i], stride[i], pad) for i, pad in enumerate(node.attr("pads")))
     groups = _number(node.attr("groups"), node)
-    if None in image + result + window or count > 3:
+    if not all(isinstance(size, int) for size in image + result + window) or count > 3:
         raise NotSupported("a convolution along m, or along more than three axes", node)
     return _with_two_axes(Geometry(image, result, window, stride, before, groups))  # type: ignore[arg-type]
+
+
+def rows_of_unit(node: Node) -> int:
+    """How many of the outermost places of an example's feature maps a unit of work computes. Large filters are read
+    once for a unit, so units are large then: two of them keep two threads busy with one example."""
+    geometry = geometry_of(node)
+    outer, *inner = geometry.made(node.op)
+    rows = max(RESULT // math.prod(inner), 1)
+    if geometry.groups and geometry.window[0] * geometry.filter_row > LARGE_FILTERS:
+        rows = max(rows, -(-outer // 2))
+    return min(rows, outer)
+
+
+def large_tile(node: Node) -> bool:
+    """Whether what a unit computes is too much for the stack."""
+    return rows_of_unit(node) * math.prod(geometry_of(node).made(node.op)[1:]) > LARGEST_TILE
 
 
 def on_feature_maps(node: Node) -> bool:
@@ -81,7 +116,7 @@ def on_feature_maps(node: Node) -> bool:
         return False
     layouts = [layout_of(value.type, value) for value in (node, *node.inputs)]
     rank = node.type.rank
-    plain = all(layout.row_axis == 0 and layout.rows is None for layout in layouts)
+    plain = all(layout.row_axis == 0 and not isinstance(layout.rows, int) for layout in layouts)
     return plain and 3 <= rank <= 5 and all(0 < axis < rank - 1 for axis in node.attr("axes"))
 
 
@@ -122,7 +157,8 @@ def _number(size: Dim, node: Node) -> int:
     return int(size.constant)
 
 
-def _before(size: int | None, window: int | None, stride: int, pad: Pad) -> int:
+def _before(size: Count, window: Count, stride: int, pad: Pad) -> int:
     """A padding of `same` depends on the size."""
-    before, _ = padding(Dim.of(size or 1), Dim.of(window or 1), Dim.of(stride), pad)
+    known, across = (number if isinstance(number, int) else 1 for number in (size, window))
+    before, _ = padding(Dim.of(known), Dim.of(across), Dim.of(stride), pad)
     return int(before.constant or 0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
 from dlc.compiler.codegen.layout import is_scalar, layout_of
+from dlc.compiler.codegen.sliding import large_tile
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Reduction
@@ -58,7 +59,7 @@ def readings(group: Group, home: dict[Node, Group]) -> Iterator[tuple[Node, Node
         if member is group.gathers:
             continue
         if member is group.anchor:
-            yield from ((member, value, False) for value in bases_of_operand(member, home))
+            yield from ((member, value, False) for value in group.bases)
             continue
         waiting = [(member, True)]
         for node, own in waiting:
@@ -70,18 +71,6 @@ def readings(group: Group, home: dict[Node, Group]) -> Iterator[tuple[Node, Node
                     waiting.append((value, same))
 
 
-def bases_of_operand(anchor: Node, home: dict[Node, Group]) -> set[Node]:
-    """What a matrix product or a transposition reads from memory, through inline values."""
-    found: set[Node] = set()
-    waiting = list(anchor.inputs)
-    for value in waiting:
-        if value in home or role(value) is Role.MEMORY:
-            found.add(value)
-        elif role(value) is Role.INLINE:
-            waiting += value.inputs
-    return found
-
-
 def outside(group: Group, home: dict[Node, Group]) -> set[Node]:
     """The computed values that a group reads from memory."""
     return {value for _, value, own in readings(group, home) if value in home and not (own and value in group.members)}
@@ -89,8 +78,10 @@ def outside(group: Group, home: dict[Node, Group]) -> set[Node]:
 
 def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
     """What has to lie in memory whatever the readers can compute: operands of products, values read elsewhere than at
-    the reader's own place, reductions and costly values."""
+    the reader's own place, reductions, costly values, and feature maps that are too large for the stack."""
     found: set[Node] = set()
+    if group.kind == "slid" and group.anchor is not None and large_tile(group.anchor):
+        found.add(group.anchor)
     times = loop_times(group)
     for member, value, own in readings(group, home):
         if value not in home:

@@ -2,9 +2,10 @@
 
 Code generation sees these roles. *Scalars* are single numbers, computed in the program's body in float64. *Memory* is
 bound from outside: inputs, parameters, states. *Inline* values move elements (or make them from an index), so they are
-read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted* and
-*scattered* values need a loop of their own. *Slid* values are convolutions and pooling, which the host computes, and
-*filters* the gradients of filters; *windowed* values are other folds over a neighbourhood of each place.
+read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted*, *stacked*
+(stacks of matrix products) and *scattered* values need a loop of their own. *Slid* values are convolutions and pooling,
+which the host computes, and *filters* the gradients of filters; *windowed* values are other folds over a neighbourhood
+of each place.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -16,15 +17,16 @@ import hashlib
 import math
 from enum import Enum
 
-from dlc.compiler.codegen.layout import NotSupported, is_scalar, sizes_of
+from dlc.compiler.codegen.layout import Count, NotSupported, PerExample, count_text, dim_text, is_scalar, sizes_of
 from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, on_feature_maps
+from dlc.compiler.dims import ZERO
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction, Window
 from dlc.compiler.ops.contraction import Einsum
 from dlc.compiler.ops.movement import axis_groups
 
 Point = tuple[str, ...]
-Sizes = tuple[int | None, ...]
+Sizes = tuple[Count, ...]
 
 DRAWS = {"draw_uniform": "uniform01", "draw_normal": "normal01"}
 """Leaves that are computed: the host's counter-based random numbers."""
@@ -37,6 +39,7 @@ class Role(Enum):
     COMPUTED = "computed"
     REDUCED = "reduced"
     CONTRACTED = "contracted"
+    STACKED = "stacked"
     SCATTERED = "scattered"
     SLID = "slid"
     FILTERS = "filters"
@@ -55,8 +58,10 @@ def role(node: Node) -> Role:
         return Role.MEMORY
     if isinstance(op, Reduction):
         return Role.REDUCED
-    if isinstance(op, MatrixProduct | Einsum):
+    if isinstance(op, MatrixProduct):
         return Role.CONTRACTED
+    if isinstance(op, Einsum):
+        return Role.STACKED
     if node.op == "scatter_add":
         return Role.SCATTERED
     if node.op in (FORWARD, TO_INPUT) or on_feature_maps(node):
@@ -156,22 +161,20 @@ def _digits(number: str, sizes: Sizes) -> Point:
 
 
 def _product(sizes: Sizes) -> str:
-    known = math.prod(size for size in sizes if size is not None)
-    if None not in sizes:
-        return str(known)
-    return "m" if known == 1 else f"({known} * m)"
+    """At most one of the sizes depends on m."""
+    known = math.prod(size for size in sizes if isinstance(size, int))
+    others = [size_text(size) for size in sizes if not isinstance(size, int)]
+    return f"({' * '.join([*([str(known)] if known > 1 else []), *others])})" if others else str(known)
 
 
-def size_text(size: int | None) -> str:
-    """A size inside a kernel."""
-    return "m" if size is None else str(size)
+def size_text(size: Count) -> str:
+    """A size as a factor."""
+    return f"({size})" if isinstance(size, PerExample) else count_text(size)
 
 
 def _sliced(node: Node, point: Point) -> list[Point]:
-    axis, start = node.attr("axis"), node.attr("start").constant
-    if start is None:
-        raise NotSupported("a slice that starts at a place known only at run time", node)
-    return [_moved(point, axis, f"({point[axis]} + {start})" if start else point[axis])]
+    axis, start = node.attr("axis"), dim_text(node.attr("start"), node)
+    return [_moved(point, axis, point[axis] if start == "0" else f"({point[axis]} + {start})")]
 
 
 def _reversed(node: Node, point: Point) -> list[Point]:
@@ -189,19 +192,17 @@ def _joined(node: Node, point: Point) -> list[Point]:
     """Each part at its own index; which of them is meant depends on the index."""
     axis = node.attr("axis")
     return [
-        _moved(point, axis, f"({point[axis]} - {start})" if start else point[axis]) for start in starts_of_parts(node)
+        _moved(point, axis, point[axis] if start == "0" else f"({point[axis]} - {start})")
+        for start in starts_of_parts(node)
     ]
 
 
-def starts_of_parts(node: Node) -> list[int]:
+def starts_of_parts(node: Node) -> list[str]:
     """Where the parts of a `concat` begin along its axis."""
-    starts = [0]
+    starts = [ZERO]
     for part in node.inputs[:-1]:
-        size = sizes_of(part.type, node)[node.attr("axis")]
-        if size is None:
-            raise NotSupported("concat along m", node)
-        starts.append(starts[-1] + size)
-    return starts
+        starts.append(starts[-1] + part.type.axes[node.attr("axis")].size)
+    return [dim_text(start, node) for start in starts]
 
 
 def _moved(point: Point, axis: int, index: str) -> Point:

@@ -53,7 +53,7 @@ def slides(node: Node) -> list[Slide]:
     found = []
     for axis, f, s, pad in zip(*(node.attr(name) for name in ("axes", "window", "stride", "pads")), strict=True):
         size, count = before[axis], after[axis]
-        if size is None or count is None:
+        if not isinstance(size, int) or not isinstance(count, int):
             raise NotSupported("a window along m", node)
         first, _ = padding(Dim.of(size), f, s, pad)
         numbers = [number.constant for number in (f, s, first)]

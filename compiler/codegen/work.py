@@ -6,14 +6,13 @@ Units do not depend on the number of threads, so that partial sums do not either
 from __future__ import annotations
 
 import math
-from collections.abc import Container
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group, costly
 from dlc.compiler.codegen.host.machine import Dtype, Host
-from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Size, layout_of, round_up
+from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Count, Size, layout_of, round_up, size_of
 from dlc.compiler.codegen.products import Product, product_of
-from dlc.compiler.codegen.sliding import geometry_of
+from dlc.compiler.codegen.sliding import RESULT, geometry_of, rows_of_unit
 from dlc.compiler.codegen.stored import loop_of
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Node
@@ -27,14 +26,10 @@ SWEEP = 1024
 COLUMNS = 64
 ELEMENTS = 2048
 """Elements that a unit of a row kernel works on, about."""
-
-
 PART = 16384
 """Elements of a part of a row, about, where one row is enough work for several threads."""
-RESULT = 8192
-"""Elements of a convolution's result that a unit computes, about: what follows finds them in the first caches."""
-FILTER_UNITS, FILTER_ROOM = (4, 16), 1 << 21
-"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all may have."""
+FILTER_UNITS, FILTER_ROOM = (4, 16), 1 << 19
+"""Parts in which the gradient of filters is summed up, at least and at most, and the elements that all should have."""
 
 COSTLY, CHEAP = 64, 8
 """Operations that an elementwise value counts for, an exponential or a sum, beside the one of a multiply-add."""
@@ -42,10 +37,10 @@ COSTLY, CHEAP = 64, 8
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """`times` units for each `block` rows; `rows` is None for m. `work` is about how many operations the kernel does,
+    """`times` units for each `block` rows; `work` is about how many operations the kernel does,
     as a function of m. Where a unit is a part of one row, `part` is how many places of the row's outermost axis."""
 
-    rows: int | None
+    rows: Count
     block: int
     times: int
     work: Size
@@ -53,8 +48,9 @@ class Units:
 
     def room(self, bytes: int) -> Size:
         """Room for so many bytes a unit."""
-        if self.rows is None:
-            return Size(64 + bytes, round_up(math.ceil(bytes * self.times / self.block), 4))
+        if not isinstance(self.rows, int):
+            each = size_of(self.rows).per_example * self.times
+            return Size(64 + bytes, round_up(math.ceil(bytes * each / self.block), 4))
         return Size(round_up(bytes * self.times * math.ceil(self.rows / self.block), 64))
 
     @property
@@ -92,26 +88,29 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
     if group.kind == "columns":
         (operand,) = group.reduction.inputs
         folded = layout_of(operand.type, operand).rows
-        return Units(rows, COLUMNS, 1, _count(folded).times(rows or 1))
+        return Units(rows, COLUMNS, 1, size_of(folded).times(rows if isinstance(rows, int) else 1))
     if group.kind == "scatter":
         return Units(width, COLUMNS, 1, Size(0, width))
     if group.kind == "transpose" and group.anchor is not None and group.anchor.type.rank > 2:
-        *window, turned, _ = layout_of(group.anchor.type, group.anchor).sizes
-        count = math.prod(size or 1 for size in window)
-        return Units(count, 1, math.ceil((turned or 1) / COLUMNS), Size(CHEAP * width * (rows or 1)))
+        *window, turned, other = layout_of(group.anchor.type, group.anchor).known
+        count = math.prod(window)
+        return Units(count, 1, math.ceil(turned / COLUMNS), Size(CHEAP * count * turned * other))
     if group.kind == "transpose":
-        return Units(rows, LANES, 1, _count(rows).times(CHEAP * width))
+        return Units(rows, LANES, 1, size_of(rows).times(CHEAP * width))
     if group.kind == "filters":
-        parts = min(max(FILTER_ROOM // (width * (rows or 1)), FILTER_UNITS[0]), FILTER_UNITS[1])
+        assert isinstance(rows, int)
+        parts = min(max(FILTER_ROOM // (width * rows), FILTER_UNITS[0]), FILTER_UNITS[1])
+        parts = 1 << (parts.bit_length() - 1)
         return Units(parts, 1, 1, work_of(group.sums[0]))
-    if group.kind == "slid":
+    if group.kind in ("slid", "stack"):
         assert group.anchor is not None
-        outer = geometry_of(group.anchor).made(group.anchor.op)[0]
-        part = max(RESULT * outer // width, 1)
-        work = work_of(group.anchor) + _count(rows).times(row_work(group))
+        stack = group.kind == "stack"
+        outer = inner[0] if stack else geometry_of(group.anchor).made(group.anchor.op)[0]
+        part = max(RESULT * outer // width, 1) if stack else rows_of_unit(group.anchor)
+        work = work_of(group.anchor) + size_of(rows).times(row_work(group))
         return Units(rows, 1, math.ceil(outer / part), work, part if part < outer else 0)
     width = max([width, *(layout_of(node.type, node).width for node in group.members)])
-    work = _count(rows).times(row_work(group))
+    work = size_of(rows).times(row_work(group))
     if len(inner) > 1 and width > PART and splits(group):
         part = max(PART // (width // inner[0]), 1)
         return Units(rows, 1, math.ceil(inner[0] / part), work, part)
@@ -121,7 +120,7 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
 
 def splits(group: Group) -> bool:
     """Whether a row can be shared out: nothing of it needs another part of it."""
-    return group.kind == "rows" and all(
+    return group.kind in ("rows", "gather") and all(
         loop_of(node) == group.domain[1]
         and (node in group.totals or node in group.sums or role(node) is not Role.REDUCED)
         for node in group.computed
@@ -129,7 +128,7 @@ def splits(group: Group) -> bool:
 
 
 def work_of(node: Node) -> Size:
-    """The operations of a convolution, or of windows."""
+    """The operations of a convolution, of windows, or of a stack of products."""
     work = OPS[node.op].work(node)
     fixed = per_example = 0
     for monomial, coefficient in work.terms.items():
@@ -142,10 +141,11 @@ def work_of(node: Node) -> Size:
 
 def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Units:
     rows, width = product.layout.rows, product.layout.width
-    if product.depth is None:
-        work = Size((rows or 0) * row_work(group), (rows or 0) * width)
+    if isinstance(product.depth, int):
+        work = size_of(rows).times(product.depth * width + row_work(group))
     else:
-        work = _count(rows).times(product.depth * width + row_work(group))
+        many = rows if isinstance(rows, int) else 0
+        work = Size(many * row_work(group)) + size_of(product.depth).times(many * width)
     if product.form == "tile":
         block = round_up(TALLEST * cpu.tiles[-1][0], ROW_BLOCK)
         return Units(rows, block, tile_of(product, cpu, dtype).times, work)
@@ -158,11 +158,7 @@ def row_work(group: Group) -> int:
     return sum(max(layout_of(n.type, n).width, LANES) * (COSTLY if costly(n) else CHEAP) for n in members)
 
 
-def _count(rows: int | None) -> Size:
-    return Size(0, 1) if rows is None else Size(rows)
-
-
-def product_of_group(group: Group, at_hand: Container[Node]) -> Product | None:
-    """The product that anchors a group; values `at_hand` lie in memory themselves."""
+def product_of_group(group: Group) -> Product | None:
+    """The product that anchors a group."""
     anchor: Node | None = group.anchor
-    return product_of(anchor, at_hand) if group.kind == "contraction" and anchor is not None else None
+    return product_of(anchor, group.bases) if group.kind == "contraction" and anchor is not None else None

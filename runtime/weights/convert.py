@@ -112,7 +112,7 @@ def converted(source: Source, checked: CheckedModel, rules: list[Rule], shown: s
             help = f"leave it out: {there} -> -"
             found.append(Diagnostic("R611", str(mistake), rule.span, help=help))
             continue
-        result.arrays[name] = np.ascontiguousarray(value)
+        result.arrays[name] = np.array(value, order="C")
     if found:
         raise DiagnosticError(*_first(found))
     return result

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 LARGEST_PICKLE = 8_000_000
 """Bytes: names, shapes and strides of about fifty thousand tensors."""
-LONGEST_NAME = 1000
+LONGEST_NAME = 200
 LONGEST_INTEGER = 16
 """Bytes of one; sizes have eight, and the number that marks a file of torch has ten."""
 

@@ -8,6 +8,7 @@ The object is a state dict, or a dict that has some. Tensors in inner dicts get 
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import struct
@@ -116,10 +117,10 @@ class _told:
             ) from None
         if isinstance(error, Broken):
             raise DiagnosticError(Diagnostic("R612", f"{self.path} {error}", None)) from None
-        if isinstance(error, OSError) and not isinstance(error, zipfile.BadZipFile):
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place outside the file is its own mistake
             reason = (error.strerror or str(error)).lower()
             raise DiagnosticError(Diagnostic("R607", f"{self.path} cannot be opened: {reason}", None)) from None
-        if isinstance(error, _ZIP_ERRORS):
+        if isinstance(error, (OSError, *_ZIP_ERRORS)):
             raise DiagnosticError(Diagnostic("R612", f"{self.path} is damaged: {error}", None)) from None
 
 
@@ -219,7 +220,7 @@ class _Rows:
         end = file.seek(0, 2) if (at := file.tell()) >= 0 else 0
         for key in keys:
             storage = self._found[key]
-            file.seek(at)
+            file.seek(min(at, end))
             if file.read(8) != storage.count.to_bytes(8, "little"):
                 raise Broken("is damaged: a storage does not have the size that its tensors say")
             yield storage.key, at + 8

@@ -10,23 +10,23 @@ import nets
 import numpy as np
 from nets import M
 
-from dlc.compiler.codegen.layout import is_scalar, layout_of, sizes_of
-from dlc.compiler.dims import Axis, Dim
+from dlc.compiler.codegen.layout import is_scalar, layout_of, size_of, sizes_of
+from dlc.compiler.dims import Axis, Dim, Symbol
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.runtime.reference import evaluate
 
 EXAMPLES = 3
-LEAVES = [(6, M), (M, 2, 3, 4), (2, 6, M), (M, 4, 4), (4, 6), (12,), (1, M), (2, 3, 4)]
+LEAVES = [(6, M), (M, 2, 3, 4), (2, 6, M), (M, 4, 4), (4, 6), (12,), (1, M), (2, 3, 4), (8, Dim.symbol(M) * 2)]
 
 
 def axes(*sizes: object) -> tuple[Axis, ...]:
-    made = [Dim.symbol(M) if size is M else Dim.of(size) for size in sizes]  # type: ignore[arg-type]
+    made = [Dim.symbol(size) if isinstance(size, Symbol) else Dim.of(size) for size in sizes]  # type: ignore[arg-type]
     return tuple(Axis(size, one=size == Dim.of(1)) for size in made)
 
 
 def values_of(leaf: Node, seed: int = 0) -> np.ndarray:
     """Different numbers for all elements of a bound value; class indices are random."""
-    shape = tuple(EXAMPLES if size is None else size for size in sizes_of(leaf.type))
+    shape = tuple(size_of(size).at(EXAMPLES) for size in sizes_of(leaf.type))
     if leaf.type.classes is not None:
         return np.random.default_rng(seed).integers(0, int(leaf.type.classes.constant or 0), shape)
     return np.arange(1.0, 1.0 + prod(shape)).reshape(shape)
@@ -99,6 +99,15 @@ class Chain:
         part = self.b.add("slice", node, axis=axis, start=Dim.of(start), size=Dim.of(size))
         return node if is_scalar(part.type) else part  # single numbers are no elements
 
+    def slice_examples(self, node: Node) -> Node:
+        """From an example on: a start that is known when the program runs."""
+        for axis, size in enumerate(node.type.sizes):
+            if size.constant is None:
+                times = int(next(iter(size.terms.values())))
+                start = Dim.symbol(M) * self.chance.randrange(times)
+                return self.b.add("slice", node, axis=axis, start=start, size=size - start)
+        return node
+
     def reverse(self, node: Node) -> Node:
         axis = self.any_axis(node)
         return node if axis is None else self.b.add("reverse", node, axis=axis)
@@ -115,6 +124,18 @@ class Chain:
         made = (*before, replace(node.type.axes[middle], one=False), *after)
         return self.b.add("reshape", node, axes=made) if len(made) <= 4 else node
 
+    def regroup(self, node: Node) -> Node:
+        """All axes are merged and divided anew; the one with m may get some of the others."""
+        total = prod(node.type.sizes, start=Dim.of(1))
+        if total.constant is not None:
+            return node
+        made = list(self.divided(int(next(iter(total.terms.values())))))
+        place = self.chance.randrange(len(made) + 1)
+        if place == len(made):
+            made.append(Axis(Dim.of(1)))
+        made[place] = Axis(made[place].size * Dim.symbol(M))
+        return self.b.add("reshape", node, axes=tuple(made)) if len(made) <= 4 else node
+
     def divided(self, total: int) -> tuple[Axis, ...]:
         parts = []
         while total > 1 or self.chance.random() < 0.1:
@@ -123,8 +144,8 @@ class Chain:
         return axes(*parts)
 
     def concat(self, node: Node) -> Node:
-        axis = self.any_axis(node)
-        return node if axis is None else self.b.add("concat", node, self.reverse(node), node, axis=axis)
+        axis = self.chance.randrange(node.type.rank)
+        return self.b.add("concat", node, self.reverse(node), node, axis=axis)
 
     def shift(self, node: Node) -> Node:
         return self.b.add("shift", node, axis=self.chance.randrange(node.type.rank))

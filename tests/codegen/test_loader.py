@@ -38,9 +38,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of what is compiled from now on."""
     names: list[str] = []
 
-    def compile_jobs(jobs: Sequence[Job], folder: Path) -> Iterator[tuple[Job, bytes]]:
+    def compile_jobs(jobs: Sequence[Job]) -> Iterator[tuple[Job, bytes]]:
         names.extend(job.name for job in jobs)
-        return compilation.compile_jobs(jobs, folder)
+        return compilation.compile_jobs(jobs)
 
     monkeypatch.setattr(loader, "compile_jobs", compile_jobs)
     return names

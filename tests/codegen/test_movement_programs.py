@@ -67,6 +67,18 @@ NETS = {
     A = X -> Dense(3, tanh)
     B = G @ A
 """,
+    "regions of all examples": """
+    A = X -> Dense(24, tanh)
+    F = rearrange(A, (d * 3, m) -> (d, m = m * 3))
+    G = F -> Dense(16, relu) -> Dense(6, tanh)
+    B = rearrange(G * G, (d, m * 3) -> (d * 3, m))
+""",
+    "a product with steps": """
+    A = X -> Dense(24, tanh)
+    F = rearrange(A, (d * 3, m) -> (d, m, 3))
+    param W : (6, 8) ~ he
+    B = rearrange(tanh(W @ F), (d, m, t) -> (t * d, m))
+""",
     "looked up": """
     input x : (m, 3) index(6)
     param E : (4, 6) ~ normal(1)

@@ -17,7 +17,7 @@ from dlc.compiler.codegen.views import Strided, view_of
 from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Builder, Node
 
-STRIDED = ("transpose", "permute", "broadcast", "drop", "expand", "slice", "reverse", "reshape")
+STRIDED = ("transpose", "permute", "broadcast", "drop", "expand", "slice", "reverse", "reshape", "regroup")
 """Movements that can be views."""
 
 
@@ -118,7 +118,7 @@ def test_random_chains_as_text(views: bool, monkeypatch: pytest.MonkeyPatch) -> 
     if not views:
         monkeypatch.setattr(reading, "view_of", lambda node, at_hand: None)
     for seed in range(400):
-        chain = Chain(seed, (*STRIDED, "reverse_examples", "concat", "shift"))
+        chain = Chain(seed, (*STRIDED, "reverse_examples", "slice_examples", "concat", "shift"))
         assert_text_is_right([chain.leaf], chain.node)
 
 

@@ -31,8 +31,11 @@ from dlc.compiler.codegen.host.tile import I32, I64, VectorCode, int64
 
 __all__ = ["ChannelCode", "ChannelwiseKernel", "Group", "kernel_intrinsic"]
 
+CACHE_LINE = 64
 NEAR_BYTES, SECOND_BYTES = 32_768, 262_144
 """What the two caches next to a core hold, or a part of it."""
+FAR_BYTES = 1_572_864
+"""From this size on, image and result of an example will have come from far away."""
 UNROLLED = 3
 """A window this long along an outer axis is written out, where it never reaches past an end."""
 
@@ -60,6 +63,19 @@ class ChannelCode(VectorCode):
         address register of its own, more than there are."""
         kind = ir.FunctionType(I64, [I64])
         return self.builder.asm(kind, "", "=r,0", [address], False)
+
+    def touch_rows(self, address: ir.Value, row: int, first: ir.Value, last: ir.Value) -> None:
+        """Read rows of so many elements in the order of memory, which the processor foresees, and drop what is read: it
+        is in the second cache then. (Prefetch instructions gain nothing, and LLVM drops no relaxed atomic read.)"""
+        builder, begin = self.builder, self.move(address, first, row)
+        lines = builder.sdiv(self.move(int64(0), builder.sub(last, first), row), int64(CACHE_LINE))
+
+        def line(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            place = builder.add(begin, builder.mul(index, int64(CACHE_LINE)))
+            builder.load_atomic(builder.inttoptr(place, I32.as_pointer()), "monotonic", 4)
+            return []
+
+        self.loop(lines, [], line)
 
     def put(self, value: ir.Value, address: ir.Value) -> None:
         """Store the lanes that are channels."""
@@ -146,6 +162,11 @@ class ChannelwiseKernel:
         raise NotImplementedError
 
     @property
+    def images(self) -> int:
+        """How many arrays of the image's shape it reads and writes."""
+        return 1
+
+    @property
     def symbol(self) -> str:
         """A name that says all that the code depends on."""
         fields = [getattr(self, name) for name in self.__dataclass_fields__ if name not in ("axes", "cpu")]
@@ -190,33 +211,30 @@ class ChannelwiseKernel:
         if all(axis.disjoint for axis in outer):
             return self.channels
         lines = math.prod(-(-axis.window // abs(axis.tap_step)) for axis in outer)
-        return max(1, NEAR_BYTES // ((lines * last.source + last.target) * self.cpu.vector_bytes))
+        seen = lines * last.source * (1 if last.back else self.images)
+        return max(1, NEAR_BYTES // ((seen + last.target) * self.cpu.vector_bytes))
 
     def each_pass(
-        self, code: ChannelCode, group: int, begin: ir.Value, end: ir.Value,
-        body: Callable[[Group, ir.Value, ir.Value], None],
+        self, code: ChannelCode, group: int, rows: tuple[ir.Value, ir.Value], source: ir.Value,
+        body: Callable[[Group, ir.Value, ir.Value], None], target: ir.Value | None = None,
     ) -> None:  # fmt: skip
         """body(group, first, last) for every group of vectors and every block of rows that stays in the second cache
-        until all groups have passed: each line of memory comes from further away once."""
+        until all groups have passed: each line of memory comes from further away once. `target` is given where that is
+        read as well."""
         if code.vectors <= group:
-            body(Group(int64(0), int64(code.vectors)), begin, end)
+            body(Group(int64(0), int64(code.vectors)), *rows)
             return
-        steps = zip((self.axes[0].image, self.axes[0].result), self.rows_of_both, strict=True)
-        places = sum(size * row for size, row in steps) // self.axes[0].target
-        rows = max(1, SECOND_BYTES // (places * code.bytes))
+        image, result = ([getattr(axis, name) for axis in self.axes] for name in ("image", "result"))
+        example = code.bytes * self.channels * (self.images * math.prod(image) + math.prod(result))
 
         def block(first: ir.Value, last: ir.Value) -> None:
+            if example > FAR_BYTES:
+                code.touch_rows(source, self.source_steps[0], *self.axes[0].span(code, first, last))
+                if target is not None:
+                    code.touch_rows(target, self.target_steps[0], first, last)
             code.each_group(group, lambda some: body(some, first, last))
 
-        code.each_block(begin, end, rows, block)
-
-    @property
-    def rows_of_both(self) -> tuple[int, int]:
-        """Elements of a row of the image and of the result."""
-        images, results = (
-            self.steps(sizes)[0] for sizes in zip(*((a.image, a.result) for a in self.axes), strict=True)
-        )
-        return images, results
+        code.each_block(*rows, max(1, SECOND_BYTES * self.axes[0].target // example), block)
 
     def each_line(
         self, code: ChannelCode, begin: ir.Value, end: ir.Value, source: ir.Value, target: ir.Value,

@@ -5,7 +5,7 @@
     dw[tap, c]   = sum over places  x[place * stride - before + tap, c] dy[place, c]
 
 Nothing is summed across channels, so these are no matrix products. Sums of several neighbouring places are kept in
-registers, and each column of the source is loaded once for all of them. `plain_windows.py` says the same in loops.
+registers, and each column of the source is loaded once for all of them. `plain_convolution.py` says the same in loops.
 """
 
 # mypy: allow-untyped-decorators
@@ -19,7 +19,14 @@ from typing import Any, Literal
 
 from llvmlite import ir
 
-from dlc.compiler.codegen.host.channelwise import ChannelCode, ChannelwiseKernel, Group, kernel_intrinsic
+from dlc.compiler.codegen.host.channelwise import (
+    CACHE_LINE,
+    NEAR_BYTES,
+    ChannelCode,
+    ChannelwiseKernel,
+    Group,
+    kernel_intrinsic,
+)
 from dlc.compiler.codegen.host.machine import Dtype, Host, host, item_bytes
 from dlc.compiler.codegen.host.strips import Seen, SlidingAxis, Strip, cut_strips, largest, sliding_axes, smallest
 from dlc.compiler.codegen.host.tile import int64
@@ -30,8 +37,11 @@ MOST_PRODUCTS = 128
 """Multiply-adds of one tile and one row of the window that are written out."""
 CHAINS = 8
 """Sums that a core with two multiply-add units of latency 4 wants to be at work on."""
-BLOCK_BYTES = 24_000
-"""Of x and dy: what the filter's gradient passes over for one row of the filter after the other."""
+CACHE_SETS = 64
+"""Of the nearest cache."""
+
+Places = tuple[ir.Value, ir.Value, ir.Value]
+"""Where x, dy and dw begin."""
 
 
 def depthwise_rows(
@@ -100,8 +110,8 @@ class DepthwiseKernel(ChannelwiseKernel):
 
     @property
     def pixels(self) -> int:
-        """How many sums of a tile stay in registers, besides a row of filters and a column."""
-        return max(1, min(self.cpu.tiles[0][0] // 2, MOST_PRODUCTS // self.axes[-1].window))
+        """Neighbouring places in a tile: enough sums to keep a core at work, and room for a row of the filter."""
+        return max(1, min(CHAINS, MOST_PRODUCTS // self.axes[-1].window))
 
     def strips(self) -> list[Strip]:
         return cut_strips(self.axes[-1], self.pixels)
@@ -151,7 +161,7 @@ class DepthwiseSum(DepthwiseKernel):
             into = code.move(args[2], builder.sub(begin, args[3]), self.target_steps[0])
             self.each_line(code, begin, end, args[0], into, line)
 
-        self.each_pass(code, self.group, args[3], args[4], rows)
+        self.each_pass(code, self.group, (args[3], args[4]), args[0], rows)
 
     def sums(
         self, code: ChannelCode, strip: Strip, seen: list[Seen], places: list[ir.Value], start: ir.Value
@@ -177,8 +187,9 @@ class DepthwiseSum(DepthwiseKernel):
 class DepthwiseFilterGradient(DepthwiseKernel):
     """gradient(x, dy, dw, begin, end).
 
-    The lines of places along the last axis are taken in blocks that stay in the nearest cache. For each vector of
-    channels and each row of the filter, the sums of its taps stay in registers while all lines of a block go by.
+    For each vector of channels, the sums of all taps stay in registers while the lines of places along the last axis go
+    by. Where those are too many, so do the sums of one row of the filter, with lines in blocks that stay in the nearest
+    cache until all rows have seen them.
     """
 
     @property
@@ -202,16 +213,23 @@ class DepthwiseFilterGradient(DepthwiseKernel):
 
             code.each_vector(group, vector)
 
-        self.each_pass(code, 1, args[3], args[4], rows)
+        self.each_pass(code, 1, (args[3], args[4]), x, rows, dy)
+
+    @property
+    def together(self) -> bool:
+        """Whether all rows of the filter are summed in one go: there are enough sums to keep a core at work, not too
+        many for the registers, and few lines at the ends that do not see all rows."""
+        lines = self.axes[-2]
+        return CHAINS <= lines.window * self.axes[-1].window <= CHAINS + 4 and lines.result >= 4 * lines.window
 
     @property
     def block(self) -> int:
-        """Lines of the result in a block."""
+        """Lines of the result that stay in the nearest cache, from one row of the filter to the next."""
         lines, places = self.axes[-2:]
         line = (lines.stride * places.image + places.result) * self.cpu.vector_bytes
-        step = self.channels * item_bytes(self.dtype) // 64
-        sets = 64 // math.gcd(step, 64)
-        return max(1, 32768 * sets // 64 // line)
+        # Neighbouring places are C numbers apart: where that is a large power of two, they share a few sets.
+        sets = CACHE_SETS // math.gcd(self.channels * item_bytes(self.dtype) // CACHE_LINE, CACHE_SETS)
+        return max(1, NEAR_BYTES * sets // CACHE_SETS // line)
 
     def all_lines(
         self, code: ChannelCode, seen: list[Seen], x: ir.Value, dy: ir.Value, dw: ir.Value,
@@ -220,56 +238,84 @@ class DepthwiseFilterGradient(DepthwiseKernel):
         """What lines first .. last - 1 contribute. `seen` is what they see along the axes before theirs; x, dy and dw
         are where lines and taps begin there."""
 
-        def block(first: ir.Value, last: ir.Value) -> None:
-            def taps(at: list[ir.Value], _: list[ir.Value]) -> list[ir.Value]:
-                self.rows_of_filter(code, at[0], dy, at[1], (first, last), fresh)
-                return []
-
-            self.fold_seen(code, seen, [x, dw], self.byte_steps(code, self.axes[:-2]), [], taps)
-
-        code.each_block(*lines, self.block, block)
-
-    def rows_of_filter(
-        self, code: ChannelCode, x: ir.Value, dy: ir.Value, dw: ir.Value, lines: tuple[ir.Value, ir.Value],
-        fresh: ir.Value | None,
-    ) -> None:  # fmt: skip
-        """For each row of the filter: what it saw in lines first .. last - 1, times dy."""
-        builder, axis, strips = code.builder, self.axes[-2], self.strips()
-        width = self.axes[-1].window
-        splits = -(-CHAINS // width)
-
-        def place_of(corner: int, tap: ir.Value) -> ir.Value:
-            """The first place whose tap stands at the image's place `corner`, or behind it."""
-            distance = largest(builder, builder.sub(int64(corner + axis.before), tap), int64(0))
-            return builder.udiv(builder.add(distance, int64(axis.stride - 1)), int64(axis.stride))
-
-        def row(tap: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            first = largest(builder, lines[0], place_of(0, tap))
-            last = smallest(builder, lines[1], place_of(axis.image, tap))
-            corner = builder.sub(builder.add(builder.mul(first, int64(axis.stride)), tap), int64(axis.before))
-            seen, given = code.move(x, corner, self.source_steps[-2]), code.move(dy, first, self.target_steps[-2])
-            zeros = [code.zero()] * (width * splits)
-            sums = code.loop(builder.sub(last, first), [seen, given, *zeros], line)[2:]
-            self.add(code, sums, code.move(dw, tap, self.tap_steps[-2]), fresh)
+        def taps(at: list[ir.Value], _: list[ir.Value]) -> list[ir.Value]:
+            places = at[0], dy, at[1]
+            if self.together:
+                self.whole_filter(code, places, lines, fresh)
+            else:
+                code.each_block(*lines, self.block, lambda *block: self.row_by_row(code, places, block, fresh))
             return []
 
+        self.fold_seen(code, seen, [x, dw], self.byte_steps(code, self.axes[:-2]), [], taps)
+
+    def whole_filter(
+        self, code: ChannelCode, places: Places, lines: tuple[ir.Value, ir.Value], fresh: ir.Value | None
+    ) -> None:
+        """The lines that see all rows of the filter, and then those before and behind them."""
+        builder, axis = code.builder, self.axes[-2]
+        self.some_rows(code, places, int64(0), axis.window, lines, fresh)
+        if axis.always == axis.window:
+            return
+        first = self.place_of(code, 0, int64(0))
+        behind = largest(builder, first, self.place_of(code, axis.image - axis.window + 1, int64(0)))
+
+        def end(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            before = builder.icmp_signed("==", index, int64(0))
+            low = builder.select(before, lines[0], largest(builder, lines[0], behind))
+            high = builder.select(before, smallest(builder, lines[1], first), lines[1])
+            self.row_by_row(code, places, (low, high), fresh)
+            return []
+
+        code.loop(int64(2), [], end)
+
+    def row_by_row(
+        self, code: ChannelCode, places: Places, lines: tuple[ir.Value, ir.Value], fresh: ir.Value | None
+    ) -> None:
+        def row(tap: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            self.some_rows(code, places, tap, 1, lines, fresh)
+            return []
+
+        code.loop(int64(self.axes[-2].window), [], row)
+
+    def place_of(self, code: ChannelCode, corner: int, tap: ir.Value) -> ir.Value:
+        """The first line whose window has the tap at the image's line `corner`, or behind it."""
+        builder, axis = code.builder, self.axes[-2]
+        distance = largest(builder, builder.sub(int64(corner + axis.before), tap), int64(0))
+        return builder.udiv(builder.add(distance, int64(axis.stride - 1)), int64(axis.stride))
+
+    def some_rows(
+        self, code: ChannelCode, places: Places, tap: ir.Value, rows: int, lines: tuple[ir.Value, ir.Value],
+        fresh: ir.Value | None,
+    ) -> None:  # fmt: skip
+        """Rows tap .. tap + rows - 1 of the filter: what they see from those of the lines that see them all."""
+        builder, axis, width = code.builder, self.axes[-2], self.axes[-1].window
+        (x, dy, dw), splits = places, -(-CHAINS // (width * rows))
+        first = largest(builder, lines[0], self.place_of(code, 0, tap))
+        last = smallest(builder, lines[1], self.place_of(code, axis.image - rows + 1, tap))
+        corner = builder.sub(builder.add(builder.mul(first, int64(axis.stride)), tap), int64(axis.before))
+        seen, given = code.move(x, corner, self.source_steps[-2]), code.move(dy, first, self.target_steps[-2])
+
         def line(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-            seen, given = state[:2]
-            sums = self.each_tile(code, strips, seen, given, state[2:], tile)
-            following = code.move(seen, axis.stride * self.source_steps[-2]), code.move(given, self.target_steps[-2])
-            return [*following, *sums]
+            sums = self.each_tile(code, self.strips(), state[0], state[1], state[2:], tile)
+            seen = code.move(state[0], axis.stride * self.source_steps[-2])
+            return [seen, code.move(state[1], self.target_steps[-2]), *sums]
 
         def tile(strip: Strip, x: ir.Value, dy: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             made, x, dy = list(sums), code.settled(x), code.settled(dy)
             given = [code.load(code.move(dy, pixel * self.channels)) for pixel in range(strip.pixels)]
-            for column in strip.columns:
-                value = code.load(code.move(x, column * self.channels))
-                for pixel, tap in strip.of_column(column):
-                    chain = tap * splits + pixel % splits
-                    made[chain] = code.multiply_add(value, given[pixel], made[chain])
+            for row in range(rows):
+                for column in strip.columns:
+                    value = code.load(code.move(x, row * self.source_steps[-2] + column * self.channels))
+                    for pixel, tap in strip.of_column(column):
+                        chain = (row * width + tap) * splits + pixel % splits
+                        made[chain] = code.multiply_add(value, given[pixel], made[chain])
             return made
 
-        code.loop(int64(axis.window), [], row)
+        zeros = [code.zero()] * (rows * width * splits)
+        sums = code.loop(builder.sub(last, first), [seen, given, *zeros], line)[2:]
+        for row in range(rows):
+            into = code.move(code.move(dw, tap, self.tap_steps[-2]), row * self.tap_steps[-2])
+            self.add(code, sums[row * width * splits : (row + 1) * width * splits], into, fresh)
 
     def add(self, code: ChannelCode, sums: list[ir.Value], dw: ir.Value, fresh: ir.Value | None) -> None:
         """Add the chains of each tap to one row of the filters' gradient."""

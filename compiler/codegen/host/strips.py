@@ -109,6 +109,17 @@ class SlidingAxis:
             source = builder.add(corner, first)
         return Seen(source, tap, builder.sub(last, first) if self.always is None else self.always)
 
+    def span(self, code: VectorCode, first: ir.Value, last: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """The places of the source that places first .. last - 1 of the target see, from one to before another."""
+        builder, stride = code.builder, int64(self.stride)
+        if self.back:
+            low = builder.sdiv(builder.add(first, int64(self.before - self.window + 1)), stride)
+            high = builder.sdiv(builder.add(last, int64(self.before + self.stride - 1)), stride)
+        else:
+            low = builder.sub(builder.mul(first, stride), int64(self.before))
+            high = builder.add(builder.mul(last, stride), int64(self.window - self.stride - self.before))
+        return largest(builder, low, int64(0)), smallest(builder, high, int64(self.source))
+
 
 def largest(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     return builder.select(builder.icmp_signed(">", a, b), a, b)

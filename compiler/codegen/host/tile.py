@@ -36,6 +36,7 @@ Start = Literal["zero", "load", "row"]
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
+BYTE = ir.IntType(8)
 
 
 def int64(value: int) -> ir.Constant:
@@ -51,7 +52,10 @@ def as_written(module: ir.Module) -> Any:
 
 
 class VectorCode:
-    """A builder of vector code on `dtype`: addresses are i64 values in bytes, offsets are in elements."""
+    """A builder of vector code on `dtype`: addresses are pointers or i64 values in bytes, offsets are in elements.
+
+    Loops should move pointers: LLVM gives each sum of integers that is used as an address a register of its own.
+    """
 
     def __init__(self, builder: ir.IRBuilder, dtype: Dtype, lanes: int) -> None:
         self.builder = builder
@@ -66,18 +70,50 @@ class VectorCode:
     def move(self, address: ir.Value, elements: int | ir.Value, stride: int = 1) -> ir.Value:
         """The address of the element `elements * stride` further on."""
         if isinstance(elements, int):
-            return self.builder.add(address, int64(elements * stride * self.bytes)) if elements * stride else address
-        return self.builder.add(address, self.builder.mul(elements, int64(stride * self.bytes)))
+            offset = int64(elements * stride * self.bytes)
+            if elements * stride == 0:
+                return address
+        else:
+            offset = self.builder.mul(elements, int64(stride * self.bytes))
+        if isinstance(address.type, ir.PointerType):
+            return self.builder.gep(address, [offset])
+        return self.builder.add(address, offset)
+
+    def pointer(self, address: ir.Value) -> ir.Value:
+        """An address as a pointer to bytes."""
+        return self.builder.inttoptr(address, BYTE.as_pointer())
+
+    def opaque(self, pointer: ir.Value) -> ir.Value:
+        """The same pointer, from which LLVM cannot see how it came about: it would try to spell the addresses of a loop
+        anew from all that went into them, which costs time and registers."""
+        kind = BYTE.as_pointer()
+        copy = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(kind, [kind]), "llvm.strip.invariant.group.p0"
+        )
+        return self.builder.call(copy, [pointer])
+
+    def place(self, address: ir.Value, kind: ir.Type) -> ir.Value:
+        """An address as a pointer to something."""
+        if isinstance(address.type, ir.PointerType):
+            return self.builder.bitcast(address, kind.as_pointer())
+        return self.builder.inttoptr(address, kind.as_pointer())
 
     def load(self, address: ir.Value) -> ir.Value:
-        return self.builder.load(self.builder.inttoptr(address, self.vector.as_pointer()), align=self.bytes)
+        return self.builder.load(self.place(address, self.vector), align=self.bytes)
 
     def store(self, value: ir.Value, address: ir.Value) -> None:
-        self.builder.store(value, self.builder.inttoptr(address, self.vector.as_pointer()), align=self.bytes)
+        self.builder.store(value, self.place(address, self.vector), align=self.bytes)
+
+    def prefetch(self, pointer: ir.Value, write: bool = False, near: int = 3) -> None:
+        """Ask for the line of the cache at a pointer ahead of its use: `near` is 3 for the first cache, 2 for the
+        second."""
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), I32, I32, I32])
+        fetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(fetch, [pointer, *(ir.Constant(I32, value) for value in (int(write), near, 1))])
 
     def spread(self, address: ir.Value) -> ir.Value:
         """One element in every lane."""
-        one = self.builder.load(self.builder.inttoptr(address, self.scalar.as_pointer()), align=self.bytes)
+        one = self.builder.load(self.place(address, self.scalar), align=self.bytes)
         nothing = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(nothing, one, ir.Constant(I32, 0))
         return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(I32, self.lanes), None))

@@ -124,6 +124,9 @@ def spatial_axes(
     return first, middle, last
 
 
+ENOUGH = 18
+"""Sums in flight that keep every core's multiply-add units busy."""
+
 # --- panels ----------------------------------------------------------------------------------------------------
 
 
@@ -144,8 +147,11 @@ class Panels:
 
 
 def tallest_tile(cpu: Host, vectors: int) -> int:
-    """The rows of the largest tile of so many vectors that stays in registers, with a row of B and an element of A."""
-    return (cpu.registers - 1 - vectors) // vectors
+    """The rows of the largest tile of so many vectors that stays in registers, with a row of B and an element of A.
+
+    More than about 16 sums keep the units no busier, and fewer rows read from fewer places of memory at a time.
+    """
+    return max(1, min(ENOUGH, cpu.registers - 1 - vectors) // vectors)
 
 
 def vectors_of(cpu: Host, dtype: Dtype, columns: int) -> tuple[tuple[int, int], ...]:
@@ -162,7 +168,7 @@ def choose_panels(cpu: Host, dtype: Dtype, columns: int, lengths: tuple[int, ...
     may take in several rows where they are `stacked`.
 
     A step of a tile of h x v vectors takes as long as its h * v multiply-adds, or its h + v loads, or 8 of them, which
-    is what two units of latency 4 have in flight.
+    is what two units of latency 4 have in flight; and somewhat longer the more it loads. Panels of two vectors do best.
     """
     vectors = vectors_of(cpu, dtype, columns)
 
@@ -171,15 +177,17 @@ def choose_panels(cpu: Host, dtype: Dtype, columns: int, lengths: tuple[int, ...
         for tallest in range(1, tallest_tile(cpu, wide) + 1):
             rows = max(1, tallest // lengths[0]) if stacked else 1
             tiles = [height for count in lengths for _, height in near_equal(rows * count, tallest)]
-            steps = sum(max(height * wide, 0.75 * (height + wide), 8) + 1 for height in tiles) / rows
-            best = min(best, (steps, tallest))
+            steps = sum(max(height * wide, height + wide, 8) + height / 8 + wide / 4 for height in tiles) / rows
+            best = min(best, (steps * (1 + abs(wide - 2) / 50), tallest))
         return best
 
     def total(wide: int) -> float:
         many, rest = divmod(len(vectors), wide)
-        return many * cost(wide)[0] + (1.02 * cost(rest)[0] if rest else 0)
+        return many * cost(wide)[0] + (1.05 * cost(rest)[0] if rest else 0)
 
-    wide = min(range(1, min(len(vectors), 8, cpu.registers // 2 - 1) + 1), key=total)
+    wide = min(
+        range(1, min(len(vectors), 4 if max(lengths) > 4 or stacked else 8, cpu.registers // 2 - 1) + 1), key=total
+    )
     whole = columns // (wide * cpu.lanes(dtype))
     panels = [Panels(0, whole, vectors[:wide], cost(wide)[1])] if whole else []
     if rest := vectors[whole * wide :]:

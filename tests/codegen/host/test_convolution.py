@@ -236,6 +236,38 @@ def test_rows_of_the_filter_gradient(case: Case, dtype: Dtype) -> None:
     check_filter_gradient(case, convolution.filter_gradient_rows, dtype)
 
 
+RUNS_ON = [(name, "") for name in (*FEW, case((7, 7, 20), 3, 34), case((32, 32, 3), 3, 16))] + [(FEW[2], "_plain")]
+
+
+@pytest.mark.parametrize(("case", "kind"), RUNS_ON, ids=str)
+def test_rows_run_on_over_examples(case: Case, kind: str) -> None:
+    """Rows past the last one of an example are those of the next, for all three products."""
+    rng, dtype, examples = np.random.default_rng(4), "float64", 3
+    home = plain_convolution if kind else convolution
+    make = {name: getattr(home, f"{name}_rows{kind}") for name in ("convolve", "input_gradient", "filter_gradient")}
+    x, dy = (Buffer(rng.standard_normal((examples, *shape)), dtype) for shape in (case.image, case.result))
+    w = Buffer(case.operands[1], dtype, GAP)
+    turned = Buffer(np.swapaxes(case.operands[1], -1, -2), dtype, GAP)
+    forward, back, filters = (compiled(function(dtype, **case.static)) for function in make.values())
+    y = Convolve.reference(None, x.values, w.values, **case.geometry)  # type: ignore[arg-type]
+    dx = ConvolveInputGradient.reference(None, dy.values, w.values, axes=x.shape, **case.geometry)  # type: ignore[arg-type]
+    for run, seen, factors, expected in ((forward, x, w, y), (back, dy, turned, dx)):
+        rows = expected.reshape(-1, *expected.shape[2:])
+        for begin, end in ((0, len(rows)), (1, len(rows) - 1), (len(rows) // 2, len(rows))):
+            made = Buffer(np.full(rows.shape, np.nan), dtype)
+            run(seen.address, factors.address, made.address + begin * made.row_bytes, begin, end)
+            check(made, rows, begin, end, dtype, math.prod(case.filters))
+    for begin, end in ((0, examples * len(y[0])), (1, examples * len(y[0]) - 1), (len(y[0]) + 1, 2 * len(y[0]))):
+        part = np.zeros_like(dy.values).reshape(-1, *dy.shape[2:])
+        part[begin:end] = dy.values.reshape(part.shape)[begin:end]
+        made = Buffer(case.operands[1], dtype, GAP)
+        expected = made.values + ConvolveFilterGradient.reference(  # type: ignore[arg-type]
+            None, x.values, part.reshape(dy.shape), axes=case.filters, **case.geometry
+        )
+        filters(x.address, dy.address, made.address, begin, end)
+        check(made, expected, 0, len(w.rows), dtype, math.prod(dy.shape[:-1]))
+
+
 @pytest.mark.parametrize("case", FEW, ids=str)
 def test_plain_loops(case: Case) -> None:
     check_forward(case, plain_convolution.convolve_rows_plain, "float64", "row")

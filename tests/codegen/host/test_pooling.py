@@ -30,6 +30,7 @@ GEOMETRIES = {
     "halves, padded": Geometry((7, 8, 3), (2, 2), (2, 2), ((1, 0), (0, 1))),
     "thirds overlapping by one": Geometry((15, 21, 20), (3, 3), (2, 2), ((1, 1), (1, 1))),
     "the same, asymmetric": Geometry((14, 12, 16), (3, 3), (2, 2), ((0, 1), (0, 1))),
+    "an image from far away": Geometry((64, 60, 48), (3, 3), (2, 2), ((0, 1), (1, 1))),
     "at every place": Geometry((9, 17, 10), (3, 3), (1, 1), ((1, 1), (1, 1))),
     "many channels": Geometry((6, 6, 96), (3, 3), (2, 2), ((0, 1), (0, 1))),
     "places that no window sees": Geometry((9, 10, 8), (2, 2), (3, 4), ((0, 0), (1, 0))),
