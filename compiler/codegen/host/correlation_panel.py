@@ -9,15 +9,13 @@ from itertools import product
 
 from llvmlite import ir
 
+from dlc.compiler.codegen.host.channelwise import CACHE_LINE
 from dlc.compiler.codegen.host.correlation import Correlation, Filters
 from dlc.compiler.codegen.host.rows import Count, RowCode
 from dlc.compiler.codegen.host.tile import int64
 from dlc.compiler.codegen.host.windows import Panels, Phase, TileRun, WindowAxis
 
 __all__ = ["CorrelationPanel", "Operands"]
-
-CACHE_LINE = 64
-"""Bytes that come into a cache at once."""
 
 
 @dataclass(frozen=True)
