@@ -7,7 +7,8 @@
 | `tile.py`             | `matmul_panel`, `transpose`: LLVM vector code behind every matrix product         |
 | `plain.py`            | the same two in scalar loops: the meaning of `tile.py`, on any CPU                |
 | `convolution.py`      | `convolve_rows`, `input_gradient_rows`, `filter_gradient_rows`                    |
-| `correlation.py`      | the first two in vector code, on `windows.py` (tiles, panels), `rows.py` (vectors)|
+| `correlation.py`      | how the first two are cut into panels, blocks and rows; `windows.py`: into tiles  |
+| `correlation_panel.py`| their vector code, written with `rows.py`; `border.py`: images of few channels    |
 | `filter_gradient.py`  | the third                                                                         |
 | `depthwise.py`        | the three where each channel has a filter of its own                              |
 | `plain_convolution.py`| the same in scalar loops                                                          |
