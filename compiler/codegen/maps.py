@@ -144,7 +144,7 @@ def inside(writer: KernelWriter, buffer: Buffer, last: str) -> list[str]:
 
 def of_example(writer: KernelWriter, operand: Node) -> str:
     """The address of an operand; of feature maps, those of example `i`."""
-    value = laid(operand, writer.place)
+    value = laid(operand, writer.group.bases)
     start = writer.arguments.address(writer.place[value])
     layout = layout_of(operand.type, operand)
     anchor = writer.group.anchor
