@@ -28,10 +28,10 @@ import torch
 import torch.nn.functional as F
 
 from dlc.compiler.codegen.host import depthwise, pooling
-from dlc.compiler.codegen.host.kernels import kernel
+from dlc.compiler.codegen.host.kernels import kernel as compiled
 
 BATCH = 8
-TURN = 0.004  # seconds
+TURN = 0.03  # seconds
 
 
 class Case(NamedTuple):
@@ -89,23 +89,23 @@ def aligned(values: Any) -> Any:
     return flat[skipped : skipped + values.size].reshape(values.shape)
 
 
-def over_batch(example: Any, steps: list[int], rows: int) -> Any:
+def over_batch(kernel: Any, steps: list[int], rows: int) -> Any:
     """The kernel on every example: its i-th operand moves by steps[i] bytes."""
     if len(steps) == 2:
         a, b = steps
 
-        @kernel("void(intp, intp, intp)", cache=False)
+        @compiled("void(intp, intp, intp)", cache=False)
         def two(x: int, y: int, _: int) -> None:
             for n in range(BATCH):
-                example(x + n * a, y + n * b, 0, rows)
+                kernel(x + n * a, y + n * b, 0, rows)
 
         return two
     a, b, c = steps
 
-    @kernel("void(intp, intp, intp)", cache=False)
+    @compiled("void(intp, intp, intp)", cache=False)
     def three(x: int, y: int, z: int) -> None:
         for n in range(BATCH):
-            example(x + n * a, y + n * b, z + n * c, 0, rows)
+            kernel(x + n * a, y + n * b, z + n * c, 0, rows)
 
     return three
 

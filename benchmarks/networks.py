@@ -51,7 +51,7 @@ class Layers(Protocol):
     def relu6(self, x: Any) -> Any: ...
     def add(self, x: Any, y: Any) -> Any: ...
     def concat(self, x: Any, y: Any) -> Any: ...
-    def max_pool(self, x: Any, f: int, stride: int) -> Any: ...
+    def max_pool(self, x: Any, f: int, stride: int, pad: Padding = "same") -> Any: ...
 
     def average(self, x: Any) -> Any:
         """The mean of each channel: (examples, n_C)."""
@@ -84,9 +84,17 @@ def lenet5(on: Layers, x: Any) -> Any:
 
 
 def conv_norm(
-    on: Layers, name: str, x: Any, f: int, n: int, stride: int = 1, groups: int = 1, gamma: float = 1.0
+    on: Layers,
+    name: str,
+    x: Any,
+    f: int,
+    n: int,
+    stride: int = 1,
+    pad: Padding = "same",
+    groups: int = 1,
+    gamma: float = 1.0,
 ) -> Any:
-    return on.norm(f"{name}.norm", on.conv(name, x, f, n, stride, groups=groups, bias=False), gamma)
+    return on.norm(f"{name}.norm", on.conv(name, x, f, n, stride, pad, groups, bias=False), gamma)
 
 
 def resnet20(on: Layers, x: Any) -> Any:
@@ -105,7 +113,7 @@ def resnet20(on: Layers, x: Any) -> Any:
 
 def resnet50(on: Layers, x: Any) -> Any:
     """specs/convolution/resnet50.dl. The last scale of a block is small at first, or the sum of sixteen would grow."""
-    a, number = on.max_pool(on.relu(conv_norm(on, "convnorm[1]", x, 7, 64, 2)), 3, 2), 0
+    a, number = on.max_pool(on.relu(conv_norm(on, "convnorm[1]", x, 7, 64, 2, pad=3)), 3, 2, pad=1), 0
     for stage, blocks in enumerate((3, 4, 6, 3), 1):
         n = 64 * 2 ** (stage - 1)
         for k in range(1, blocks + 1):
@@ -120,14 +128,14 @@ def resnet50(on: Layers, x: Any) -> Any:
 
 def mobilenet_v2(on: Layers, x: Any) -> Any:
     """specs/convolution/mobilenet_v2.dl without dropout, whose draws no two libraries share."""
-    a, n_prev, number = on.relu6(conv_norm(on, "convnorm[1]", x, 3, 32, 2)), 32, 0
+    a, n_prev, number = on.relu6(conv_norm(on, "convnorm[1]", x, 3, 32, 2, pad=1)), 32, 0
     stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
     for expand, n, repeats, first_stride in stages:
         for k in range(repeats):
             number += 1
             name, stride, wide = f"invertedresidual[{number}]", first_stride if k == 0 else 1, expand * n_prev
             z = a if expand == 1 else on.relu6(conv_norm(on, f"{name}.expansion", a, 1, wide))
-            z = on.relu6(conv_norm(on, f"{name}.depthwise", z, 3, wide, stride, groups=wide))
+            z = on.relu6(conv_norm(on, f"{name}.depthwise", z, 3, wide, stride, pad=1, groups=wide))
             z = conv_norm(on, f"{name}.projection", z, 1, n)
             a, n_prev = on.add(z, a) if stride == 1 and n_prev == n else z, n
     return on.dense("dense[1]", on.average(on.relu6(conv_norm(on, "convnorm[2]", a, 1, 1280))), 1000)
@@ -253,10 +261,11 @@ class Outline:
         assert x[:-1] == y[:-1]
         return (*x[:-1], x[-1] + y[-1])
 
-    def max_pool(self, x: Shape, f: int, stride: int) -> Shape:
+    def max_pool(self, x: Shape, f: int, stride: int, pad: Padding = "same") -> Shape:
         *sizes, n = x
-        self.uneven |= any(len(set(zeros_around(size, f, stride, "same"))) > 1 for size in sizes)
-        return (*(-(-size // stride) for size in sizes), n)
+        padding = [zeros_around(size, f, stride, pad) for size in sizes]
+        self.uneven |= any(len(set(around)) > 1 for around in padding)
+        return (*((size + sum(around) - f) // stride + 1 for size, around in zip(sizes, padding, strict=True)), n)
 
     def average(self, x: Shape) -> Shape:
         return x[-1:]

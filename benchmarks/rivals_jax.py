@@ -188,11 +188,12 @@ class Layers:
     def concat(self, x: Any, y: Any) -> Any:
         return jnp.concatenate((x, y), -1)
 
-    def max_pool(self, x: Any, f: int, stride: int) -> Any:
+    def max_pool(self, x: Any, f: int, stride: int, pad: Padding = "same") -> Any:
         m, h, w, n = x.shape
         if f == stride and h % f == w % f == 0:  # the gradient of a window is slower than that of a reduction
             return x.reshape(m, h // f, f, w // f, f, n).max((2, 4))
-        return lax.reduce_window(x, -jnp.inf, lax.max, (1, f, f, 1), (1, stride, stride, 1), "SAME")
+        around = "SAME" if isinstance(pad, str) else ((0, 0), (pad, pad), (pad, pad), (0, 0))
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, f, f, 1), (1, stride, stride, 1), around)
 
     def average(self, x: Any) -> Any:
         return x.mean((1, 2))

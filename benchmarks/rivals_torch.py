@@ -205,8 +205,8 @@ class Net(torch.nn.Module):
     def concat(self, x: Any, y: Any) -> Any:
         return torch.cat((x, y), 1)
 
-    def max_pool(self, x: Any, f: int, stride: int) -> Any:
-        return F.max_pool2d(x, f, stride, around(x, f, stride, "same"))
+    def max_pool(self, x: Any, f: int, stride: int, pad: Padding = "same") -> Any:
+        return F.max_pool2d(x, f, stride, around(x, f, stride, pad))
 
     def average(self, x: Any) -> Any:
         return x.mean((2, 3))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from dlc.compiler.codegen.host.kernels import kernel as host_kernel
 from dlc.compiler.codegen.host.machine import Dtype, Host
 
 GUARD = 96  # bytes before and behind every result
@@ -46,12 +46,12 @@ class Geometry(NamedTuple):
 
 def callable_kernel(kernel: Any, arguments: int) -> Any:
     """A kernel as a Python function of addresses and numbers."""
-    signature = f"void({', '.join(['intp'] * arguments)})"
+    compiled = host_kernel(f"void({', '.join(['intp'] * arguments)})", cache=False)
     if arguments == 4:
-        return njit(signature)(lambda a, b, begin, end: kernel(a, b, begin, end))
+        return compiled(lambda a, b, begin, end: kernel(a, b, begin, end))
     if arguments == 5:
-        return njit(signature)(lambda a, b, c, begin, end: kernel(a, b, c, begin, end))
-    return njit(signature)(lambda a, b, c, begin, end, d: kernel(a, b, c, begin, end, d))
+        return compiled(lambda a, b, c, begin, end: kernel(a, b, c, begin, end))
+    return compiled(lambda a, b, c, begin, end, d: kernel(a, b, c, begin, end, d))
 
 
 def small_numbers(rng: np.random.Generator, shape: Sequence[int], dtype: Dtype) -> Any:
