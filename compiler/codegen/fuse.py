@@ -357,6 +357,8 @@ class Fusion:
         self.connect(node, group)
         group.members[node] = None
         self.home[node] = group
+        for reader in self.seen_by.get(node, ()):
+            reader.before.add(group)
 
     def connect(self, node: Node, group: Group) -> None:
         """Place what waits for this reader, and say what must run before the group."""

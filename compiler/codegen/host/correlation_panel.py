@@ -9,6 +9,7 @@ from itertools import product
 
 from llvmlite import ir
 
+from dlc.compiler.codegen.host.channelwise import CACHE_LINE
 from dlc.compiler.codegen.host.correlation import Correlation, Filters
 from dlc.compiler.codegen.host.rows import Count, RowCode
 from dlc.compiler.codegen.host.tile import int64
@@ -16,8 +17,8 @@ from dlc.compiler.codegen.host.windows import Panels, Phase, TileRun, WindowAxis
 
 __all__ = ["CorrelationPanel", "Operands"]
 
-CACHE_LINE = 64
-"""Bytes that come into a cache at once."""
+WRITTEN_OUT = 64
+"""Multiply-adds of a tile that are written one after the other, without a loop."""
 
 
 @dataclass(frozen=True)
@@ -344,10 +345,16 @@ class CorrelationPanel:
                 code.widest.prefetch(place, near=2)
             return made
 
+        def moved(turns: Count) -> list[ir.Value]:
+            return [code.move(place, turns, step) for place, step in zip(places, steps, strict=True)]
+
         places = [code.widest.opaque(place) for place in places]
         turns = self.numbers.whole(count, code.fold)
-        sums = code.nest([(turns, steps)], places, sums, lambda at, sums: term(at, sums, code.fold))
+        if isinstance(turns, int) and turns * len(rows) * wide <= WRITTEN_OUT:
+            for turn in range(turns):
+                sums = term(moved(turn), sums, code.fold)
+        else:
+            sums = code.nest([(turns, steps)], places, sums, lambda at, sums: term(at, sums, code.fold))
         if rest := code.rest(count):
-            places = [code.move(place, turns, step) for place, step in zip(places[:2], steps, strict=False)]
-            sums = term(places, sums, rest)
+            sums = term(moved(turns), sums, rest)
         return sums

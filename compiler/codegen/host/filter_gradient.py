@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -104,6 +104,24 @@ class FilterGradient:
         window = math.prod(axis.window for axis in self.axes) * self.channels
         return window if window <= self.cpu.registers - 2 else row
 
+    @property
+    def fold(self) -> int:
+        """How many places a vector holds side by side: several, where dy's channels alone would leave it half empty and
+        the places of x that a tap sees follow each other."""
+        most = self.cpu.lanes(self.dtype) // (1 << (self.out_channels - 1).bit_length())
+        last = self.axes[2]
+        follow = self.bordered and self.channels == last.stride == 1 and last.targets % self.chunk[2] == 0
+        return max(1, min(most, self.chunk[2] & -self.chunk[2])) if follow else 1
+
+    @property
+    def panels(self) -> tuple[Panels, ...]:
+        """The channels of a group of dy in panels."""
+        each = self.out_channels // self.groups
+        panels = choose_panels(self.cpu, self.dtype, each, (self.tile_rows,), False)
+        if self.fold == 1:
+            return panels
+        return (replace(panels[0], vectors=((self.fold << (each - 1).bit_length(), each),)),)
+
     def define(self, module: ir.Module) -> ir.Function:
         """The gradient as a function of the module, written on first use: f(x, dy, dw, begin, end)."""
         symbol = f"filter_gradient_{self.dtype}_{hashlib.sha256(repr(self).encode()).hexdigest()[:16]}"
@@ -141,9 +159,7 @@ class FilterGradientCode:
         self.code = RowCode(builder, static.dtype, ((static.cpu.lanes(static.dtype),) * 2,))
         self.numbers, self.move = self.code.numbers, self.code.move
         *addresses, self.begin, self.end = args
-        self.panels = choose_panels(
-            static.cpu, static.dtype, static.out_channels // static.groups, (static.tile_rows,), False
-        )
+        self.panels = static.panels
         self.vectors = self.code.widest
         self.x, self.dy, self.dw = (self.vectors.pointer(address) for address in addresses)
         self.border = Border(self.code, static.axes, static.channels, static.results) if static.bordered else None
@@ -158,7 +174,7 @@ class FilterGradientCode:
             tiles *= math.prod(axis.window for axis in static.axes)
         size = math.prod(static.chunk) * panels.width * self.vectors.bytes
         dense = static.out_channels == panels.width and panels.width % self.vectors.lanes == 0
-        return tiles >= 4 and size <= 2 * MOST and not dense
+        return tiles >= 4 and size <= 2 * MOST and not dense and static.fold == 1
 
     # --- chunks ------------------------------------------------------------------------------------------------------
 
@@ -212,7 +228,7 @@ class FilterGradientCode:
 
         def group(g: ir.Value) -> None:
             for panels in self.panels:
-                code = RowCode(self.builder, static.dtype, panels.vectors)
+                code = RowCode(self.builder, static.dtype, panels.vectors, static.fold)
 
                 def panel(p: ir.Value, panels: Panels = panels, code: RowCode = code) -> None:
                     column = self.builder.add(self.builder.mul(g, int64(each)), int64(panels.first))
@@ -298,7 +314,7 @@ class FilterGradientCode:
         if static.pointwise:
             a = self.move(self.move(self.move(x, box.rows[0], image[0]), box.middle[0], line), box.last[0], image[2])
             places = numbers.times(numbers.times(box.rows[1], box.middle[1]), box.last[1])
-            return self.sum(code, offsets, [(places, (image[2], columns.steps[2]))], a, columns.address, zeros)
+            return self.sum(code, offsets, [(places, (image[2], columns.steps[2]))], a, columns, zeros)
         inner = [
             self.seen(axis, k, part)
             for axis, k, part in zip((middle, last), tap[1:], (box.middle, box.last), strict=True)
@@ -319,7 +335,7 @@ class FilterGradientCode:
                 a = self.move(a, source, step)
                 b = self.move(b, numbers.minus(low, begin), right)
                 levels.append((count, (axis.stride * step, right)))
-            return self.sum(code, offsets, levels, a, b, sums)
+            return self.sum(code, offsets, levels, a, replace(columns, address=b), sums)
 
         if box.example is not None:
             return example(box.example, 0, zeros)
@@ -351,10 +367,11 @@ class FilterGradientCode:
         first, middle, last = static.axes
         assert self.border is not None
         steps, row = self.border.steps, static.out_channels
+        folds = (1, 1, code.fold)
         levels = [
-            (part[1], (axis.stride * step, right))
-            for part, axis, step, right in zip(
-                (box.rows, box.middle, box.last), static.axes, steps, columns.steps, strict=True
+            (self.numbers.whole(part[1], fold), (fold * axis.stride * step, fold * right))
+            for part, axis, step, right, fold in zip(
+                (box.rows, box.middle, box.last), static.axes, steps, columns.steps, folds, strict=True
             )
         ]
         memory, taps = self.border.memory, last.window * static.channels
@@ -372,7 +389,7 @@ class FilterGradientCode:
             for start, size in near_equal(len(places), panels.tallest):
                 offsets = [offset for offset, _ in places[start : start + size]]
                 zeros = [zero for _ in offsets for zero in code.zeros()]
-                sums = self.sum(code, offsets, levels, at, columns.address, zeros)
+                sums = self.sum(code, offsets, levels, at, columns, zeros)
                 self.add(code, sums, made, [offset for _, offset in places[start : start + size]])
 
         if whole:
@@ -388,20 +405,20 @@ class FilterGradientCode:
         offsets: list[int],
         levels: Sequence[tuple[Count, tuple[int, ...]]],
         a: ir.Value,
-        b: ir.Value,
+        columns: Columns,
         sums: list[ir.Value],
     ) -> list[ir.Value]:
         """Sums plus, over all turns of the levels, the elements at the offsets times a row of vectors."""
         wide = len(code.parts)
 
         def place(at: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
-            right, made = code.load(at[1]), []
+            right, made = code.load_terms(at[1], columns.steps[2], code.fold), []
             for i, offset in enumerate(offsets):
-                left = code.spread(self.move(at[0], offset), 1)
+                left = code.spread(self.move(at[0], offset), code.fold)
                 made += code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
             return made
 
-        return code.nest(levels, [self.vectors.opaque(a), self.vectors.opaque(b)], sums, place)
+        return code.nest(levels, [self.vectors.opaque(a), self.vectors.opaque(columns.address)], sums, place)
 
     def add(self, code: RowCode, sums: list[ir.Value], dw: ir.Value, offsets: list[int]) -> None:
         wide, dw = len(code.parts), self.vectors.opaque(dw)

@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import errors
+from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic as Intrinsic
 from numba.core.funcdesc import ExternalFunctionDescriptor
 
@@ -28,11 +30,14 @@ __all__ = ["Overloads", "Unsupported", "lower"]
 
 OPERATORS: Mapping[type[ast.AST], Any] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
-    ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.Eq: operator.eq,
-    ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_, ast.Invert: operator.invert,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift, ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.BitXor: operator.xor,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge, ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
+    ast.Invert: operator.invert,
 }  # fmt: skip
+CALLED = (Intrinsic, types.ExternalFunction, Dispatcher, np.ufunc, type)
+"""What is called: the host's functions, kernels, jitted helpers, NumPy's functions, and types, which convert."""
 WORD = ir.IntType(64)
 
 
@@ -40,7 +45,7 @@ class Unsupported(Exception):
     """The function is not written in the small language."""
 
 
-class Value(NamedTuple):
+class Typed(NamedTuple):
     """A value with its Numba type. `known` is the Python object where it is one: a number of the text, or what a
     global name stands for; functions have no code."""
 
@@ -79,14 +84,14 @@ def lower(
     module = library.create_ir_module(name)
     with context.push_code_library(library):
         try:
-            Lowering(function, definition, name, overloads, module)
+            LoweredFunction(function, definition, name, overloads, module)
         except (errors.NumbaError, NotImplementedError) as problem:
             raise Unsupported(str(problem)) from problem
     context.post_lowering(module, library)
     return module
 
 
-class Lowering:
+class LoweredFunction:
     """The lowering of one function.
 
     A name that the text assigns once stands for its value, in the block that it was assigned in and inside it, and so
@@ -104,8 +109,8 @@ class Lowering:
         self.overloads, self.context, self.module = overloads, overloads.context, module
         seen = inspect.getclosurevars(function)
         self.globals: dict[str, Any] = {**vars(builtins), **function.__globals__, **seen.nonlocals}
-        self.values: dict[str, Value] = {}
-        self.places: dict[str, Value] = {}
+        self.values: dict[str, Typed] = {}
+        self.places: dict[str, Typed] = {}
         self.loops: list[tuple[ir.Block, ir.Block]] = []
         """Where `continue` and `break` go."""
         self.assigned = assignments(definition)
@@ -114,7 +119,7 @@ class Lowering:
         self.function = ir.Function(module, kind, name)
         self.builder = ir.IRBuilder(self.function.append_basic_block())
         for parameter, code in zip(parameters, self.function.args[2:], strict=True):
-            self.assign(parameter, Value(types.intp, code))
+            self.assign(parameter, Typed(types.intp, code))
         self.block(definition.body)
         self.builder.ret(ir.Constant(ir.IntType(32), 0))
 
@@ -172,7 +177,7 @@ class Lowering:
             for each, made in zip(target.elts, several, strict=True):
                 self.store(each, made)
 
-    def store(self, target: ast.expr, value: Value) -> None:
+    def store(self, target: ast.expr, value: Typed) -> None:
         match target:
             case ast.Name(name):
                 self.assign(name, value)
@@ -193,21 +198,21 @@ class Lowering:
             case _:
                 raise Unsupported(ast.unparse(target))
 
-    def assign(self, name: str, value: Value) -> None:
+    def assign(self, name: str, value: Typed) -> None:
         kind = types.unliteral(value.type)
         if value.code is None:
             raise Unsupported(f"{name} = a function")
         if self.assigned[name] <= 1:
-            self.values[name] = Value(kind, value.code)
+            self.values[name] = Typed(kind, value.code)
             return
         if name not in self.places:
             with self.builder.goto_entry_block():
-                self.places[name] = Value(kind, self.builder.alloca(value.code.type))
+                self.places[name] = Typed(kind, self.builder.alloca(value.code.type))
         if self.places[name].type != kind:
             raise Unsupported(f"{name} has two types")
         self.builder.store(value.code, self.places[name].code)
 
-    def count(self, name: str, limits: Sequence[Value], body: Sequence[ast.stmt]) -> None:
+    def count(self, name: str, limits: Sequence[Typed], body: Sequence[ast.stmt]) -> None:
         """`for name in range(...)`: limits are int64, and the step is known."""
         if any(types.unliteral(limit.type) != types.int64 for limit in limits) or name in self.values:
             raise Unsupported(f"for {name} in range")
@@ -227,7 +232,7 @@ class Lowering:
         builder.position_at_end(inside)
         with self.loop(following, after):
             kept, self.values = self.values, dict(self.values)
-            self.assign(name, Value(types.int64, index))
+            self.assign(name, Typed(types.int64, index))
             self.block(body)
             self.values = kept
         builder.position_at_end(following)
@@ -257,7 +262,7 @@ class Lowering:
 
     # --- values ------------------------------------------------------------------------------------------------
 
-    def value(self, expression: ast.expr) -> Value:
+    def value(self, expression: ast.expr) -> Typed:
         match expression:
             case ast.Name(name):
                 return self.named(name)
@@ -284,31 +289,33 @@ class Lowering:
                 called, given = self.value(function), [self.value(argument) for argument in arguments]
                 if called.known in (min, max):
                     return self.extreme(called.known is min, given)
+                if not isinstance(called.known, CALLED):
+                    raise Unsupported(ast.unparse(function))
                 return self.call(called.known, given)
             case _:
                 raise Unsupported(ast.unparse(expression))
 
-    def number(self, number: Any) -> Value:
+    def number(self, number: Any) -> Typed:
         kind = types.boolean if isinstance(number, bool) else types.int64 if isinstance(number, int) else types.float64
-        return Value(kind, self.context.get_constant(kind, number), number)
+        return Typed(kind, self.context.get_constant(kind, number), number)
 
-    def named(self, name: str) -> Value:
+    def named(self, name: str) -> Typed:
         if name in self.values:
             return self.values[name]
         if name in self.places:
             place = self.places[name]
-            return Value(place.type, self.builder.load(place.code))
+            return Typed(place.type, self.builder.load(place.code))
         if name in self.assigned or name not in self.globals:
             raise Unsupported(f"{name} is not assigned here")
         found = self.globals[name]
         if callable(found) or isinstance(found, types.Type):
-            return Value(None, None, found)
+            return Typed(None, None, found)
         kind = types.unliteral(self.overloads.typing.resolve_value_type(found))
         if not isinstance(kind, types.Number | types.Boolean):
             raise Unsupported(f"{name} is no number")
-        return Value(kind, self.context.get_constant(kind, found), found)
+        return Typed(kind, self.context.get_constant(kind, found), found)
 
-    def comparison(self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr]) -> Value:
+    def comparison(self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr]) -> Typed:
         """`a < b <= c`: each operand is computed once, the later ones only if need be."""
         first, second = self.value(left), self.value(others[0])
         made = self.call(OPERATORS.get(type(ops[0])), [first, second])
@@ -317,12 +324,12 @@ class Lowering:
         if len(ops) > 2:
             raise Unsupported("a chain of three comparisons")
 
-        def last() -> Value:
+        def last() -> Typed:
             return self.call(OPERATORS.get(type(ops[1])), [second, self.value(others[1])])
 
         return self.choice(self.truth(made), last, lambda: self.number(False))
 
-    def both(self, every: bool, values: Sequence[Callable[[], Value]]) -> Value:
+    def both(self, every: bool, values: Sequence[Callable[[], Typed]]) -> Typed:
         """`and`, or `or`, of truth values."""
         first = values[0]()
         if first.type != types.boolean:
@@ -330,15 +337,15 @@ class Lowering:
         if len(values) == 1:
             return first
 
-        def rest() -> Value:
+        def rest() -> Typed:
             return self.both(every, values[1:])
 
-        def settled() -> Value:
+        def settled() -> Typed:
             return self.number(not every)
 
         return self.choice(first.code, rest, settled) if every else self.choice(first.code, settled, rest)
 
-    def choice(self, test: ir.Value, then: Callable[[], Value], otherwise: Callable[[], Value]) -> Value:
+    def choice(self, test: ir.Typed, then: Callable[[], Typed], otherwise: Callable[[], Typed]) -> Typed:
         """One of two values of the same type; only that one is computed."""
         with self.builder.if_else(test) as (first, second):
             with first:
@@ -352,9 +359,9 @@ class Lowering:
         made = self.builder.phi(one.code.type)
         made.add_incoming(one.code, one_end)
         made.add_incoming(other.code, other_end)
-        return Value(one.type, made)
+        return Typed(one.type, made)
 
-    def extreme(self, least: bool, values: Sequence[Value]) -> Value:
+    def extreme(self, least: bool, values: Sequence[Typed]) -> Typed:
         """`min` or `max` of integers."""
         if len(values) < 2 or any(value.type != types.int64 for value in values):
             raise Unsupported("min and max of other values than integers")
@@ -362,14 +369,14 @@ class Lowering:
         for value in values[1:]:
             taken = self.builder.icmp_signed("<" if least else ">", value.code, made)
             made = self.builder.select(taken, value.code, made)
-        return Value(types.int64, made)
+        return Typed(types.int64, made)
 
-    def truth(self, value: Value) -> ir.Value:
+    def truth(self, value: Typed) -> ir.Typed:
         if value.code is None:
             raise Unsupported("a function as a condition")
         return self.context.is_true(self.builder, value.type, value.code)
 
-    def call(self, function: Any, arguments: Sequence[Value]) -> Value:
+    def call(self, function: Any, arguments: Sequence[Typed]) -> Typed:
         """A call as Numba means it, or one of another kernel by its symbol."""
         if isinstance(function, types.ExternalFunction):
             return self.external(function, arguments)
@@ -385,14 +392,14 @@ class Lowering:
             codes[plain:] = [self.context.make_tuple(self.builder, wanted[-1], codes[plain:])]
         else:
             codes = [self.cast(code, kind, want) for code, kind, want in zip(codes, given, wanted, strict=True)]
-        return Value(signature.return_type, write(self.builder, codes))
+        return Typed(signature.return_type, write(self.builder, codes))
 
     def cast(self, code: Any, kind: Any, wanted: Any) -> Any:
         if kind == wanted or isinstance(kind, types.ExternalFunction):
             return self.context.get_dummy_value() if code is None else code
         return self.context.cast(self.builder, code, kind, wanted)
 
-    def external(self, function: Any, arguments: Sequence[Value]) -> Value:
+    def external(self, function: Any, arguments: Sequence[Typed]) -> Typed:
         wanted = function.sig.args
         if len(arguments) != len(wanted) or any(argument.code is None for argument in arguments):
             raise Unsupported(f"a call of {function.symbol}")
@@ -403,10 +410,10 @@ class Lowering:
         described = ExternalFunctionDescriptor(function.symbol, function.sig.return_type, wanted)
         declared = self.context.declare_external_function(self.module, described)
         made = self.context.call_external_function(self.builder, declared, wanted, codes)
-        return Value(function.sig.return_type, made)
+        return Typed(function.sig.return_type, made)
 
 
-def kind_of(value: Value, literal: bool) -> Any:
+def kind_of(value: Typed, literal: bool) -> Any:
     """The type by which Numba looks for an overload; intrinsics may want to know the number itself."""
     if isinstance(value.known, types.Type):
         return value.known

@@ -58,7 +58,7 @@ def pool_gradient_rows(
 
     Of a maximum or minimum: gradient(x, dy, dx, begin, end); the first of the equal extremes of a window takes its
     gradient. Of a sum: gradient(dy, dx, begin, end). x and dy are whole examples, dx is where row `begin` goes. A place
-    that no window sees gets 0. Up to 64 bytes behind x and dy are read.
+    that no window sees gets 0. Up to 64 bytes behind x, dy and dx are read.
     """
     cpu = cpu or host()
     sizes = (image, result, window, stride, before)

@@ -97,6 +97,8 @@ FEW = [
 CASES = [
     *FEW,
     case((28, 28, 1), 5, 6),
+    case((1, 400, 1), (1, 5), 3, pad=0),
+    case((9, 15, 1), 3, 1),
     case((14, 14, 6), 5, 16, pad=0),
     case((16, 16, 16), 3, 16),
     case((8, 8, 64), 3, 64),
@@ -276,7 +278,7 @@ def test_plain_loops(case: Case) -> None:
 
 
 @pytest.mark.parametrize("cpu", CPUS)
-@pytest.mark.parametrize("case", [*FEW, CASES[12], CASES[20]], ids=str)
+@pytest.mark.parametrize("case", [*FEW, CASES[14], CASES[22]], ids=str)
 def test_tiles_of_other_hosts(case: Case, cpu: str) -> None:
     check_forward(case, convolution.convolve_rows, "float32", "row", CPUS[cpu])
     check_input_gradient(case, convolution.input_gradient_rows, "float32", CPUS[cpu])
