@@ -31,7 +31,7 @@ from dlc.compiler.codegen.host import depthwise, pooling
 from dlc.compiler.codegen.host.kernels import kernel as compiled
 
 BATCH = 8
-TURN = 0.004  # seconds
+TURN = 0.03  # seconds
 
 
 class Case(NamedTuple):

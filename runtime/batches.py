@@ -59,7 +59,8 @@ class DataMemory:
             dtype = np.dtype(np.int64) if place.kind == "index" else self.dtype
             rows = self.rows(name, data[name], dtype, padded)
             width = math.prod(rows.shape[1:]) * dtype.itemsize
-            target_row = place.strides[place.shape.index(None)] * dtype.itemsize
+            assert place.examples is not None
+            target_row = place.strides[place.examples] * dtype.itemsize
             slot = numbers[f"input {name}"]
             made.append((rows.ctypes.data, width, width, place.fixed, place.per_example, target_row, slot, len(rows)))
         return np.array(made, np.int64).reshape(-1, COLUMN)

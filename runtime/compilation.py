@@ -7,6 +7,7 @@ nothing else. It may fail to start, die or hang: what it had is compiled here th
 
 from __future__ import annotations
 
+import ast
 import os
 import queue
 import re
@@ -89,11 +90,15 @@ def compile_job(job: Job) -> bytes:
     from dlc.compiler.codegen.host.machine_code import compiling, machine_code
 
     space: dict[str, Any] = {"__name__": f"dlc_generated.{job.symbol}"}
+    tree = ast.parse(job.text)
+    own = [
+        statement for statement in tree.body if isinstance(statement, ast.FunctionDef) and statement.name == job.name
+    ]
     with compiling():
         run: Callable[..., None] = exec
-        run(compile(job.text, f"{job.symbol}.py", "exec"), space)
+        run(compile(tree, f"{job.symbol}.py", "exec"), space)
         made = space[job.name]
-        return machine_code(made.function, made.signature, job.symbol, made.fastmath)
+        return machine_code(made.function, made.signature, job.symbol, made.fastmath, *own)
 
 
 # --- workers ---------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class _Writer:
     def memory(self, inputs: Sequence[str]) -> None:
         """The number of examples, and the two parts, each from a line of the cache on."""
         places = [(i, self.table.inputs[name]) for i, name in enumerate(inputs)]
-        sized = [(i, place.shape.index(None)) for i, place in places if None in place.shape]
+        sized = [(i, place.examples) for i, place in places if place.examples is not None]
         self.line(f"m = x{sized[0][0]}.shape[{sized[0][1]}]" if sized else "m = 1")
         self.line("M = (max(m, 1) + 15) // 16 * 16")
         for part, count in (
@@ -99,7 +99,7 @@ class _Writer:
             self.line(f"y{number} = np.array(persistent.view(np.float64)[{self.table.numbers[root]}])")
             return f"y{number}"
         place = self.table.tensors[root]
-        shape = ", ".join("m" if size is None else str(size) for size in place.shape)
+        shape = ", ".join(map(_size, place.shape))
         self.line(f"y{number} = np.empty(({shape},), REAL)")
         cells, start, _ = self._cells(place)
         axes = self._loops(place)
@@ -120,5 +120,11 @@ class _Writer:
 
     def _loops(self, place: Place) -> int:
         for axis, size in enumerate(place.shape):
-            self.line(f"for {INDICES[axis]} in range({'m' if size is None else size}):", axis)
+            self.line(f"for {INDICES[axis]} in range({_size(size)}):", axis)
         return len(place.shape)
+
+
+def _size(size: tuple[int, int]) -> str:
+    """The text of a size `fixed + per_example * m`."""
+    fixed, per_example = size
+    return f"{fixed} + {per_example} * m" if per_example else str(fixed)

@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the golden files; read them before you commit"
     )
+    parser.addoption("--whole-zoo", action="store_true", help="compile every network of the zoo, not a spread of them")
 
 
 @pytest.fixture

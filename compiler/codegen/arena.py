@@ -40,6 +40,11 @@ class Place(NamedTuple):
     shape: tuple[tuple[int, int], ...]
     strides: tuple[int, ...]
 
+    @property
+    def examples(self) -> int | None:
+        """The axis that runs over the examples."""
+        return next((axis for axis, (_, per_example) in enumerate(self.shape) if per_example), None)
+
 
 class ProgramTable(NamedTuple):
     """What a program reads and leaves, and the bytes of the transient part it needs: `fixed + per_example * M`."""
@@ -106,8 +111,7 @@ class Arena:
             target = self.view(place, m)
             self.words[self.tables.numbers[f"input {name}"]] = target.ctypes.data
             given = np.asarray(inputs[name])
-            examples = [axis for axis, (_, per_example) in enumerate(place.shape) if per_example]
-            target[...] = np.moveaxis(given, 0, examples[0]) if examples else given
+            target[...] = given if place.examples is None else np.moveaxis(given, 0, place.examples)
 
     def call(self, title: str, m: int) -> None:
         """Run a program on what lies in memory. Raises MemoryViolation under check."""

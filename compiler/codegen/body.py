@@ -62,6 +62,7 @@ class Arguments:
 
     def address(self, buffer: Buffer, wish: str | None = None) -> str:
         """The address of a buffer, in bytes."""
+        buffer = self.one(buffer)
         if buffer not in self.names:
             self.names[buffer] = f"{self.fresh(wish or family(identifier(buffer.name)))}_start"
             self.taken.add(self.names[buffer])
@@ -70,14 +71,22 @@ class Arguments:
 
     def pointer(self, buffer: Buffer) -> str:
         """A typed pointer to a buffer."""
+        buffer = self.one(buffer)
         if buffer not in self.pointers:
             self.pointers[buffer] = self.address(buffer).removesuffix("_start")
         return self.pointers[buffer]
 
     def end(self, buffer: Buffer) -> str:
         """Under check: how many elements the buffer has."""
-        self.address(buffer)
-        return f"{self.names[buffer]}_end"
+        return f"{self.address(buffer)}_end"
+
+    def one(self, buffer: Buffer) -> Buffer:
+        """The argument for a buffer. What is written over an operand has the operand's name: LLVM makes no vectors of a
+        loop where one name reads what another one writes."""
+        for entry in self.entries:
+            if isinstance(entry, Buffer) and entry is not buffer and entry.same_memory(buffer):
+                return entry
+        return buffer
 
     @property
     def flag(self) -> str:
@@ -160,6 +169,8 @@ class Body:
         if node in self.parts:
             return self.load(self.parts[node], point)
         if node in self.locals and point == canonical(node):
+            if self.run is not None and not self.locals[node].isidentifier():
+                raise NoRun
             return self.locals[node]
         stored = node in self.place and (role(node) is not Role.INLINE or node in self.copied)
         return self.load(self.place[node], point) if stored else self.formula(node, point)

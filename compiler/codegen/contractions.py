@@ -98,7 +98,7 @@ def stack(writer: KernelWriter) -> list[str]:
         result = f"{tile}[{writer.body.inside_row(anchor, canonical(anchor))}]"
     else:
         result = writer.body.element(direct, canonical(anchor))
-    lines += products(writer, stack_of(anchor, writer.place), result)
+    lines += products(writer, stack_of(anchor, writer.group.bases), result)
     stores = [(node, buffer) for node, buffer in writer.stores if node is not anchor]
     if not stores and not writer.group.totals and not writer.group.sums:
         return lines

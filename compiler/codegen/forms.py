@@ -38,7 +38,9 @@ def prepare(graph: Graph) -> Graph:
             return _element(b, node, inputs[0])
         if isinstance(OPS[node.op], Reduction) and all(inputs[0].type.sizes[axis] == ONE for axis in node.attr("axes")):
             return b.typed("rename", inputs, (), node.type, node.span)
-        if node.op == "einsum" or (node.op == "matmul" and max(x.type.rank for x in inputs) > 2):
+        if node.op == "shift" and node.type.sizes[node.attr("axis")] == ONE:
+            return b.typed("broadcast", (b.constant(0.0),), (("axes", node.type.axes),), node.type, node.span)
+        if node.op == "einsum" or (node.op == "matmul" and not plain_product(inputs)):
             return Contracted(b, node, inputs).written()
         return None
 
@@ -189,6 +191,12 @@ def both_grow(x: Node, y: Node) -> bool:
     """Whether each of two operands broadcasts along an axis of the other."""
     pairs = zip(x.type.sizes, y.type.sizes, strict=True)
     return {a == ONE for a, b in pairs if a != b} == {True, False}
+
+
+def plain_product(inputs: Sequence[Node]) -> bool:
+    """Whether operands of a matrix product are matrices and vectors, of which more than one product is summed."""
+    left, right = (operand.type for operand in inputs)
+    return max(left.rank, right.rank) <= 2 and left.sizes[-1] != ONE
 
 
 def permuted(b: Builder, x: Node, labels: Labels, order: Labels) -> Node:

@@ -52,13 +52,15 @@ Domain = tuple[Count, tuple[int, ...]]
 
 @dataclass(eq=False)
 class Group:
-    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value. A
-    product is `whole` when a unit of its kernel has entire rows, so that what works on rows may follow it. A `gather`
-    adds up the parts that its `source` left of the sum `gathers`, its first member."""
+    """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value, and
+    `bases` are what it reads from memory. A product is `whole` when a unit of its kernel has entire rows, so that what
+    works on rows may follow it. A `gather` adds up the parts that its `source` left of the sum `gathers`, its first
+    member."""
 
     kind: str
     domain: Domain
     anchor: Node | None = None
+    bases: list[Node] = field(default_factory=list)
     whole: bool = False
     members: dict[Node, None] = field(default_factory=dict)
     totals: list[Node] = field(default_factory=list)
@@ -200,12 +202,9 @@ class Fusion:
         if mirrored is not None:
             self.alone("transpose", mirrored)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
-        product = product_of(node, self.home)
+        self.bring(group, [strided(operand, self.home).base for operand in node.inputs])
+        product = product_of(node, group.bases)
         group.whole = product.form == "tile" and product.layout.width <= self.panel
-        for operand in node.inputs:
-            value = strided(operand, self.home).base
-            self.need(value)
-            group.before |= self.groups_of(value)
         if is_scalar(node.type):
             group.totals.append(node)
             self.after[node] = frozenset({group})
@@ -216,30 +215,27 @@ class Fusion:
     def slid(self, node: Node) -> None:
         """A kernel that computes feature maps, and takes up what follows them element by element."""
         group = self.start("slid", domain_of(layout_of(node.type, node)), node)
-        self.bring(node, group)
+        self.bring(group, [laid(operand, self.home) for operand in node.inputs])
         group.members[node] = None
         self.home[node] = group
 
     def stack(self, node: Node) -> None:
         """A kernel that computes a stack of matrix products row by row, and takes up what follows."""
         group = self.start("stack", domain_of(layout_of(node.type, node)), node)
-        for operand in node.inputs:
-            value = reached(operand, self.home).base
-            self.need(value)
-            group.before |= self.groups_of(value)
+        self.bring(group, [reached(operand, self.home).base for operand in node.inputs])
         group.members[node] = None
         self.home[node] = group
 
     def filters(self, node: Node) -> None:
         """The gradient of filters is a sum over the places of all examples: parts of it, and their sum."""
         group = self.start("filters", domain_of(layout_of(node.type, node)), node)
-        self.bring(node, group)
+        self.bring(group, [laid(operand, self.home) for operand in node.inputs])
         self.gather(node, group)
 
-    def bring(self, node: Node, group: Group) -> None:
+    def bring(self, group: Group, values: list[Node]) -> None:
         """Everything that an anchor reads lies in memory."""
-        for operand in node.inputs:
-            value = laid(operand, self.home)
+        group.bases = values
+        for value in values:
             if value.op == "permute" and value not in self.home and role(value.inputs[0]) is Role.MEMORY:
                 self.alone("transpose", value)  # filters with their channels turned
             self.need(value)
@@ -264,11 +260,9 @@ class Fusion:
     def alone(self, kind: str, node: Node) -> None:
         """A value with a kernel of its own: a scattered one, or the stored copy of a transposed matrix for a product
         that needs its rows contiguous."""
-        for operand in node.inputs:
-            self.need(operand)
-        group = self.start(kind, domain_of(layout_of(node.type, node)), node)
-        for operand in node.inputs:
-            group.before |= self.groups_of(operand)
+        group = Group(kind, domain_of(layout_of(node.type, node)), node)
+        self.bring(group, list(node.inputs))
+        self.groups.append(group)
         group.members[node] = None
         self.home[node] = group
 
@@ -338,12 +332,14 @@ class Fusion:
         if any(depends(group, reader) for reader in self.seen_by.get(node, ())):
             return False
         for value, point in reads(node):
+            own = point == canonical(value)
             if self.home.get(value) is group:
-                if point != canonical(value):
+                if not own:
                     return False
-            elif any(other is group or depends(other, group) for other in self.groups_of(value)) or (
-                value not in self.home and role(value) is Role.COMPUTED and not self.allowed(value, group)
-            ):
+            elif value not in self.home and role(value) is Role.COMPUTED and own:
+                if not self.allowed(value, group):
+                    return False
+            elif any(other is group or depends(other, group) for other in self.groups_of(value)):
                 return False
         return True
 
@@ -361,22 +357,50 @@ class Fusion:
         self.connect(node, group)
         group.members[node] = None
         self.home[node] = group
+        for reader in self.seen_by.get(node, ()):
+            reader.before.add(group)
 
     def connect(self, node: Node, group: Group) -> None:
         """Place what waits for this reader, and say what must run before the group."""
-        for value, _ in reads(node):
-            group.before |= self.groups_of(value) - {group}
-        for value, _ in reads(node):
-            if value not in self.home and role(value) is Role.COMPUTED:
+        inlined = group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction)
+        if inlined and node.inputs[0] not in self.home and role(node.inputs[0]) is Role.COMPUTED:
+            self.connect(node.inputs[0], group)  # computed inside the loop over rows
+            self.seen_by.setdefault(node.inputs[0], []).append(group)
+            return
+        self.follow(group, node)
+        waiting = self.waiting(node)
+        for value, points in waiting.items():  # first what the group cannot compute: it may need the rest too
+            domain = domain_of(layout_of(value.type, value))
+            if value not in self.home and not (points == {canonical(value)} and self.fits(value, group, domain)):
+                self.place(value, self.start("rows", domain))
+        for value in waiting:
+            if value not in self.home:
                 domain = domain_of(layout_of(value.type, value))
-                own = all(point == canonical(value) for other, point in reads(node) if other is value)
-                inside = own and self.fits(value, group, domain)
-                if group.kind == "columns" and node not in group.members and isinstance(OPS[node.op], Reduction):
-                    self.connect(value, group)  # computed inside the loop over rows
-                    self.seen_by.setdefault(value, []).append(group)
-                    continue
-                self.place(value, group if inside and self.allowed(value, group) else self.start("rows", domain))
+                self.place(value, group if self.allowed(value, group) else self.start("rows", domain))
+        self.follow(group, node)
+
+    def follow(self, group: Group, node: Node) -> None:
+        """A group that computes a value runs after those of what it reads."""
+        for value, _ in reads(node):
             group.before |= self.groups_of(value) - {group}
+
+    def waiting(self, node: Node) -> dict[Node, set[Point]]:
+        """The values without a group that a value needs, each after those that it needs itself, and where they are
+        read."""
+        points: dict[Node, set[Point]] = {}
+        done: dict[Node, set[Point]] = {}
+
+        def visit(reader: Node) -> None:
+            for value, point in reads(reader):
+                if value in points:
+                    points[value].add(point)
+                elif value not in self.home and role(value) is Role.COMPUTED:
+                    points[value] = {point}
+                    visit(value)
+                    done[value] = points[value]
+
+        visit(node)
+        return done
 
     def need(self, node: Node) -> None:
         """Make sure that some group computes a value that has to lie in memory."""

@@ -340,12 +340,10 @@ class KernelWriter:
         depth = count_text(product.depth)
         left = self.element(product.rows, offset_text(("i", "k"), product.row_strides))
         right = self.element(product.columns, offset_text(("j", "k"), product.column_strides))
-        before, (head, *rest), after = self.finish("terms")
-        row = [
-            head,
-            *indented(["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]),
-            *rest,
-        ]
+        before, row, after = self.finish("terms")
+        place = 1 + next(number for number, line in enumerate(row) if line.startswith("for j in"))
+        terms = ["terms = real(0)", f"for k in range({depth}):", f"{INDENT}terms += {left} * {right}"]
+        row = [*row[:place], *indented(terms), *row[place:]]
         return [*self.block(), *before, *self.over_block(row), *after]
 
     def dots(self, product: Product) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.codegen.layout import layout_of
-from dlc.compiler.codegen.loops import INDENT
+from dlc.compiler.codegen.loops import INDENT, indented
+from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.sliding import FOLDS, FORWARD, TO_FILTERS, TO_INPUT, UNFOLDS, Geometry, geometry_of
 from dlc.compiler.codegen.values import size_text
@@ -34,7 +35,14 @@ def slid(writer: KernelWriter) -> list[str]:
     else:
         to = f"{writer.arguments.address(direct)} + i * {layout.row_length * item}"
         to += f" + begin * {across * item}" if part else ""
+        last = (
+            f"i * {layout.row_length} + {end} * {across} - 1"
+            if part
+            else f"i * {layout.row_length} + {layout.width - 1}"
+        )
+        lines += inside(writer, direct, last)
     given = [of_example(writer, operand) for operand in anchor.inputs]
+    lines += operands_inside(writer, anchor, geometry)
     lines.append(f"{called(writer, anchor, geometry)}({', '.join([*given, to, begin, end])})")
     if direct is None:
         tile = writer.body.tiles[anchor] = writer.arguments.fresh(f"{writer.names[anchor]}_tile")
@@ -57,11 +65,13 @@ def filters(writer: KernelWriter) -> list[str]:
     return [
         f"for e in range({size}):",
         f"{INDENT}{writer.body.at(buffer, f'unit * {size} + e')} = real(0)",
+        *inside(writer, buffer, f"unit * {size} + {geometry.window[0] * geometry.filter_row - 1}"),
         f"place, last_place = unit * {many} // {parts}, (unit + 1) * {many} // {parts}",
         "while place < last_place:",
         f"{INDENT}i = place // {outer}",
         f"{INDENT}begin = place - i * {outer}",
         f"{INDENT}end = min({outer}, last_place - i * {outer})",
+        *indented(operands_inside(writer, node, geometry)),
         f"{INDENT}{called(writer, node, geometry)}({x}, {dy}, {to}, begin, end)",
         f"{INDENT}place += end - begin",
     ]
@@ -95,6 +105,7 @@ def turned_filters(writer: KernelWriter) -> list[str]:
     return [
         f"place, begin = unit // {times}, unit % {times} * {COLUMNS}",
         f"end = min(begin + {COLUMNS}, {rows})",
+        *(line for buffer in (given, made) for line in inside(writer, buffer, f"(place + 1) * {rows * columns} - 1")),
         f"{name}({start} + begin * {item}, {end} + begin * {columns * item}, {columns}, end - begin)",
     ]
 
@@ -113,9 +124,27 @@ def called(writer: KernelWriter, node: Node, geometry: Geometry) -> str:
     return name
 
 
+def operands_inside(writer: KernelWriter, node: Node, geometry: Geometry) -> list[str]:
+    """Under check: the last element of each operand, of example `i`, lies inside its buffer."""
+    lines = []
+    for operand, count in zip(node.inputs, geometry.read(node.op), strict=True):
+        value = laid(operand, writer.place)
+        layout = layout_of(value.type, value)
+        start = f"i * {layout.row_length} + " if layout.rows is None else ""
+        lines += inside(writer, writer.place[value], f"{start}{count - 1}")
+    return lines
+
+
+def inside(writer: KernelWriter, buffer: Buffer, last: str) -> list[str]:
+    """Under check: an element that the host's functions touch lies inside its buffer."""
+    if not writer.target.check:
+        return []
+    return [f"inside({last}, {writer.arguments.end(buffer)}, {writer.arguments.flag})"]
+
+
 def of_example(writer: KernelWriter, operand: Node) -> str:
     """The address of an operand; of feature maps, those of example `i`."""
-    value = laid(operand, writer.place)
+    value = laid(operand, writer.group.bases)
     start = writer.arguments.address(writer.place[value])
     layout = layout_of(operand.type, operand)
     anchor = writer.group.anchor

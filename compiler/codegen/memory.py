@@ -38,6 +38,11 @@ class Buffer:
     layout: Layout | None = None
     offset: Size = field(default_factory=Size)
 
+    def same_memory(self, other: Buffer) -> bool:
+        """Whether both are the same elements of the transient part."""
+        mine, theirs = (self.offset, self.kind, self.layout), (other.offset, other.kind, other.layout)
+        return self.part == other.part == "transient" and mine == theirs
+
 
 @dataclass(frozen=True)
 class Persistent:

@@ -83,7 +83,7 @@ class ProgramWriter:
         self.settled: Settled = settle(self.graph, len(cpu.tiles) * cpu.lanes(dtype))
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
-        self.products = {group: product_of_group(group, self.settled.home) for group in self.made.groups}
+        self.products = {group: product_of_group(group) for group in self.made.groups}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in self.made.groups}
         self.plan = plan(self.graph, self.settled, self.made, self.shared, self.room, self.names, self.target.item)
         self.used: dict[Buffer, str] = {}

@@ -54,6 +54,17 @@ class Geometry:
             elements *= size
         return elements
 
+    def read(self, op: str) -> tuple[int, ...]:
+        """The elements of each operand, of one example where it has examples."""
+        image, result = math.prod(self.image), math.prod(self.result)
+        if op == FORWARD or op in FOLDS:
+            maps: tuple[int, ...] = (image,)
+        elif op == TO_INPUT or op == "window_spread":
+            maps = (result,)
+        else:
+            maps = image, result
+        return (*maps, self.window[0] * self.filter_row) if op in (FORWARD, TO_INPUT) else maps
+
     @property
     def text(self) -> str:
         """As arguments of a host's function."""

@@ -59,7 +59,7 @@ def readings(group: Group, home: dict[Node, Group]) -> Iterator[tuple[Node, Node
         if member is group.gathers:
             continue
         if member is group.anchor:
-            yield from ((member, value, False) for value in bases_of_operand(member, home))
+            yield from ((member, value, False) for value in group.bases)
             continue
         waiting = [(member, True)]
         for node, own in waiting:
@@ -69,18 +69,6 @@ def readings(group: Group, home: dict[Node, Group]) -> Iterator[tuple[Node, Node
                     yield member, value, same
                 else:
                     waiting.append((value, same))
-
-
-def bases_of_operand(anchor: Node, home: dict[Node, Group]) -> set[Node]:
-    """What a matrix product or a transposition reads from memory, through inline values."""
-    found: set[Node] = set()
-    waiting = list(anchor.inputs)
-    for value in waiting:
-        if value in home or role(value) is Role.MEMORY:
-            found.add(value)
-        elif role(value) is Role.INLINE:
-            waiting += value.inputs
-    return found
 
 
 def outside(group: Group, home: dict[Node, Group]) -> set[Node]:

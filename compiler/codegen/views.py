@@ -54,10 +54,12 @@ def of_itself(node: Node) -> Strided:
 
 
 def _step(node: Node, at_hand: Container[Node]) -> Strided | None:
-    """A movement as a view of what its operand is a view of."""
+    """A movement as a view of what its operand is a view of; single numbers do not lie in memory."""
     if node.op not in _STEPS or is_scalar(node.type):
         return None
     operand = reached(node.inputs[0], at_hand)
+    if is_scalar(operand.base.type):
+        return None
     found = _STEPS[node.op](node, operand.strides)
     if found is None:
         return None
@@ -85,11 +87,6 @@ def _transposed(node: Node, strides: Strides) -> Found:
 
 def _permuted(node: Node, strides: Strides) -> Found:
     return tuple(strides[axis] for axis in node.attr("order")), 0
-
-
-def _broadcast(node: Node, strides: Strides) -> Found:
-    """An axis of size 1 stands still already; a single number does not lie in memory."""
-    return (strides, 0) if strides else None
 
 
 def _dropped(node: Node, strides: Strides) -> Found:
@@ -134,7 +131,7 @@ _STEPS: dict[str, Callable[[Node, Strides], Found]] = {
     "rename": _same,
     "transpose": _transposed,
     "permute": _permuted,
-    "broadcast": _broadcast,
+    "broadcast": _same,  # an axis of size 1 stands still already
     "drop": _dropped,
     "expand": _expanded,
     "slice": _sliced,

@@ -6,7 +6,6 @@ Units do not depend on the number of threads, so that partial sums do not either
 from __future__ import annotations
 
 import math
-from collections.abc import Container
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group, costly
@@ -159,7 +158,7 @@ def row_work(group: Group) -> int:
     return sum(max(layout_of(n.type, n).width, LANES) * (COSTLY if costly(n) else CHEAP) for n in members)
 
 
-def product_of_group(group: Group, at_hand: Container[Node]) -> Product | None:
-    """The product that anchors a group; values `at_hand` lie in memory themselves."""
+def product_of_group(group: Group) -> Product | None:
+    """The product that anchors a group."""
     anchor: Node | None = group.anchor
-    return product_of(anchor, at_hand) if group.kind == "contraction" and anchor is not None else None
+    return product_of(anchor, group.bases) if group.kind == "contraction" and anchor is not None else None

@@ -160,9 +160,10 @@ def _fixed(axes: Axes, node: Node) -> bool:
 
 
 def _product(b: Builder, factors: Sequence[Node], like: Node) -> Node | None:
-    """The product, in an order of its own, so that equal ones are one node. None where it has another shape."""
+    """The product, in an order of its own, so that equal ones are one node. None where it has another shape: as no
+    product broadcasts both sides, one factor has the whole shape, and it is the first."""
     result: Node | None = None
-    for value in sorted(factors, key=lambda value: value.number):
+    for value in sorted(factors, key=lambda value: (value.type.sizes != like.type.sizes, value.number)):
         result = value if result is None else b.typed("mul", (result, value), (), like.type, like.span)
     return result if result is not None and result.type.sizes == like.type.sizes else None
 

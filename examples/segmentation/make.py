@@ -1,11 +1,11 @@
 """Draws the data set: textured ellipses, triangles and quadrilaterals that hide one another, with their true classes.
 
-    python examples/segmentation/make.py [--train 800] [--dev 100] [--test 100] [--size 64] [--seed 1]
+    python examples/segmentation/make.py [--train 2400] [--dev 200] [--test 200] [--size 64] [--seed 1]
 
-Writes train.npz, dev.npz and test.npz beside this file: X (examples, size, size, 3), bytes from 0 to 255, and Y (examples,
-size, size), the class of every pixel: 0 background, 1 ellipse, 2 triangle, 3 quadrilateral. What a pixel looks like does
-not tell its class, for the background, the shapes and the bars across them are textured alike: only its surroundings do.
-The same seed gives the same images.
+Writes train.npz, dev.npz and test.npz beside this file: X (examples, size, size, 3), bytes from 0 to 255, and Y
+(examples, size, size), the class of every pixel: 0 background, 1 ellipse, 2 triangle, 3 quadrilateral. What a pixel
+looks like does not tell its class, for the background, the shapes and the bars across them are textured alike: only
+its surroundings do. The same seed gives the same images.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def example(random: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="draws the images of the segmentation example")
-    for split, count in (("train", 800), ("dev", 100), ("test", 100)):
+    for split, count in (("train", 2400), ("dev", 200), ("test", 200)):
         parser.add_argument(f"--{split}", type=int, default=count, help="images (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="pixels on a side (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
@@ -115,7 +115,7 @@ def main() -> None:
         images, classes = (np.stack(arrays) for arrays in zip(*examples, strict=True))
         np.savez_compressed(HERE / f"{split}.npz", X=images, Y=classes)
         shares = ", ".join(f"{share:.0%}" for share in np.bincount(classes.reshape(-1), minlength=4) / classes.size)
-        print(f"{split}.npz: {len(images)} images; background, ellipse, triangle, quadrilateral: {shares} of the pixels")
+        print(f"{split}.npz: {len(images)} images; pixels of background, ellipse, triangle, quadrilateral: {shares}")
 
 
 if __name__ == "__main__":

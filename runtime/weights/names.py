@@ -26,10 +26,7 @@ COUNTER = "num_batches_tracked"
 """Of torch's batch normalization: no formula reads it."""
 LARGEST_MAP, MOST_RULES = 1_000_000, 10_000
 
-_LINE = re.compile(
-    r"(?P<source>[^()]+?) *(?P<axes>\([^()]*\))? *->"
-    r" *(?P<target>[^()]+?) *(?P<wanted>\([^()]*\))?(?: where (?P<sizes>[^()]+))?"
-)
+_SIDE = re.compile(r"([^()]+)(\([^()]*\))?")
 _HOLE = re.compile(r"\{ *([a-z]\w*) *(?:([+-]) *(\d+))? *\}", re.ASCII)
 _SIZE = re.compile(r" *([a-z]\w*) *= *(\d{1,9}) *", re.ASCII)
 _AXIS = re.compile(r"[A-Za-z]\w*|1", re.ASCII)
@@ -100,15 +97,13 @@ class _Mistake(Exception):
 
 
 def _rule(text: str, span: Span) -> Rule:
-    found = _LINE.fullmatch(text)
-    if found is None:
-        raise _Mistake(
-            "this is no line of a map", "write `name there -> name here`, or `name there -> -` to leave it out"
-        )
-    source, target = found["source"], found["target"]
+    left, _, right = text.partition("->")
+    right, _, sizes = right.partition(" where ")
+    source, given = _side(left)
+    target, wanted = _side(right)
     pattern, holes = _pattern(source)
     if target == "-":
-        if found["axes"] or found["wanted"] or found["sizes"]:
+        if given or wanted or sizes:
             raise _Mistake("what is left out has no axes")
         return Rule(pattern, None, None, span, text)
     rest = _HOLE.sub("", target)
@@ -117,7 +112,16 @@ def _rule(text: str, span: Span) -> Rule:
     for name, _, _ in _HOLE.findall(target):
         if name not in holes:
             raise _Mistake(f"{{{name}}} stands on the right side alone")
-    return Rule(pattern, target, _layout(found), span, text)
+    return Rule(pattern, target, _layout(given, wanted, sizes), span, text)
+
+
+def _side(text: str) -> tuple[str, str]:
+    """What stands on one side of the arrow: a name, and its axes where they are written."""
+    found = _SIDE.fullmatch(text.strip())
+    if found is None:
+        help = "write `name there -> name here`, or `name there -> -` to leave it out"
+        raise _Mistake("this is no line of a map", help)
+    return found[1].strip(), found[2] or ""
 
 
 def _pattern(source: str) -> tuple[re.Pattern[str], frozenset[str]]:
@@ -144,19 +148,19 @@ def _filled(hole: re.Match[str], found: re.Match[str]) -> str:
     return str(int(found[name]) + (-offset if sign == "-" else offset))
 
 
-def _layout(found: re.Match[str]) -> Layout | None:
-    if found["axes"] is None and found["wanted"] is None:
-        if found["sizes"]:
+def _layout(left: str, right: str, where: str) -> Layout | None:
+    if not left and not right:
+        if where:
             raise _Mistake("`where` gives sizes to axes, and no axes are written")
         return None
-    if found["axes"] is None or found["wanted"] is None:
+    if not left or not right:
         raise _Mistake("the axes are written on one side alone", "write them on both, `a (V, n) -> b (n, V)`")
-    given, wanted = _axes(found["axes"]), _axes(found["wanted"])
+    given, wanted = _axes(left), _axes(right)
     names = [name for axis in given for name in axis]
     if len(set(names)) < len(names) or sorted(names) != sorted(name for axis in wanted for name in axis):
         raise _Mistake("both sides have the same axes, each once")
     sizes: dict[str, int] = {}
-    for part in (found["sizes"] or "").split(",") if found["sizes"] else ():
+    for part in where.split(",") if where else ():
         size = _SIZE.fullmatch(part)
         if size is None or size[1] not in names:
             raise _Mistake(f"`where` gives sizes to axes, `h = 7, w = 7`, and this is {part.strip()}")

@@ -81,7 +81,7 @@ class TorchFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._last: tuple[str, bytes] = "", b""
-        with _told(path), path.open("rb") as file:
+        with _Told(path), path.open("rb") as file:
             zipped = file.read(4) == b"PK\x03\x04"
             file.seek(0)
             self._places = _Archive(file) if zipped else _Rows(file)
@@ -91,7 +91,7 @@ class TorchFile:
         """The tensor's values, as stored."""
         tensor = self.tensors[name]
         storage = tensor.storage
-        with _told(self.path), self.path.open("rb") as file:
+        with _Told(self.path), self.path.open("rb") as file:
             if self._last[0] != storage.key:
                 self._last = storage.key, self._places.storage(file, storage)
         row = decoded(self._last[1], storage.dtype)
@@ -100,7 +100,7 @@ class TorchFile:
         return np.array(seen, order="C")
 
 
-class _told:
+class _Told:
     """Turns what goes wrong with a file into a diagnostic."""
 
     def __init__(self, path: Path) -> None:

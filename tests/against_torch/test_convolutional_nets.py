@@ -55,8 +55,8 @@ def vgg(*stages: int) -> Loss:
     return loss
 
 
-def basicblock(p: Parameters, name: str, a: Any, stride: int, pad: int | str = 1) -> Any:
-    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride, pad=pad))
+def basicblock(p: Parameters, name: str, a: Any, stride: int) -> Any:
+    z = torch.relu(conv_norm(p, f"{name}.conv[1]", a, stride, pad=1))
     return torch.relu(conv_norm(p, f"{name}.conv[2]", z) + shortcut(p, name, a, stride))
 
 
@@ -84,7 +84,7 @@ def resnet(block: Callable[..., Any], **how: Any) -> Loss:
 def resnet20(p: Parameters, d: Values) -> Any:
     a = torch.relu(conv_norm(p, "convnorm[1]", image(d["X"])))
     for number, stride in enumerate((1, 1, 2, 1, 2, 1), 1):
-        a = basicblock(p, f"basicblock[{number}]", a, stride, "same")
+        a = basicblock(p, f"basicblock[{number}]", a, stride)
     return ce(dense(p, "dense[1]", pooled(a)), d["Y"])
 
 

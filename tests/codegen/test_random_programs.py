@@ -13,18 +13,19 @@ from moves import EXAMPLES, Chain, values_of
 from nets import M
 from test_forms import einsum, random_labels
 
+from dlc.compiler.autodiff import differentiate
 from dlc.compiler.codegen import generate
 from dlc.compiler.codegen.host.machine import host
 from dlc.compiler.codegen.layout import is_scalar
-from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.passes import BEFORE_CODE, run
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, run
 from dlc.runtime.reference import evaluate
 
 
 def assert_runs(roots: Sequence[Node], leaves: Sequence[Node], seed: int) -> None:
     """Compile, run, and compare every root."""
-    graph = run(Graph.of({f"output.{number}": node for number, node in enumerate(roots)}), BEFORE_CODE)
+    passes = (*AFTER_GRADIENTS, *BEFORE_CODE)
+    graph = run(Graph.of({f"output.{number}": node for number, node in enumerate(roots)}), passes)
     rng = np.random.default_rng(seed)
     values = {str(leaf.attr("name")): rng.standard_normal(values_of(leaf).shape) for leaf in leaves}
     bound = {("input", name): array for name, array in values.items()}
@@ -120,10 +121,30 @@ class Random(Chain):
         self.kept.append(made)
         return made
 
+    @property
+    def roots(self) -> list[Node]:
+        """Everything that arithmetic made, and the end of the chain."""
+        return [node for node in (*self.kept, self.node) if node is not self.leaf and not is_scalar(node.type)]
 
-def test_random_programs() -> None:
-    for seed in range(200):
+    @property
+    def gradients(self) -> list[Node]:
+        """Of the end of the chain with respect to all leaves that it depends on."""
+        seed = self.b.add("broadcast", self.b.constant(1.0), axes=self.node.type.axes)
+        found = differentiate(self.b, [(self.node, seed)], self.leaves)
+        return [found[leaf] for leaf in self.leaves if leaf in found and found[leaf] is not seed]
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_programs(part: int) -> None:
+    for seed in range(100 * part, 100 * part + 100):
         program = Random(seed)
-        roots = [node for node in [*program.kept, program.node] if not is_scalar(node.type) or node is program.node]
-        if Dim.symbol(M) in program.leaf.type.sizes and program.node is not program.leaf:
-            assert_runs(roots, program.leaves, seed)
+        if program.roots:
+            assert_runs(program.roots, program.leaves, seed)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_gradients_of_random_programs(part: int) -> None:
+    for seed in range(100 * part, 100 * part + 100):
+        program = Random(seed)
+        if program.roots:
+            assert_runs([*program.roots, *program.gradients], program.leaves, seed)

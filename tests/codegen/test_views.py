@@ -116,7 +116,7 @@ def test_random_chains_as_views() -> None:
 def test_random_chains_as_text(views: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With views, and with index arithmetic alone."""
     if not views:
-        monkeypatch.setattr(reading, "view_of", lambda node, at_hand: None)
+        monkeypatch.setattr(reading, "view_of", lambda node: None)
     for seed in range(400):
         chain = Chain(seed, (*STRIDED, "reverse_examples", "slice_examples", "concat", "shift"))
         assert_text_is_right([chain.leaf], chain.node)

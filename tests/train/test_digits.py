@@ -12,7 +12,7 @@ import dlc
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 
 
-@pytest.mark.parametrize(("name", "least"), [("digits", 0.97), ("blackboard", 0.95)])
+@pytest.mark.parametrize(("name", "least"), [("digits", 0.97), ("blackboard", 0.95), ("convolution", 0.98)])
 def test_the_median_test_accuracy_of_ten_seeds(name: str, least: float) -> None:
     spec = dlc.load(DIGITS / f"{name}.dl")
     accuracies = []

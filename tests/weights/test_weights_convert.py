@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from torch_files import saved
 
@@ -203,6 +205,25 @@ def test_lines_that_cannot_be_read(line: str, message: str) -> None:
     assert (found.code, message in found.message) == ("R614", True), found.message
     assert found.span is not None
     assert (found.span.line, found.span.column, found.span.end_column) == (2, 3, 3 + len(line))
+
+
+@given(st.text("ab{}i+-1>() *,=#.[]whre\n", max_size=80))
+def test_any_text_is_a_map_or_a_refusal(text: str) -> None:
+    codes: set[str] = set()
+    try:
+        for rule in read_map(text, "net.map"):
+            rule.match("a.1.b.weight")
+    except DiagnosticError as error:
+        codes = {found.code for found in error.diagnostics}
+    assert codes <= {"R614"}
+
+
+@pytest.mark.timeout(20)
+def test_a_long_line_ends_soon() -> None:
+    """No pattern goes back over a line again and again."""
+    for line in (" " * 200_000, "a" * 200_000, "a (" + "b * " * 50_000, "a -> b" + " " * 200_000 + "x"):
+        with pytest.raises(DiagnosticError):
+            read_map(f"a{line}(\n", "net.map")
 
 
 def test_values_that_are_no_parameters(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from safetensors.numpy import load_file, save, save_file
 import dlc
 from dlc.runtime.preparation import Request, prepare_all
 
+SPECS = Path(__file__).resolve().parents[2] / "specs"
 LOAD = 'load backbone from "backbone.safetensors"'
 
 
@@ -152,6 +155,13 @@ def test_check_reads_the_header_alone(tmp_path: Path) -> None:
     assert (compiled(path).params["backbone.second.W"] == 0).all()
 
 
+def test_check_needs_no_numpy(tmp_path: Path) -> None:
+    written(tmp_path, values())
+    path = spec(tmp_path, LOAD)
+    program = "import sys, dlc; assert not dlc.check(sys.argv[1]); sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 0
+
+
 def test_every_kind_of_mistake_has_its_code_and_stands_at_the_line(tmp_path: Path) -> None:
     path = spec(tmp_path, LOAD)
     line = path.read_text().splitlines().index(f"    {LOAD}") + 1
@@ -240,6 +250,19 @@ def test_the_checkpoint_of_another_spec_with_the_same_backbone(tmp_path: Path) -
     assert codes(text) == []
     with pytest.raises(dlc.SpecError, match="R612"):
         compiled(text)
+
+
+def test_the_style_network_takes_what_it_needs_of_vgg19(tmp_path: Path) -> None:
+    """As its own text says; the file has three convolutions and the dense layers more."""
+    zoo = dlc.load(SPECS / "convolution" / "vgg19.dl", width=2, fc=4, size=32).checked
+    save_file({name: np.zeros(d.shape, "float32") for name, d in zoo.tensors.items()}, tmp_path / "vgg19.safetensors")
+    text = (SPECS / "style" / "style_transfer.dl").read_text(encoding="utf-8")
+    lines = text.replace("    freeze vgg\n", '    load vgg from "vgg19.safetensors"\n    freeze vgg\n')
+    (tmp_path / "style.dl").write_text(lines, encoding="utf-8")
+    found = dlc.load(tmp_path / "style.dl", width=2, n_H=32, n_W=32)
+    assert [d.severity for d in found.diagnostics] == ["note"]
+    assert "conv[14].W" in found.diagnostics[0].message
+    assert len(found.prepared.weights[0].names) == 2 * 13
 
 
 def test_a_run_has_its_own_numbers_and_reads_the_file_no_more(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@
 | `tile.py`             | `matmul_panel`, `transpose`: LLVM vector code behind every matrix product         |
 | `plain.py`            | the same two in scalar loops: the meaning of `tile.py`, on any CPU                |
 | `convolution.py`      | `convolve_rows`, `input_gradient_rows`, `filter_gradient_rows`                    |
-| `correlation.py`      | the first two in vector code, on `windows.py` (tiles, panels), `rows.py` (vectors)|
+| `correlation.py`      | how the first two are cut into panels, blocks and rows; `windows.py`: into tiles  |
+| `correlation_panel.py`| their vector code, written with `rows.py`; `border.py`: images of few channels    |
 | `filter_gradient.py`  | the third                                                                         |
-| `pooling.py`          | `pool_rows`, `pool_gradient_rows`: folds over sliding windows, as vector code     |
-| `depthwise.py`        | `depthwise_rows` and its gradients: one filter for each channel, as vector code   |
-| `plain_windows.py`    | the meaning of `pooling.py` and `depthwise.py` in scalar loops                    |
-| `channelwise.py`      | what kernels over windows are written with; `strips.py`: how windows slide        |
+| `depthwise.py`        | the three where each channel has a filter of its own                              |
 | `plain_convolution.py`| the same in scalar loops                                                          |
+| `pooling.py`          | `pool_rows`, `pool_gradient_rows`: folds over sliding windows, as vector code     |
+| `plain_windows.py`    | the same in scalar loops                                                          |
+| `channelwise.py`      | what those on each channel alone are written with; `strips.py`: how windows slide |
 | `kernels.py`          | `@kernel`: compiled once, kept on disk, called by symbol                          |
 | `machine_code.py`     | from a Python function to an object file: Numba's front end, LLVM once            |
 | `objects.py`          | object files on disk and in this process, without Numba                           |

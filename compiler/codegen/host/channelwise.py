@@ -162,6 +162,11 @@ class ChannelwiseKernel:
         raise NotImplementedError
 
     @property
+    def images(self) -> int:
+        """How many arrays of the image's shape it reads and writes."""
+        return 1
+
+    @property
     def symbol(self) -> str:
         """A name that says all that the code depends on."""
         fields = [getattr(self, name) for name in self.__dataclass_fields__ if name not in ("axes", "cpu")]
@@ -206,7 +211,8 @@ class ChannelwiseKernel:
         if all(axis.disjoint for axis in outer):
             return self.channels
         lines = math.prod(-(-axis.window // abs(axis.tap_step)) for axis in outer)
-        return max(1, NEAR_BYTES // ((lines * last.source + last.target) * self.cpu.vector_bytes))
+        seen = lines * last.source * (1 if last.back else self.images)
+        return max(1, NEAR_BYTES // ((seen + last.target) * self.cpu.vector_bytes))
 
     def each_pass(
         self, code: ChannelCode, group: int, rows: tuple[ir.Value, ir.Value], source: ir.Value,
@@ -219,7 +225,7 @@ class ChannelwiseKernel:
             body(Group(int64(0), int64(code.vectors)), *rows)
             return
         image, result = ([getattr(axis, name) for axis in self.axes] for name in ("image", "result"))
-        example = code.bytes * self.channels * (math.prod(image) + math.prod(result))
+        example = code.bytes * self.channels * (self.images * math.prod(image) + math.prod(result))
 
         def block(first: ir.Value, last: ir.Value) -> None:
             if example > FAR_BYTES:

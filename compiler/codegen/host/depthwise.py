@@ -5,7 +5,7 @@
     dw[tap, c]   = sum over places  x[place * stride - before + tap, c] dy[place, c]
 
 Nothing is summed across channels, so these are no matrix products. Sums of several neighbouring places are kept in
-registers, and each column of the source is loaded once for all of them. `plain_windows.py` says the same in loops.
+registers, and each column of the source is loaded once for all of them. `plain_convolution.py` says the same in loops.
 """
 
 # mypy: allow-untyped-decorators
@@ -110,8 +110,8 @@ class DepthwiseKernel(ChannelwiseKernel):
 
     @property
     def pixels(self) -> int:
-        """How many sums of a tile stay in registers, besides a row of filters and a column."""
-        return max(1, min(self.cpu.tiles[0][0] // 2, MOST_PRODUCTS // self.axes[-1].window))
+        """Neighbouring places in a tile: enough sums to keep a core at work, and room for a row of the filter."""
+        return max(1, min(CHAINS, MOST_PRODUCTS // self.axes[-1].window))
 
     def strips(self) -> list[Strip]:
         return cut_strips(self.axes[-1], self.pixels)

@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from llvmlite import ir
 
+from dlc.compiler.codegen.host.border import FEW_CHANNELS, MOST_BORDERED, Border, border_sizes, stack_memory
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.host.rows import Count, Numbers, RowCode, value_of
-from dlc.compiler.codegen.host.tile import BYTE, I64, VectorCode, int64
+from dlc.compiler.codegen.host.rows import Count, RowCode
+from dlc.compiler.codegen.host.tile import I64, int64
 from dlc.compiler.codegen.host.windows import Panels, WindowAxis, choose_panels, near_equal
 
 __all__ = ["FilterGradient"]
 
-NARROW = 8
-"""An image with fewer channels than this has tiles of several taps."""
 MOST = 1 << 15
 """Bytes of a chunk that are worth a copy, half of them."""
 
@@ -84,16 +83,17 @@ class FilterGradient:
         return self.chunk[0] < self.axes[0].targets or self.bordered
 
     @property
-    def border_sizes(self) -> tuple[int, int, int]:
-        """The places of x that a chunk sees along each axis, those outside the image included."""
-        chunk = (min(self.chunk[0], self.axes[0].targets), *self.chunk[1:])
-        return tuple((n - 1) * axis.stride + axis.window for n, axis in zip(chunk, self.axes, strict=True))  # type: ignore[return-value]
+    def results(self) -> tuple[int, int, int]:
+        """The most places of a chunk of one example."""
+        rows, middle, last = self.chunk
+        return min(rows, self.axes[0].targets), middle, last
 
     @property
     def bordered(self) -> bool:
         """Whether tiles are of several taps."""
-        size = math.prod(self.border_sizes) * self.channels * item_bytes(self.dtype)
-        return self.groups == 1 and self.channels < NARROW and self.axes[2].window > 1 and size <= 2 * MOST
+        size = math.prod(border_sizes(self.axes, self.results)) * self.channels * item_bytes(self.dtype)
+        few = self.groups == 1 and self.channels < FEW_CHANNELS
+        return few and self.axes[2].window > 1 and size <= MOST_BORDERED
 
     @property
     def tile_rows(self) -> int:
@@ -103,6 +103,24 @@ class FilterGradient:
         row = self.axes[2].window * self.channels
         window = math.prod(axis.window for axis in self.axes) * self.channels
         return window if window <= self.cpu.registers - 2 else row
+
+    @property
+    def fold(self) -> int:
+        """How many places a vector holds side by side: several, where dy's channels alone would leave it half empty and
+        the places of x that a tap sees follow each other."""
+        most = self.cpu.lanes(self.dtype) // (1 << (self.out_channels - 1).bit_length())
+        last = self.axes[2]
+        follow = self.bordered and self.channels == last.stride == 1 and last.targets % self.chunk[2] == 0
+        return max(1, min(most, self.chunk[2] & -self.chunk[2])) if follow else 1
+
+    @property
+    def panels(self) -> tuple[Panels, ...]:
+        """The channels of a group of dy in panels."""
+        each = self.out_channels // self.groups
+        panels = choose_panels(self.cpu, self.dtype, each, (self.tile_rows,), False)
+        if self.fold == 1:
+            return panels
+        return (replace(panels[0], vectors=((self.fold << (each - 1).bit_length(), each),)),)
 
     def define(self, module: ir.Module) -> ir.Function:
         """The gradient as a function of the module, written on first use: f(x, dy, dw, begin, end)."""
@@ -137,23 +155,16 @@ class FilterGradientCode:
     """The code of one gradient."""
 
     def __init__(self, static: FilterGradient, builder: ir.IRBuilder, args: Sequence[ir.Value]) -> None:
-        self.static, self.builder, self.numbers = static, builder, Numbers(builder)
+        self.static, self.builder = static, builder
+        self.code = RowCode(builder, static.dtype, ((static.cpu.lanes(static.dtype),) * 2,))
+        self.numbers, self.move = self.code.numbers, self.code.move
         *addresses, self.begin, self.end = args
-        self.panels = choose_panels(
-            static.cpu, static.dtype, static.out_channels // static.groups, (static.tile_rows,), False
-        )
-        self.vectors = VectorCode(builder, static.dtype, static.cpu.lanes(static.dtype))
-        self.move = self.vectors.move
+        self.panels = static.panels
+        self.vectors = self.code.widest
         self.x, self.dy, self.dw = (self.vectors.pointer(address) for address in addresses)
-        self.border = self.memory(math.prod(static.border_sizes) * static.channels) if static.bordered else None
+        self.border = Border(self.code, static.axes, static.channels, static.results) if static.bordered else None
         width = max([panels.width for panels in self.panels if self.copied(panels)], default=0)
-        self.scratch = self.memory(math.prod(static.chunk) * width)
-
-    def memory(self, elements: int) -> ir.Value:
-        """The address of so many elements on the stack, and a vector more."""
-        memory = self.builder.alloca(ir.ArrayType(self.vectors.scalar, elements + self.vectors.lanes))
-        memory.align = 64
-        return self.builder.bitcast(memory, BYTE.as_pointer())
+        self.scratch = stack_memory(self.code, math.prod(static.chunk) * width)
 
     def copied(self, panels: Panels) -> bool:
         """Whether a chunk's dy is worth a copy: several tiles read it, it stays near, and it is not so already."""
@@ -163,7 +174,7 @@ class FilterGradientCode:
             tiles *= math.prod(axis.window for axis in static.axes)
         size = math.prod(static.chunk) * panels.width * self.vectors.bytes
         dense = static.out_channels == panels.width and panels.width % self.vectors.lanes == 0
-        return tiles >= 4 and size <= 2 * MOST and not dense
+        return tiles >= 4 and size <= 2 * MOST and not dense and static.fold == 1
 
     # --- chunks ------------------------------------------------------------------------------------------------------
 
@@ -181,10 +192,7 @@ class FilterGradientCode:
             low = numbers.greatest(numbers.minus(self.begin, start), 0)
             self.boxes(e, low, numbers.least(numbers.minus(self.end, start), rows))
 
-        self.each(numbers.minus(numbers.shares(self.end, rows), first), example)
-
-    def each(self, count: Count, body: Callable[[ir.Value], None]) -> None:
-        RowCode(self.builder, self.static.dtype, ((1, 1),)).each(count, body)
+        self.code.each(numbers.minus(numbers.shares(self.end, rows), first), example)
 
     def boxes(self, example: Count | None, low: Count, high: Count) -> None:
         """The rows low .. high - 1 in chunks."""
@@ -203,22 +211,24 @@ class FilterGradientCode:
                     at = (part(r, rows, low, high), part(m, middle, 0, whole_middle), part(l, last, 0, whole_last))
                     self.box(Box(example, *at))
 
-                self.each(numbers.shares(whole_last, last), over_last)
+                self.code.each(numbers.shares(whole_last, last), over_last)
 
-            self.each(numbers.shares(whole_middle, middle), over_middle)
+            self.code.each(numbers.shares(whole_middle, middle), over_middle)
 
-        self.each(numbers.shares(numbers.minus(high, low), rows), over_rows)
+        self.code.each(numbers.shares(numbers.minus(high, low), rows), over_rows)
 
     def box(self, box: Box) -> None:
         """One chunk: every group and panel of channels, every tap."""
         static = self.static
         each, width = static.out_channels // static.groups, static.depth
-        if static.bordered:
-            self.copy_with_border(box)
+        if self.border:
+            first, middle, _ = static.axes
+            image = first.sources * middle.sources * static.axes[2].sources * static.channels
+            self.border.fill(self.move(self.x, box.example, image), (box.rows, box.middle, box.last))
 
         def group(g: ir.Value) -> None:
             for panels in self.panels:
-                code = RowCode(self.builder, static.dtype, panels.vectors)
+                code = RowCode(self.builder, static.dtype, panels.vectors, static.fold)
 
                 def panel(p: ir.Value, panels: Panels = panels, code: RowCode = code) -> None:
                     column = self.builder.add(self.builder.mul(g, int64(each)), int64(panels.first))
@@ -227,9 +237,9 @@ class FilterGradientCode:
                     taps = self.windows if static.bordered else self.taps
                     taps(code, panels, box, columns, self.move(self.x, g, width), self.move(self.dw, column))
 
-                self.each(panels.count, panel)
+                self.code.each(panels.count, panel)
 
-        self.each(static.groups, group)
+        self.code.each(static.groups, group)
 
     def columns(self, code: RowCode, panels: Panels, box: Box, column: ir.Value) -> Columns:
         """dy of the box, from a column on; copied side by side where that pays."""
@@ -304,7 +314,7 @@ class FilterGradientCode:
         if static.pointwise:
             a = self.move(self.move(self.move(x, box.rows[0], image[0]), box.middle[0], line), box.last[0], image[2])
             places = numbers.times(numbers.times(box.rows[1], box.middle[1]), box.last[1])
-            return self.sum(code, offsets, [(places, (image[2], columns.steps[2]))], a, columns.address, zeros)
+            return self.sum(code, offsets, [(places, (image[2], columns.steps[2]))], a, columns, zeros)
         inner = [
             self.seen(axis, k, part)
             for axis, k, part in zip((middle, last), tap[1:], (box.middle, box.last), strict=True)
@@ -325,7 +335,7 @@ class FilterGradientCode:
                 a = self.move(a, source, step)
                 b = self.move(b, numbers.minus(low, begin), right)
                 levels.append((count, (axis.stride * step, right)))
-            return self.sum(code, offsets, levels, a, b, sums)
+            return self.sum(code, offsets, levels, a, replace(columns, address=b), sums)
 
         if box.example is not None:
             return example(box.example, 0, zeros)
@@ -351,85 +361,35 @@ class FilterGradientCode:
 
     # --- tiles of several taps ---------------------------------------------------------------------------------------
 
-    def copy_with_border(self, box: Box) -> None:
-        """What the box sees of x, zeros where that is outside the image."""
-        static, numbers, builder = self.static, self.numbers, self.builder
-        first, middle, last = static.axes
-        _, high, wide = static.border_sizes
-        line = last.sources * static.channels
-        example = self.move(self.x, box.example, first.sources * middle.sources * line)
-
-        def outer(axis: WindowAxis, part: tuple[Count, Count]) -> tuple[Count, Count]:
-            """The source of an axis that comes first, and how many follow."""
-            sources = numbers.plus(numbers.times(numbers.minus(part[1], 1), axis.stride), axis.window)
-            return numbers.minus(numbers.times(part[0], axis.stride), axis.before), sources
-
-        (i0, rows), (j0, lines) = outer(first, box.rows), outer(middle, box.middle)
-        l0, _ = outer(last, box.last)
-        begin = numbers.least(numbers.greatest(numbers.minus(0, l0), 0), wide)
-        end = numbers.greatest(numbers.least(numbers.minus(last.sources, l0), wide), begin)
-
-        def row(r: ir.Value) -> None:
-            def middle_line(m: ir.Value) -> None:
-                i, j = builder.add(value_of(i0), r), builder.add(value_of(j0), m)
-                inside = builder.and_(
-                    builder.icmp_unsigned("<", i, int64(first.sources)),
-                    builder.icmp_unsigned("<", j, int64(middle.sources)),
-                )
-                low, high_ = (builder.select(inside, value_of(edge), int64(wide)) for edge in (begin, end))
-                target = self.move(self.move(self.border, r, high * wide * static.channels), m, wide * static.channels)
-                source = self.move(self.move(example, i, middle.sources * line), j, line)
-                source = self.move(source, l0, static.channels)
-                self.fill(target, None, int64(0), low)
-                self.fill(target, source, low, high_)
-                self.fill(target, None, high_, int64(wide))
-
-            self.each(lines, middle_line)
-
-        self.each(rows, row)
-
-    def fill(self, target: ir.Value, source: ir.Value | None, begin: ir.Value, end: ir.Value) -> None:
-        """The places begin .. end - 1 of a line: what the source holds, or zeros. It goes on to the end of a vector."""
-        code, channels = self.vectors, self.static.channels
-        at = self.move(target, begin, channels)
-        seen = at if source is None else self.move(source, begin, channels)
-        elements = self.builder.mul(self.builder.sub(end, begin), int64(channels))
-
-        def vector(_: ir.Value, places: list[ir.Value]) -> list[ir.Value]:
-            code.store(code.zero() if source is None else code.load(places[0]), places[1])
-            return [self.move(place, code.lanes) for place in places]
-
-        code.loop(value_of(self.numbers.shares(elements, code.lanes)), [seen, at], vector)
-
     def windows(self, code: RowCode, panels: Panels, box: Box, columns: Columns, x: ir.Value, dw: ir.Value) -> None:
         """Every tap: a tile's rows are the elements of a row of the window, or of the whole window."""
         static = self.static
         first, middle, last = static.axes
-        _, high, wide = static.border_sizes
-        line, row = wide * static.channels, static.out_channels
-        steps = (high * line, line, static.channels)
+        assert self.border is not None
+        steps, row = self.border.steps, static.out_channels
+        folds = (1, 1, code.fold)
         levels = [
-            (part[1], (axis.stride * step, right))
-            for part, axis, step, right in zip(
-                (box.rows, box.middle, box.last), static.axes, steps, columns.steps, strict=True
+            (self.numbers.whole(part[1], fold), (fold * axis.stride * step, fold * right))
+            for part, axis, step, right, fold in zip(
+                (box.rows, box.middle, box.last), static.axes, steps, columns.steps, folds, strict=True
             )
         ]
-        taps = last.window * static.channels
+        memory, taps = self.border.memory, last.window * static.channels
         whole = static.tile_rows > taps
         lines = [(a, b) for a in range(first.window) for b in range(middle.window)] if whole else [(0, 0)]
         places = [
-            ((a * high + b) * line + j, a * static.filter_row + (b * taps + j) * row)
+            (a * steps[0] + b * steps[1] + j, a * static.filter_row + (b * taps + j) * row)
             for a, b in lines
             for j in range(taps)
         ]
 
         def window(a: ir.Value, b: ir.Value) -> None:
-            at = self.move(self.move(self.border, a, high * line), b, line)
+            at = self.move(self.move(memory, a, steps[0]), b, steps[1])
             made = self.move(self.move(dw, a, static.filter_row), b, taps * row)
             for start, size in near_equal(len(places), panels.tallest):
                 offsets = [offset for offset, _ in places[start : start + size]]
                 zeros = [zero for _ in offsets for zero in code.zeros()]
-                sums = self.sum(code, offsets, levels, at, columns.address, zeros)
+                sums = self.sum(code, offsets, levels, at, columns, zeros)
                 self.add(code, sums, made, [offset for _, offset in places[start : start + size]])
 
         if whole:
@@ -445,20 +405,20 @@ class FilterGradientCode:
         offsets: list[int],
         levels: Sequence[tuple[Count, tuple[int, ...]]],
         a: ir.Value,
-        b: ir.Value,
+        columns: Columns,
         sums: list[ir.Value],
     ) -> list[ir.Value]:
         """Sums plus, over all turns of the levels, the elements at the offsets times a row of vectors."""
         wide = len(code.parts)
 
         def place(at: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
-            right, made = code.load(at[1]), []
+            right, made = code.load_terms(at[1], columns.steps[2], code.fold), []
             for i, offset in enumerate(offsets):
-                left = code.spread(self.move(at[0], offset))
+                left = code.spread(self.move(at[0], offset), code.fold)
                 made += code.multiply_add(left, right, sums[i * wide : (i + 1) * wide])
             return made
 
-        return code.nest(levels, [self.vectors.opaque(a), self.vectors.opaque(b)], sums, place)
+        return code.nest(levels, [self.vectors.opaque(a), self.vectors.opaque(columns.address)], sums, place)
 
     def add(self, code: RowCode, sums: list[ir.Value], dw: ir.Value, offsets: list[int]) -> None:
         wide, dw = len(code.parts), self.vectors.opaque(dw)

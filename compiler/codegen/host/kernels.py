@@ -14,7 +14,7 @@ import functools
 import hashlib
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Kernel(Declared):
     lock. All arguments are int64."""
 
     def __init__(
-        self, function: Callable[..., Any], signature: str, symbol: str, fastmath: set[str] | bool, cache: bool
+        self, function: Callable[..., Any], signature: str, symbol: str, fastmath: Collection[str], cache: bool
     ) -> None:
         arguments, result = sigutils.normalize_signature(signature)
         super().__init__(symbol, result(*arguments))
@@ -116,7 +116,7 @@ def kernel(
     signature: str = KERNEL_SIGNATURE,
     *,
     cache: bool = True,
-    fastmath: set[str] | bool = FASTMATH,
+    fastmath: Collection[str] = FASTMATH,
     symbol: str | None = None,
 ) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a function a kernel: @kernel(). It takes intp alone and gives nothing.

@@ -1,4 +1,4 @@
-"""From a Python function to an object file: Numba's front end, then LLVM once.
+"""From a Python function to an object file: LLVM code by `lowering.py`, or by Numba's front end, and LLVM once.
 
 Numba's own way to a C callback optimises a function three times over, makes a wrapper that can raise Python's
 exceptions, and keeps what it has found out about types, pickled, beside the machine code. A kernel needs none of it.
@@ -8,7 +8,11 @@ exceptions, and keeps what it has found out about types, pickled, beside the mac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,34 +22,70 @@ from numba.core import codegen, compiler, config, cpu, registry, sigutils, typed
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 
+from dlc.compiler.codegen.host.lowering import Overloads, Unsupported, lower
+
 __all__ = ["machine_code"]
 
-OURS = "dlc_"
-"""How the symbols of kernels begin."""
+INNER = "kernel"
+"""The function inside the entry, where Numba has not named it."""
 INTERPRETER = ("Py", "_Py", "numba_", "NRT_")
 """How the symbols of Python and of Numba's run time begin: a kernel must not call them."""
 
 
-def machine_code(function: Callable[..., Any], signature: str, symbol: str, fastmath: set[str] | bool) -> bytes:
+def machine_code(
+    function: Callable[..., Any],
+    signature: str,
+    symbol: str,
+    fastmath: Iterable[str],
+    text: ast.FunctionDef | None = None,
+) -> bytes:
     """The object file that defines `symbol` as a C function of int64 arguments and no result.
 
-    Raises Numba's errors for what it cannot type, and ValueError for a function that would call the interpreter.
+    `text` is the function's syntax tree; it is found by the function where that is possible. Raises Numba's errors for
+    what it cannot type, and ValueError for a function that would call the interpreter.
     """
     arguments, result = sigutils.normalize_signature(signature)
     if result != types.void or any(argument != types.intp for argument in arguments):
         raise ValueError(f"a kernel takes intp alone and gives nothing; {symbol} is {signature}")
     target = registry.cpu_target
     with global_compiler_lock, compiling():
-        library = OneObject(target.target_context.codegen(), function.__name__)
-        library.enable_object_caching()
-        made = compiler.compile_extra(
-            target.typing_context, target.target_context, function, arguments, result, flags(fastmath), {},
-            library=library, pipeline_class=Front,
-        )  # fmt: skip
-        library.add_ir_module(entry(symbol, made.fndesc.llvm_func_name, len(arguments)))
+        target.typing_context.refresh()
+        target.target_context.refresh()
+        try:
+            overloads = overloads_under(frozenset(fastmath))
+            library = OneObject(target.target_context.codegen(), function.__name__)
+            definition = definition_of(function) if text is None else text
+            library.add_ir_module(lower(function, definition, INNER, overloads, library))
+            inner = INNER
+        except Unsupported:
+            library = OneObject(target.target_context.codegen(), function.__name__)
+            made = compiler.compile_extra(
+                target.typing_context, target.target_context, function, arguments, result, flags(fastmath), {},
+                library=library, pipeline_class=Front,
+            )  # fmt: skip
+            inner = made.fndesc.llvm_func_name
+        library.add_ir_module(entry(symbol, inner, len(arguments)))
         library.symbol = symbol
         library.finalize()
     return library.code
+
+
+def definition_of(function: Callable[..., Any]) -> ast.FunctionDef:
+    """The syntax tree of a function. Raises Unsupported where its text is not known."""
+    try:
+        found = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError) as problem:
+        raise Unsupported(str(problem)) from problem
+    if not isinstance(found, ast.FunctionDef):
+        raise Unsupported(function.__name__)
+    return found
+
+
+@functools.cache
+def overloads_under(fastmath: frozenset[str]) -> Overloads:
+    target = registry.cpu_target
+    context = compiler._make_subtarget(target.target_context, flags(fastmath))
+    return Overloads(target.typing_context, context)
 
 
 @contextmanager
@@ -58,12 +98,12 @@ def compiling() -> Iterator[None]:
         config.DISABLE_JIT = before
 
 
-def flags(fastmath: set[str] | bool) -> Any:
+def flags(fastmath: Iterable[str]) -> Any:
     made = compiler.Flags()
     made.no_cpython_wrapper = made.no_cfunc_wrapper = made.no_compile = True
     made.enable_pyobject = made.nrt = False
     made.error_model = "numpy"
-    made.fastmath = cpu.FastMathOptions(fastmath)
+    made.fastmath = cpu.FastMathOptions(set(fastmath))
     return made
 
 

@@ -1,7 +1,8 @@
 """The meaning of `convolution.py` in scalar loops: correct on every CPU that Numba knows, and the oracle of its tests.
 
 Result place i of an axis sees, through tap k of the window, image place i * stride - before + k; what lies outside the
-image is 0. All three functions go over these (result place, tap) pairs.
+image is 0. All three functions go over these (result place, tap) pairs. Rows after the last one of an example are those
+of the next.
 """
 
 # mypy: allow-untyped-decorators
@@ -43,7 +44,7 @@ def convolve_rows_plain(
     at = float32_at if dtype == "float32" else float64_at
     zero = np.dtype(dtype).type(0)
     height, depth, width = padded_to_three(image[:-1], 1)
-    _, out_depth, out_width = padded_to_three(result[:-1], 1)
+    out_height, out_depth, out_width = padded_to_three(result[:-1], 1)
     f0, f1, f2 = padded_to_three(window, 1)
     s0, s1, s2 = padded_to_three(stride, 1)
     p0, p1, p2 = padded_to_three(before, 0)
@@ -54,7 +55,8 @@ def convolve_rows_plain(
     @njit(error_model="numpy")
     def rows(x: int, w: int, y: int, begin: int, end: int, bias: int) -> None:
         given, filters, made, first = at(x), at(w), at(y), at(bias)
-        for i in range(begin, end):
+        for row in range(begin, end):
+            example, i = row // out_height, row % out_height
             for j in range(out_depth):
                 for l in range(out_width):
                     for c in range(out_channels):
@@ -62,12 +64,12 @@ def convolve_rows_plain(
                         for a in range(max(0, p0 - i * s0), min(f0, height + p0 - i * s0)):
                             for b in range(max(0, p1 - j * s1), min(f1, depth + p1 - j * s1)):
                                 for d in range(max(0, p2 - l * s2), min(f2, width + p2 - l * s2)):
-                                    place = (i * s0 - p0 + a) * depth + j * s1 - p1 + b
+                                    place = (example * height + i * s0 - p0 + a) * depth + j * s1 - p1 + b
                                     place = (place * width + l * s2 - p2 + d) * channels + c // out_each * each
                                     tap = a * filter_row + (b * f2 + d) * each * out_channels + c
                                     for k in range(each):
                                         total += given[place + k] * filters[tap + k * out_channels]
-                        made[(((i - begin) * out_depth + j) * out_width + l) * out_channels + c] = total
+                        made[(((row - begin) * out_depth + j) * out_width + l) * out_channels + c] = total
 
     if from_row:
 
@@ -99,7 +101,7 @@ def input_gradient_rows_plain(
     """`convolution.input_gradient_rows`, one sum for each element of dx: over the result places that saw it."""
     at = float32_at if dtype == "float32" else float64_at
     zero = np.dtype(dtype).type(0)
-    _, depth, width = padded_to_three(image[:-1], 1)
+    height, depth, width = padded_to_three(image[:-1], 1)
     out_height, out_depth, out_width = padded_to_three(result[:-1], 1)
     f0, f1, f2 = padded_to_three(window, 1)
     s0, s1, s2 = padded_to_three(stride, 1)
@@ -116,7 +118,8 @@ def input_gradient_rows_plain(
     @njit(error_model="numpy")
     def input_gradient(dy: int, w_turned: int, dx: int, begin: int, end: int) -> None:
         given, filters, made = at(dy), at(w_turned), at(dx)
-        for i in range(begin, end):
+        for line in range(begin, end):
+            example, i = line // height, line % height
             for j in range(depth):
                 for l in range(width):
                     for c in range(channels):
@@ -130,11 +133,12 @@ def input_gradient_rows_plain(
                                     last = seen_by(l, d, p2, s2, out_width)
                                     if row < 0 or middle < 0 or last < 0:
                                         continue
-                                    place = ((row * out_depth + middle) * out_width + last) * out_channels
+                                    place = (example * out_height + row) * out_depth + middle
+                                    place = (place * out_width + last) * out_channels
                                     tap = a * filter_row + (b * f2 + d) * out_channels * each + c - group * each
                                     for k in range(group * out_each, (group + 1) * out_each):
                                         total += given[place + k] * filters[tap + k * each]
-                        made[(((i - begin) * depth + j) * width + l) * channels + c] = total
+                        made[(((line - begin) * depth + j) * width + l) * channels + c] = total
 
     return input_gradient
 
@@ -154,7 +158,7 @@ def filter_gradient_rows_plain(
     """`convolution.filter_gradient_rows`: every result place adds the image place that a tap saw, times its dy."""
     at = float32_at if dtype == "float32" else float64_at
     height, depth, width = padded_to_three(image[:-1], 1)
-    _, out_depth, out_width = padded_to_three(result[:-1], 1)
+    out_height, out_depth, out_width = padded_to_three(result[:-1], 1)
     f0, f1, f2 = padded_to_three(window, 1)
     s0, s1, s2 = padded_to_three(stride, 1)
     p0, p1, p2 = padded_to_three(before, 0)
@@ -164,14 +168,15 @@ def filter_gradient_rows_plain(
     @njit(error_model="numpy")
     def filter_gradient(x: int, dy: int, dw: int, begin: int, end: int) -> None:
         given, moved, made = at(x), at(dy), at(dw)
-        for i in range(begin, end):
+        for row in range(begin, end):
+            example, i = row // out_height, row % out_height
             for j in range(out_depth):
                 for l in range(out_width):
-                    seen = ((i * out_depth + j) * out_width + l) * out_channels
+                    seen = ((row * out_depth + j) * out_width + l) * out_channels
                     for a in range(max(0, p0 - i * s0), min(f0, height + p0 - i * s0)):
                         for b in range(max(0, p1 - j * s1), min(f1, depth + p1 - j * s1)):
                             for d in range(max(0, p2 - l * s2), min(f2, width + p2 - l * s2)):
-                                place = (i * s0 - p0 + a) * depth + j * s1 - p1 + b
+                                place = (example * height + i * s0 - p0 + a) * depth + j * s1 - p1 + b
                                 place = (place * width + l * s2 - p2 + d) * channels
                                 tap = a * filter_row + (b * f2 + d) * each * out_channels
                                 for k in range(each):

@@ -1,4 +1,4 @@
-"""The meaning of `depthwise.py` and `pooling.py` in scalar loops: for every CPU that Numba knows, and their oracle.
+"""The meaning of `pooling.py` in scalar loops: correct on every CPU that Numba knows, and the oracle of its tests.
 
 All are written for three spatial axes; of two, the first and the last are used, with a window of 1 between them.
 """
@@ -15,14 +15,9 @@ from numba import njit
 
 from dlc.compiler.codegen.host.address import float32_at, float64_at
 from dlc.compiler.codegen.host.machine import Dtype, Host
+from dlc.compiler.codegen.host.plain_convolution import padded_to_three
 
-__all__ = [
-    "depthwise_filter_gradient_rows_plain",
-    "depthwise_input_gradient_rows_plain",
-    "depthwise_rows_plain",
-    "pool_gradient_rows_plain",
-    "pool_rows_plain",
-]
+__all__ = ["pool_gradient_rows_plain", "pool_rows_plain"]
 
 Three = tuple[int, int, int]
 
@@ -40,21 +35,14 @@ class Sizes(NamedTuple):
     zero: Any
 
 
-def three(sizes: Sequence[int], between: int) -> Three:
-    if len(sizes) == 2:
-        return sizes[0], between, sizes[1]
-    first, second, third = sizes
-    return first, second, third
-
-
 def sizes_of(
     dtype: Dtype, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
     before: Sequence[int],
 ) -> Sizes:  # fmt: skip
     at, zero = (float32_at, np.float32(0)) if dtype == "float32" else (float64_at, np.float64(0))
     return Sizes(
-        three(image[:-1], 1), three(result[:-1], 1), three(window, 1), three(stride, 1), three(before, 0), image[-1],
-        at, zero,
+        padded_to_three(image[:-1], 1), padded_to_three(result[:-1], 1), padded_to_three(window, 1),
+        padded_to_three(stride, 1), padded_to_three(before, 0), image[-1], at, zero,
     )  # fmt: skip
 
 
@@ -68,106 +56,6 @@ def first_tap(place: int, stride: int, before: int) -> int:
 def last_tap(place: int, stride: int, before: int, window: int, image: int) -> int:
     """One past the last tap that stands on the image."""
     return min(window, image + before - place * stride)
-
-
-def depthwise_rows_plain(
-    dtype: Dtype, *, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
-    before: Sequence[int], groups: int, filter_row: int, start: Literal["zero", "row"] = "zero",
-    cpu: Host | None = None,
-) -> Any:  # fmt: skip
-    """`depthwise.depthwise_rows`, in loops."""
-    (d, h, w), (_, rh, rw), (fd, fh, fw), (sd, sh, sw), (pd, ph, pw), n_c, at, zero = sizes_of(
-        dtype, image, result, window, stride, before
-    )
-    biased = start == "row"
-
-    @njit(error_model="numpy")
-    def convolve(x: int, filters: int, y: int, begin: int, end: int, bias: int) -> None:
-        given, weights, made, first = at(x), at(filters), at(y), at(bias)
-        for i in range(begin, end):
-            for j in range(rh):
-                for k in range(rw):
-                    for c in range(n_c):
-                        total = first[c] if biased else zero
-                        for a in range(first_tap(i, sd, pd), last_tap(i, sd, pd, fd, d)):
-                            for b in range(first_tap(j, sh, ph), last_tap(j, sh, ph, fh, h)):
-                                for e in range(first_tap(k, sw, pw), last_tap(k, sw, pw, fw, w)):
-                                    place = ((i * sd - pd + a) * h + j * sh - ph + b) * w + k * sw - pw + e
-                                    total += given[place * n_c + c] * weights[a * filter_row + (b * fw + e) * n_c + c]
-                        made[(((i - begin) * rh + j) * rw + k) * n_c + c] = total
-
-    if biased:
-
-        @njit(error_model="numpy")
-        def rows_biased(x: int, filters: int, y: int, begin: int, end: int, bias: int) -> None:
-            convolve(x, filters, y, begin, end, bias)
-
-        return rows_biased
-
-    @njit(error_model="numpy")
-    def rows(x: int, filters: int, y: int, begin: int, end: int) -> None:
-        convolve(x, filters, y, begin, end, x)
-
-    return rows
-
-
-def depthwise_input_gradient_rows_plain(
-    dtype: Dtype, *, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
-    before: Sequence[int], groups: int, filter_row: int, cpu: Host | None = None,
-) -> Any:  # fmt: skip
-    """`depthwise.depthwise_input_gradient_rows`, in loops."""
-    (_, h, w), (rd, rh, rw), (fd, fh, fw), (sd, sh, sw), (pd, ph, pw), n_c, at, zero = sizes_of(
-        dtype, image, result, window, stride, before
-    )
-
-    @njit(error_model="numpy")
-    def rows(dy: int, filters: int, dx: int, begin: int, end: int) -> None:
-        given, weights, made = at(dy), at(filters), at(dx)
-        for i in range(begin, end):
-            for j in range(h):
-                for k in range(w):
-                    for c in range(n_c):
-                        total = zero
-                        # The windows that reach this place by taps a, b and e.
-                        for a in range((i + pd) % sd, fd, sd):
-                            for b in range((j + ph) % sh, fh, sh):
-                                for e in range((k + pw) % sw, fw, sw):
-                                    r, s, t = (i + pd - a) // sd, (j + ph - b) // sh, (k + pw - e) // sw
-                                    if 0 <= r < rd and 0 <= s < rh and 0 <= t < rw:
-                                        weight = weights[a * filter_row + (b * fw + e) * n_c + c]
-                                        total += given[((r * rh + s) * rw + t) * n_c + c] * weight
-                        made[(((i - begin) * h + j) * w + k) * n_c + c] = total
-
-    return rows
-
-
-def depthwise_filter_gradient_rows_plain(
-    dtype: Dtype, *, image: Sequence[int], result: Sequence[int], window: Sequence[int], stride: Sequence[int],
-    before: Sequence[int], groups: int, filter_row: int, cpu: Host | None = None,
-) -> Any:  # fmt: skip
-    """`depthwise.depthwise_filter_gradient_rows`, in loops."""
-    (d, h, w), (_, rh, rw), (fd, fh, fw), (sd, sh, sw), (pd, ph, pw), n_c, at, zero = sizes_of(
-        dtype, image, result, window, stride, before
-    )
-
-    @njit(error_model="numpy")
-    def rows(x: int, dy: int, dw: int, begin: int, end: int) -> None:
-        given, back, made = at(x), at(dy), at(dw)
-        for a in range(fd):
-            for b in range(fh):
-                for e in range(fw):
-                    for c in range(n_c):
-                        total = zero
-                        for i in range(begin, end):
-                            for j in range(rh):
-                                for k in range(rw):
-                                    r, s, t = i * sd - pd + a, j * sh - ph + b, k * sw - pw + e
-                                    if 0 <= r < d and 0 <= s < h and 0 <= t < w:
-                                        seen = given[((r * h + s) * w + t) * n_c + c]
-                                        total += seen * back[((i * rh + j) * rw + k) * n_c + c]
-                        made[a * filter_row + (b * fw + e) * n_c + c] += total
-
-    return rows
 
 
 def pool_rows_plain(

@@ -58,7 +58,7 @@ def pool_gradient_rows(
 
     Of a maximum or minimum: gradient(x, dy, dx, begin, end); the first of the equal extremes of a window takes its
     gradient. Of a sum: gradient(dy, dx, begin, end). x and dy are whole examples, dx is where row `begin` goes. A place
-    that no window sees gets 0. Up to 64 bytes behind x and dy are read.
+    that no window sees gets 0. Up to 64 bytes behind x, dy and dx are read.
     """
     cpu = cpu or host()
     sizes = (image, result, window, stride, before)
@@ -72,7 +72,7 @@ def pool_gradient_rows(
 
 def most_columns(cpu: Host) -> int:
     """How many columns a tile may keep in registers."""
-    return cpu.tiles[0][0]
+    return cpu.registers // 2
 
 
 def fitting_strips(axis: SlidingAxis, cpu: Host) -> list[Strip]:
@@ -118,7 +118,8 @@ class FoldWindows(ChannelwiseKernel):
         neutral = ir.Constant(code.vector, [NEUTRAL[self.fold]] * code.lanes)
 
         def row(at: list[ir.Value], totals: list[ir.Value]) -> list[ir.Value]:
-            values = [code.load(code.move(at[0], column * self.channels)) for column in strip.columns]
+            place = code.settled(at[0])
+            values = [code.load(code.move(place, column * self.channels)) for column in strip.columns]
             return [self.folded(code, total, value, neutral) for total, value in zip(totals, values, strict=True)]
 
         steps = [[step * code.bytes] for step in self.source_steps[: len(seen)]]
@@ -152,6 +153,10 @@ class ExtremeGradient(ChannelwiseKernel):
     def arity(self) -> int:
         return 5
 
+    @property
+    def images(self) -> int:
+        return 2
+
     def write(self, code: ChannelCode, args: Sequence[ir.Value]) -> None:
         x, dy, dx, begin, end = args
         builder, axis, row = code.builder, self.axes[0], self.source_steps[0]
@@ -161,28 +166,38 @@ class ExtremeGradient(ChannelwiseKernel):
         first = builder.sdiv(largest(builder, behind, int64(0)), int64(axis.stride))
         starts = builder.sdiv(builder.add(end, int64(axis.before + axis.stride - 1)), int64(axis.stride))
         last = smallest(builder, starts, int64(axis.result))
-        every_place_written = self.written_once and all(axis.covered for axis in self.axes)
 
-        def zero(group: Group, since: ir.Value, until: ir.Value) -> None:
-            """All channels, when the first of them pass."""
-            if not every_place_written:
-                first_pass = builder.zext(builder.icmp_signed("==", group.first, int64(0)), I64)
-                rows = builder.mul(largest(builder, builder.sub(until, since), int64(0)), first_pass)
-                place = builder.inttoptr(code.move(origin, since, row), BYTES)
-                cgutils.memset(builder, place, builder.mul(rows, int64(row * code.bytes)), 0)
+        def seen_before(place: ir.Value) -> ir.Value:
+            """The end of the rows that the windows before a place, and behind the first, have seen."""
+            reached = builder.add(
+                builder.mul(place, int64(axis.stride)), int64(axis.window - axis.stride - axis.before)
+            )
+            clipped = smallest(builder, largest(builder, reached, begin), end)
+            return builder.select(builder.icmp_signed(">", place, first), clipped, begin)
 
-        def pass_over(group: Group) -> None:
-            def windows(index: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-                place = builder.add(first, index)
-                reached = builder.add(builder.mul(place, int64(axis.stride)), int64(axis.window - axis.before))
-                reached = smallest(builder, largest(builder, reached, begin), end)
-                zero(group, state[0], reached)
+        def pass_over(group: Group, low: ir.Value, high: ir.Value) -> None:
+            first_pass = builder.icmp_signed("==", group.first, int64(0))
+
+            def windows(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                place = builder.add(low, index)
+                following = builder.add(place, int64(1))
+                start = builder.select(first_pass, seen_before(place), seen_before(following))
+                self.zero_rows(code, origin, start, seen_before(following))
                 self.row_of_windows(code, group, place, (x, dy, origin), (begin, end))
-                return [reached]
+                return []
 
-            zero(group, code.loop(builder.sub(last, first), [begin], windows)[0], end)
+            code.loop(builder.sub(high, low), [], windows)
 
-        code.each_group(self.group, pass_over)
+        self.each_pass(code, self.group, (first, last), x, pass_over, dy)
+        self.zero_rows(code, origin, seen_before(largest(builder, first, last)), end)
+
+    def zero_rows(self, code: ChannelCode, origin: ir.Value, first: ir.Value, last: ir.Value) -> None:
+        """Zero rows of the image's gradient, unless all of their places are written anyway."""
+        if self.written_once and all(axis.covered for axis in self.axes):
+            return
+        count = code.move(int64(0), code.builder.sub(last, first), self.source_steps[0])
+        place = code.builder.inttoptr(code.move(origin, first, self.source_steps[0]), BYTES)
+        cgutils.memset(code.builder, place, count, 0)
 
     @property
     def written_once(self) -> bool:
@@ -250,10 +265,10 @@ class ExtremeGradient(ChannelwiseKernel):
         before = self.numbers(code, strip, number)
 
         def row(at: list[ir.Value], state: list[ir.Value]) -> list[ir.Value]:
-            best, winner = state[: strip.pixels], state[strip.pixels :]
+            best, winner, place = state[: strip.pixels], state[strip.pixels :], code.settled(at[0])
             numbers = self.numbers(code, strip, at[1])
             for column in strip.columns:
-                value = code.load(code.move(at[0], column * self.channels))
+                value = code.load(code.move(place, column * self.channels))
                 for pixel, tap in strip.of_column(column):
                     if best[pixel] is neutral:
                         best[pixel] = value
@@ -278,14 +293,16 @@ class ExtremeGradient(ChannelwiseKernel):
         number, steps = self.places(code, seen)
 
         def row(at: list[ir.Value], _: list[ir.Value]) -> list[ir.Value]:
-            numbers = self.numbers(code, strip, at[1])
+            numbers, first = self.numbers(code, strip, at[1]), code.settled(at[0])
             for column in strip.columns:
-                place = code.move(at[0], column * self.channels)
+                place = code.move(first, column * self.channels)
                 total = None if self.written_once else code.load(place)
                 for pixel, tap in strip.of_column(column):
                     won = builder.icmp_signed("==", winners[pixel], numbers[tap])
-                    part = builder.select(won, gradients[pixel], code.zero())
-                    total = part if total is None else builder.fadd(total, part)
+                    if total is None:
+                        total = builder.select(won, gradients[pixel], code.zero())
+                    else:
+                        total = builder.select(won, builder.fadd(total, gradients[pixel]), total)
                 code.put(total, place)
             return []
 

@@ -14,14 +14,10 @@ from llvmlite import ir
 from dlc.compiler.codegen.host.machine import Dtype
 from dlc.compiler.codegen.host.tile import I32, VectorCode, int64
 
-__all__ = ["Count", "Numbers", "RowCode", "value_of"]
+__all__ = ["Count", "Numbers", "RowCode"]
 
 Count: TypeAlias = int | ir.Value
 """A number of turns, known when the code is written or when it runs."""
-
-
-def value_of(count: Count) -> ir.Value:
-    return int64(count) if isinstance(count, int) else count
 
 
 class Numbers:
@@ -30,35 +26,48 @@ class Numbers:
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder
 
+    def value(self, count: Count) -> ir.Value:
+        return int64(count) if isinstance(count, int) else count
+
     def plus(self, a: Count, b: Count) -> Count:
-        return a + b if isinstance(a, int) and isinstance(b, int) else self.builder.add(value_of(a), value_of(b))
+        return a + b if isinstance(a, int) and isinstance(b, int) else self.builder.add(self.value(a), self.value(b))
 
     def minus(self, a: Count, b: Count) -> Count:
-        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(value_of(a), value_of(b))
+        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(self.value(a), self.value(b))
 
     def times(self, a: Count, b: Count) -> Count:
-        return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(value_of(a), value_of(b))
+        return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(self.value(a), self.value(b))
 
     def shares(self, a: Count, size: int) -> Count:
         """How many shares of `size` hold a things; no number above 0 where a is not."""
+        if size == 1:
+            return a
         if isinstance(a, int):
             return -(-a // size)
         return self.builder.sdiv(self.builder.add(a, int64(size - 1)), int64(size))
 
     def whole(self, a: Count, size: int) -> Count:
         """How many times `size` fits into a, which is not negative."""
+        if size == 1:
+            return a
         return a // size if isinstance(a, int) else self.builder.sdiv(a, int64(size))
+
+    def rest(self, a: Count, size: int) -> Count:
+        """What is left of a, which is not negative, when `size` is taken away as often as possible."""
+        if size == 1:
+            return 0
+        return a % size if isinstance(a, int) else self.builder.srem(a, int64(size))
 
     def least(self, a: Count, b: Count) -> Count:
         if isinstance(a, int) and isinstance(b, int):
             return min(a, b)
-        a, b = value_of(a), value_of(b)
+        a, b = self.value(a), self.value(b)
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
     def greatest(self, a: Count, b: Count) -> Count:
         if isinstance(a, int) and isinstance(b, int):
             return max(a, b)
-        a, b = value_of(a), value_of(b)
+        a, b = self.value(a), self.value(b)
         return self.builder.select(self.builder.icmp_signed(">", a, b), a, b)
 
 
@@ -95,12 +104,10 @@ class RowCode:
         for part, value, at in zip(self.parts, values, self.places, strict=True):
             part.store(value, self.move(address, at))
 
-    def spread(self, address: ir.Value) -> list[ir.Value]:
-        """One element in every lane of every vector; with a fold, as many elements over and over."""
+    def spread(self, address: ir.Value, terms: int) -> list[ir.Value]:
+        """One element in every lane of every vector; with a fold, `terms` elements over and over, zeros to fill up."""
         if self.fold > 1:
-            some = ir.VectorType(self.widest.scalar, self.fold)
-            few = self.builder.load(self.widest.place(address, some), align=self.bytes)
-            return [self.chosen(few, [i % self.fold for i in range(self.widest.lanes)])]
+            return [self.chosen(self.some(address, terms), [i % self.fold for i in range(self.widest.lanes)])]
         whole = self.widest.spread(address)
         return [
             whole if part.lanes == self.widest.lanes else self.lanes_of(whole, 0, part.lanes) for part in self.parts
@@ -109,16 +116,35 @@ class RowCode:
     def multiply_add(self, a: list[ir.Value], b: list[ir.Value], c: list[ir.Value]) -> list[ir.Value]:
         return [part.multiply_add(*abc) for part, *abc in zip(self.parts, a, b, c, strict=True)]
 
-    def load_folded(self, address: ir.Value, row: int) -> ir.Value:
-        """`fold` rows of numbers, `row` elements apart, as one vector."""
-        size = self.widest.lanes // self.fold
-        kind = ir.VectorType(self.widest.scalar, size)
-        places = [self.widest.place(self.move(address, i, row), kind) for i in range(self.fold)]
+    def some(self, address: ir.Value, terms: int) -> ir.Value:
+        """A vector of `fold` lanes: `terms` elements, and zeros."""
+        whole = ir.VectorType(self.widest.scalar, self.fold)
+        if terms == self.fold:
+            return self.builder.load(self.widest.place(address, whole), align=self.bytes)
+        few = ir.Constant(whole, None)
+        for i in range(terms):
+            place = self.widest.place(self.move(address, i), self.widest.scalar)
+            few = self.builder.insert_element(few, self.builder.load(place, align=self.bytes), ir.Constant(I32, i))
+        return few
+
+    def rest(self, terms: Count) -> int:
+        """How many of so many terms are left when each vector has taken `fold` of them; a count that is known only at
+        run time leaves none."""
+        return terms % self.fold if isinstance(terms, int) else 0
+
+    def load_terms(self, address: ir.Value, row: int, terms: int) -> list[ir.Value]:
+        """A row of vectors; with a fold, `terms` rows of numbers, `row` elements apart, and rows of zeros, as one."""
+        if self.fold == 1:
+            return self.load(address)
+        kind = ir.VectorType(self.widest.scalar, self.widest.lanes // self.fold)
+        size = kind.count
+        places = [self.widest.place(self.move(address, i, row), kind) for i in range(terms)]
         rows = [self.builder.load(place, align=self.bytes) for place in places]
+        rows += [ir.Constant(kind, None)] * (self.fold - terms)
         while len(rows) > 1:
             pairs = zip(rows[::2], rows[1::2], strict=True)
             rows = [self.chosen(a, list(range(2 * a.type.count)), b) for a, b in pairs]
-        return self.chosen(rows[0], [i % self.fold * size + i // self.fold for i in range(self.widest.lanes)])
+        return [self.chosen(rows[0], [i % self.fold * size + i // self.fold for i in range(self.widest.lanes)])]
 
     def folded(self, value: ir.Value) -> ir.Value:
         """The sums of each `fold` lanes side by side."""
@@ -137,7 +163,7 @@ class RowCode:
     def lanes_of(self, value: ir.Value, first: int, count: int) -> ir.Value:
         return self.chosen(value, range(first, first + count))
 
-    def put(self, values: list[ir.Value], address: ir.Value, others: Sequence[ir.Value]) -> None:
+    def put(self, values: Sequence[ir.Value], address: ir.Value, others: Sequence[ir.Value]) -> None:
         """Store the kept lanes of values + what lies at the `others`; nothing else is touched there."""
         for part, value, kept, at in zip(self.parts, map(self.folded, values), self.kept, self.places, strict=True):
             done, lanes = 0, value.type.count
@@ -158,7 +184,7 @@ class RowCode:
         """for i in range(count): carried = body(i, carried); without a loop where it is known to be one turn."""
         if count == 1:
             return body(int64(0), carried)
-        return self.widest.loop(value_of(count), carried, body)
+        return self.widest.loop(self.numbers.value(count), carried, body)
 
     def each(self, count: Count, body: Callable[[ir.Value], None]) -> None:
         """for i in range(count): body(i)."""
@@ -171,7 +197,7 @@ class RowCode:
 
     def nest(
         self,
-        levels: Sequence[tuple[Count, tuple[int, ...]]],
+        levels: Sequence[tuple[Count, Sequence[Count]]],
         addresses: list[ir.Value],
         sums: list[ir.Value],
         body: Callable[[list[ir.Value], list[ir.Value]], list[ir.Value]],
@@ -185,6 +211,6 @@ class RowCode:
 
         def turn(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
             made = self.nest(inner, state[:width], state[width:], body)
-            return [*(self.move(at, step) for at, step in zip(state, steps, strict=False)), *made]
+            return [*(self.move(at, step) for at, step in zip(state[:width], steps, strict=False)), *made]
 
         return self.repeat(count, [*addresses, *sums], turn)[width:]

@@ -1,4 +1,4 @@
-"""Depthwise convolutions and their gradients: equal to what the ops mean in NumPy, and to plain loops."""
+"""Depthwise convolutions and their gradients: equal to what the ops mean in NumPy, and they stay in their place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sliding_cases import AVX2, NARROW, Geometry, Guarded, Readable, callable_kernel, row_ranges, small_numbers
 
-from dlc.compiler.codegen.host import depthwise, plain_windows
+from dlc.compiler.codegen.host import depthwise
 from dlc.compiler.codegen.host.machine import Dtype, Host, host
 from dlc.compiler.ops import OPS
 
@@ -31,7 +31,6 @@ GEOMETRIES = {
     "a volume": Geometry((5, 6, 7, 6), (2, 3, 3), (1, 2, 1), ((0, 1), (1, 1), (1, 1))),
     "a volume by 2": Geometry((6, 5, 8, 17), (3, 3, 3), (2, 2, 2), ((0, 1), (1, 1), (0, 1))),
 }
-IN_LOOPS = ("3x3 by 2, the same", "places that no window reaches", "windows on padding alone", "a volume")
 
 
 class Kernels(NamedTuple):
@@ -55,16 +54,6 @@ def vector_kernels(case: Geometry, dtype: Dtype, cpu: Host | None = None) -> Ker
         callable_kernel(depthwise.depthwise_rows(dtype, start="row", **same), 6),
         callable_kernel(depthwise.depthwise_input_gradient_rows(dtype, **same), 5),
         callable_kernel(depthwise.depthwise_filter_gradient_rows(dtype, **same), 5),
-    )
-
-
-def plain_kernels(case: Geometry, dtype: Dtype) -> Kernels:
-    same: dict[str, Any] = {**case.sizes, "groups": case.channels, "filter_row": row_length(case)}
-    return Kernels(
-        callable_kernel(plain_windows.depthwise_rows_plain(dtype, **same), 5),
-        callable_kernel(plain_windows.depthwise_rows_plain(dtype, start="row", **same), 6),
-        callable_kernel(plain_windows.depthwise_input_gradient_rows_plain(dtype, **same), 5),
-        callable_kernel(plain_windows.depthwise_filter_gradient_rows_plain(dtype, **same), 5),
     )
 
 
@@ -135,11 +124,6 @@ def check(case: Geometry, dtype: Dtype, kernels: Kernels) -> None:
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_rows_are_what_the_ops_mean(name: str) -> None:
     check(GEOMETRIES[name], "float64", vector_kernels(GEOMETRIES[name], "float64"))
-
-
-@pytest.mark.parametrize("name", IN_LOOPS)
-def test_plain_loops_mean_the_same(name: str) -> None:
-    check(GEOMETRIES[name], "float64", plain_kernels(GEOMETRIES[name], "float64"))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6, 8, 16, 20, 24, 96])
