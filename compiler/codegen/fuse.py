@@ -369,7 +369,7 @@ class Fusion:
             return
         self.follow(group, node)
         waiting = self.waiting(node)
-        for value, points in waiting.items():  # first what the group cannot compute: it may need the rest too
+        for value, points in reversed(waiting.items()):  # first what the group cannot compute: it may need the rest too
             domain = domain_of(layout_of(value.type, value))
             if value not in self.home and not (points == {canonical(value)} and self.fits(value, group, domain)):
                 self.place(value, self.start("rows", domain))
