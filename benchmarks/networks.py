@@ -14,25 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Padding = int | str
-"""A number of zeros at both ends, or "same": ceil(n / stride) places, the larger half of an odd number at the end."""
-
 
 class Layers(Protocol):
     """What a network is made of. `x` is whatever the library has: an array, or a shape."""
 
     def conv(
-        self,
-        name: str,
-        x: Any,
-        f: int,
-        n: int,
-        stride: int = 1,
-        pad: Padding = "same",
-        groups: int = 1,
-        bias: bool = True,
+        self, name: str, x: Any, f: int, n: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = True
     ) -> Any:
-        """n filters f x f; each sees the channels of its group."""
+        """n filters f x f, with so many zeros around the map; each sees the channels of its group."""
         ...
 
     def grow(self, name: str, x: Any, f: int, n: int) -> Any:
@@ -51,7 +40,7 @@ class Layers(Protocol):
     def relu6(self, x: Any) -> Any: ...
     def add(self, x: Any, y: Any) -> Any: ...
     def concat(self, x: Any, y: Any) -> Any: ...
-    def max_pool(self, x: Any, f: int, stride: int, pad: Padding = "same") -> Any: ...
+    def max_pool(self, x: Any, f: int, stride: int, pad: int = 0) -> Any: ...
 
     def average(self, x: Any) -> Any:
         """The mean of each channel: (examples, n_C)."""
@@ -78,23 +67,16 @@ def mlp(widths: Sequence[int]) -> Network:
 def lenet5(on: Layers, x: Any) -> Any:
     """specs/convolution/lenet5.dl with pad = 2."""
     a = on.max_pool(on.relu(on.conv("CONV1", x, 5, 8, pad=2)), 2, 2)
-    a = on.max_pool(on.relu(on.conv("CONV2", a, 5, 16, pad=0)), 2, 2)
+    a = on.max_pool(on.relu(on.conv("CONV2", a, 5, 16)), 2, 2)
     a = on.relu(on.dense("FC4", on.relu(on.dense("FC3", a, 120)), 84))
     return on.dense("Softmax", a, 10)
 
 
 def conv_norm(
-    on: Layers,
-    name: str,
-    x: Any,
-    f: int,
-    n: int,
-    stride: int = 1,
-    pad: Padding = "same",
-    groups: int = 1,
-    gamma: float = 1.0,
+    on: Layers, name: str, x: Any, f: int, n: int, stride: int = 1, groups: int = 1, gamma: float = 1.0
 ) -> Any:
-    return on.norm(f"{name}.norm", on.conv(name, x, f, n, stride, pad, groups, bias=False), gamma)
+    z = on.conv(name, x, f, n, stride, f // 2, groups, bias=False)
+    return on.norm(f"{name}.norm", z, gamma)
 
 
 def resnet20(on: Layers, x: Any) -> Any:
@@ -113,7 +95,7 @@ def resnet20(on: Layers, x: Any) -> Any:
 
 def resnet50(on: Layers, x: Any) -> Any:
     """specs/convolution/resnet50.dl. The last scale of a block is small at first, or the sum of sixteen would grow."""
-    a, number = on.max_pool(on.relu(conv_norm(on, "convnorm[1]", x, 7, 64, 2, pad=3)), 3, 2, pad=1), 0
+    a, number = on.max_pool(on.relu(conv_norm(on, "convnorm[1]", x, 7, 64, 2)), 3, 2, 1), 0
     for stage, blocks in enumerate((3, 4, 6, 3), 1):
         n = 64 * 2 ** (stage - 1)
         for k in range(1, blocks + 1):
@@ -128,14 +110,14 @@ def resnet50(on: Layers, x: Any) -> Any:
 
 def mobilenet_v2(on: Layers, x: Any) -> Any:
     """specs/convolution/mobilenet_v2.dl without dropout, whose draws no two libraries share."""
-    a, n_prev, number = on.relu6(conv_norm(on, "convnorm[1]", x, 3, 32, 2, pad=1)), 32, 0
+    a, n_prev, number = on.relu6(conv_norm(on, "convnorm[1]", x, 3, 32, 2)), 32, 0
     stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
     for expand, n, repeats, first_stride in stages:
         for k in range(repeats):
             number += 1
             name, stride, wide = f"invertedresidual[{number}]", first_stride if k == 0 else 1, expand * n_prev
             z = a if expand == 1 else on.relu6(conv_norm(on, f"{name}.expansion", a, 1, wide))
-            z = on.relu6(conv_norm(on, f"{name}.depthwise", z, 3, wide, stride, pad=1, groups=wide))
+            z = on.relu6(conv_norm(on, f"{name}.depthwise", z, 3, wide, stride, groups=wide))
             z = conv_norm(on, f"{name}.projection", z, 1, n)
             a, n_prev = on.add(z, a) if stride == 1 and n_prev == n else z, n
     return on.dense("dense[1]", on.average(on.relu6(conv_norm(on, "convnorm[2]", a, 1, 1280))), 1000)
@@ -147,7 +129,7 @@ def unet(width: int, depth: int = 4, classes: int = 2) -> Network:
     def network(on: Layers, x: Any) -> Any:
         def double(number: int, a: Any, n: int) -> Any:
             for layer in (1, 2):
-                a = on.relu(on.conv(f"doubleconv[{number}].conv[{layer}]", a, 3, n))
+                a = on.relu(on.conv(f"doubleconv[{number}].conv[{layer}]", a, 3, n, pad=1))
             return a
 
         down = [double(1, x, width)]
@@ -165,14 +147,6 @@ def unet(width: int, depth: int = 4, classes: int = 2) -> Network:
 # --- what a network needs --------------------------------------------------------------------------------------------
 
 Shape = tuple[int, ...]
-
-
-def zeros_around(n: int, f: int, stride: int, pad: Padding) -> tuple[int, int]:
-    """How many stand before and behind n places."""
-    if isinstance(pad, int):
-        return pad, pad
-    total = max((-(-n // stride) - 1) * stride + f - n, 0)
-    return total // 2, total - total // 2
 
 
 @dataclass(frozen=True)
@@ -199,24 +173,12 @@ class Outline:
         self.states: dict[str, Tensor] = {}
         self.products: dict[str, int] = {}
         """Multiplications of an example by the layer's name, in forward order; the first layer's stand first."""
-        self.uneven = False
-        """Whether some padding has one more zero behind than before."""
 
     def conv(
-        self,
-        name: str,
-        x: Shape,
-        f: int,
-        n: int,
-        stride: int = 1,
-        pad: Padding = "same",
-        groups: int = 1,
-        bias: bool = True,
+        self, name: str, x: Shape, f: int, n: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = True
     ) -> Shape:
         *sizes, n_prev = x
-        padding = [zeros_around(size, f, stride, pad) for size in sizes]
-        self.uneven |= any(before != behind for before, behind in padding)
-        made = [(size + sum(around) - f) // stride + 1 for size, around in zip(sizes, padding, strict=True)]
+        made = [(size + 2 * pad - f) // stride + 1 for size in sizes]
         shape = (f, f, n_prev // groups, n)
         self._weights(name, shape, math.prod(shape[:-1]), bias)
         self.products[name] = math.prod(made) * math.prod(shape)
@@ -261,11 +223,9 @@ class Outline:
         assert x[:-1] == y[:-1]
         return (*x[:-1], x[-1] + y[-1])
 
-    def max_pool(self, x: Shape, f: int, stride: int, pad: Padding = "same") -> Shape:
+    def max_pool(self, x: Shape, f: int, stride: int, pad: int = 0) -> Shape:
         *sizes, n = x
-        padding = [zeros_around(size, f, stride, pad) for size in sizes]
-        self.uneven |= any(len(set(around)) > 1 for around in padding)
-        return (*((size + sum(around) - f) // stride + 1 for size, around in zip(sizes, padding, strict=True)), n)
+        return (*((size + 2 * pad - f) // stride + 1 for size in sizes), n)
 
     def average(self, x: Shape) -> Shape:
         return x[-1:]

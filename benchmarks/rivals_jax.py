@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, MOMENTUM, Case
 from jax import lax
-from networks import Padding, zeros_around
 from rivals import Rival
 
 VERSION = f"jax {jax.__version__}"
@@ -118,15 +117,13 @@ def loss_of(case: Case, scores: Any, y: Any) -> Any:
     return jnp.mean(jax.nn.logsumexp(scores, axis=-1) - true)
 
 
-def depthwise(x: Any, w: Any, stride: int, pad: Padding) -> Any:
+def depthwise(x: Any, w: Any, stride: int, pad: int) -> Any:
     """One filter for each channel, as f x f shifted products, which XLA makes one loop: three times as fast on a CPU as
     its convolution in groups."""
-    f, (_, n_H, n_W, _) = len(w), x.shape
-    rows, columns = (zeros_around(n, f, stride, pad) for n in (n_H, n_W))
-    x = jnp.pad(x, ((0, 0), rows, columns, (0, 0)))
-    ends = [f - 1 + (size + sum(around) - f) // stride * stride for size, around in ((n_H, rows), (n_W, columns))]
-    places = [[slice(k, end - f + 2 + k, stride) for k in range(f)] for end in ends]
-    return sum(x[:, places[0][i], places[1][j]] * w[i, j, 0] for i in range(f) for j in range(f))
+    f = len(w)
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows, columns = ([slice(k, size - f + 1 + k, stride) for k in range(f)] for size in x.shape[1:3])
+    return sum(x[:, rows[i], columns[j]] * w[i, j, 0] for i in range(f) for j in range(f))
 
 
 class Layers:
@@ -144,7 +141,7 @@ class Layers:
         f: int,
         n: int,
         stride: int = 1,
-        pad: Padding = "same",
+        pad: int = 0,
         groups: int = 1,
         bias: bool = True,
     ) -> Any:
@@ -152,8 +149,7 @@ class Layers:
         if groups == x.shape[-1] > 1:
             z = depthwise(x, w, stride, pad)
         else:
-            padding = "SAME" if isinstance(pad, str) else [(pad, pad)] * 2
-            z = lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=MAPS)
+            z = lax.conv_general_dilated(x, w, (stride, stride), [(pad, pad)] * 2, dimension_numbers=MAPS)
         return z + self.values[f"{name}.b"] if bias else z
 
     def grow(self, name: str, x: Any, f: int, n: int) -> Any:
@@ -188,11 +184,11 @@ class Layers:
     def concat(self, x: Any, y: Any) -> Any:
         return jnp.concatenate((x, y), -1)
 
-    def max_pool(self, x: Any, f: int, stride: int, pad: Padding = "same") -> Any:
+    def max_pool(self, x: Any, f: int, stride: int, pad: int = 0) -> Any:
         m, h, w, n = x.shape
-        if f == stride and h % f == w % f == 0:  # the gradient of a window is slower than that of a reduction
+        if f == stride and h % f == w % f == pad == 0:  # the gradient of a window is slower than that of a reduction
             return x.reshape(m, h // f, f, w // f, f, n).max((2, 4))
-        around = "SAME" if isinstance(pad, str) else ((0, 0), (pad, pad), (pad, pad), (0, 0))
+        around = ((0, 0), (pad, pad), (pad, pad), (0, 0))
         return lax.reduce_window(x, -jnp.inf, lax.max, (1, f, f, 1), (1, stride, stride, 1), around)
 
     def average(self, x: Any) -> Any:

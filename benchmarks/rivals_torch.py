@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from cases import BETA1, BETA2, EPSILON, MOMENTUM, Case
-from networks import Padding, Tensor, zeros_around
+from networks import Tensor
 from rivals import Rival
 from torch.nn import functional as F
 
@@ -107,17 +107,11 @@ def compiled(case: Case, threads: int, channels_last: bool = False) -> Rival:
 
 
 class Net(torch.nn.Module):
-    """A case's network with its initial numbers. It is `Layers` as well: `forward` calls the case's function on itself.
-
-    torch pads alike on both sides. Where "same" needs one zero more behind than before, the network is mirrored: the
-    images are turned round, and so are the filters, and the additional zero stands in front, where more of torch's does
-    no harm. That is the same network, and no pass over the map is spent on padding.
-    """
+    """A case with its initial numbers. It is `Layers` as well: `forward` calls the network on itself."""
 
     def __init__(self, case: Case, channels_last: bool) -> None:
         super().__init__()
         self.case, self.channels_last = case, channels_last
-        self.mirrored = case.outline.uneven
         tensors = case.outline.parameters | case.outline.states
         for name, value in (case.parameters() | case.states()).items():
             laid_out = self.laid_out(torch.from_numpy(value), tensors[name])
@@ -131,7 +125,6 @@ class Net(torch.nn.Module):
         map in the order in which it is stored."""
         if value.ndim == 4:
             value = value.permute(2, 3, 0, 1) if tensor.transposed else value.permute(3, 2, 0, 1)
-            value = value.flip((2, 3)) if self.mirrored else value
             return self.stored(value)
         if tensor.flattened is not None and not self.channels_last:
             value = value.reshape(-1, *tensor.flattened).permute(0, 3, 1, 2).flatten(1)
@@ -145,11 +138,8 @@ class Net(torch.nn.Module):
         x, y = (torch.from_numpy(array) for array in self.case.data())
         if x.ndim == 4:
             x = x.permute(0, 3, 1, 2)
-            x = x.flip((2, 3)) if self.mirrored else x
         if self.case.binary:
             y = y.to(torch.float32)[:, None]
-        elif self.case.maps and self.mirrored:
-            y = y.flip((1, 2))
         xs = [self.stored(part) if part.ndim == 4 else part for part in x.split(self.case.batch)]
         return list(zip(xs, [part.contiguous() for part in y.split(self.case.batch)], strict=True))
 
@@ -165,21 +155,9 @@ class Net(torch.nn.Module):
         return getattr(self, key(name), None)
 
     def conv(
-        self,
-        name: str,
-        x: Any,
-        f: int,
-        n: int,
-        stride: int = 1,
-        pad: Padding = "same",
-        groups: int = 1,
-        bias: bool = True,
+        self, name: str, x: Any, f: int, n: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = True
     ) -> Any:
-        padding = around(x, f, stride, pad)
-        if self.mirrored and f < stride:  # what the windows skip at the end, they skip in front of a mirrored map
-            skipped = [(size - f) % stride for size in x.shape[2:]]
-            x, stride = x[:, :, skipped[0] :: stride, skipped[1] :: stride], 1
-        return F.conv2d(x, self.own(f"{name}.W"), self.own(f"{name}.b"), stride, padding, 1, groups)
+        return F.conv2d(x, self.own(f"{name}.W"), self.own(f"{name}.b"), stride, pad, 1, groups)
 
     def grow(self, name: str, x: Any, f: int, n: int) -> Any:
         return F.conv_transpose2d(x, self.own(f"{name}.W"), self.own(f"{name}.b"), f)
@@ -205,8 +183,8 @@ class Net(torch.nn.Module):
     def concat(self, x: Any, y: Any) -> Any:
         return torch.cat((x, y), 1)
 
-    def max_pool(self, x: Any, f: int, stride: int, pad: Padding = "same") -> Any:
-        return F.max_pool2d(x, f, stride, around(x, f, stride, pad))
+    def max_pool(self, x: Any, f: int, stride: int, pad: int = 0) -> Any:
+        return F.max_pool2d(x, f, stride, pad)
 
     def average(self, x: Any) -> Any:
         return x.mean((2, 3))
@@ -215,8 +193,3 @@ class Net(torch.nn.Module):
 def key(name: str) -> str:
     """A parameter's name as an attribute."""
     return name.replace(".", "_")
-
-
-def around(x: Any, f: int, stride: int, pad: Padding) -> tuple[int, ...]:
-    """The padding at either side: the larger one of the mirrored network."""
-    return tuple(zeros_around(n, f, stride, pad)[1] for n in x.shape[2:])

@@ -78,7 +78,8 @@ def folder() -> Path:
     """The part of the cache for this version of everything that machine code depends on."""
     here = Path(__file__).parent
     own = hashlib.sha256()
-    for file in (here / "batch_kernels.py", here / "batches.py", here.parent / "compiler" / "codegen" / "support.py"):
+    codegen = here.parent / "compiler" / "codegen"
+    for file in (here / "batch_kernels.py", here / "batches.py", codegen / "support.py", codegen / "arena.py"):
         own.update(file.read_bytes())
     made = cache_folder() / f"{fingerprint()}{own.hexdigest()[:8]}"
     with suppress(OSError):  # where nothing can be written, nothing is found and nothing kept

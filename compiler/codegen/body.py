@@ -251,9 +251,10 @@ class Body:
     def branch(self, node: Node, point: Point) -> str:
         """The text of a value at a point that may lie outside of it, where it is not read: no variable reads it."""
         before, self.branching = self.branching, True
-        text = self.value(node, point)
-        self.branching = before
-        return text
+        try:
+            return self.value(node, point)
+        finally:
+            self.branching = before
 
     def joined(self, node: Node, point: Point, places: list[Point]) -> str:
         """The part of a `concat` that the index lies in."""

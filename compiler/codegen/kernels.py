@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
-from dlc.compiler.codegen.contractions import stack
+from dlc.compiler.codegen.contractions import CHUNK, stack
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
 from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, count_text, layout_of, sizes_of
@@ -26,8 +26,6 @@ from dlc.compiler.ops import OPS, Reduction
 SUM, PART = "sums[i - begin]", "parts[i - begin]"
 PLACES = "ikl"
 """Names of the indices along the axes of class indices."""
-CHUNK = 256
-"""Terms of a long sum that are added to each other before they are added to the rest."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ loop of the same one, gets room in memory.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
 from dlc.compiler.codegen.layout import is_scalar, layout_of
-from dlc.compiler.codegen.sliding import large_tile
+from dlc.compiler.codegen.sliding import LARGEST_TILE, large_tile
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Reduction
@@ -80,7 +81,10 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
     """What has to lie in memory whatever the readers can compute: operands of products, values read elsewhere than at
     the reader's own place, reductions, costly values, and feature maps that are too large for the stack."""
     found: set[Node] = set()
-    if group.kind == "slid" and group.anchor is not None and large_tile(group.anchor):
+    if group.anchor is not None and (
+        (group.kind == "slid" and large_tile(group.anchor))
+        or (group.kind == "stack" and math.prod(group.domain[1][1:]) > LARGEST_TILE)
+    ):
         found.add(group.anchor)
     times = loop_times(group)
     for member, value, own in readings(group, home):

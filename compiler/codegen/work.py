@@ -50,13 +50,8 @@ class Units:
         """Room for so many bytes a unit."""
         if not isinstance(self.rows, int):
             each = size_of(self.rows).per_example * self.times
-            return Size(64 + bytes, round_up(math.ceil(bytes * each / self.block), 4))
+            return Size(round_up(bytes * self.times, 64), round_up(math.ceil(bytes * each / self.block), 4))
         return Size(round_up(bytes * self.times * math.ceil(self.rows / self.block), 64))
-
-    @property
-    def split(self) -> bool:
-        """Whether a unit is a part of one row: `block` places of the outermost axis inside it."""
-        return self.part > 0
 
 
 @dataclass(frozen=True, slots=True)

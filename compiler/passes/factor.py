@@ -6,7 +6,9 @@ and of dZ * (Z - mean), each computed once. A sum of terms whose own sums the pr
 `sum(Z - mean(Z))` is) is made of those, so that it needs no pass over the data. Does not take a product of sums apart,
 and leaves an operand alone that something else reads.
 
-A choice `x * c if p else 0` gives c too: a gradient that was not taken counts 0 whatever c is, unless c is infinite.
+Of choices it takes factors only out of a rectifier's gradient, `x * c if max(0, z) > 0 else 0`, and divisors only where
+they are roots of something plus a positive number, which are not 0: a choice that the text makes may be there to keep a
+division by 0 out, and the branch not taken counts for nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def _factored(graph: Graph) -> Graph:
     roots = set(graph.roots.values())
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "select":
+        if node.op == "select" and _rectifies(inputs[0]):
             chosen = b.typed(node.op, inputs, node.attrs, node.type, node.span)
             return _times(b, _term(b, chosen, partial(_shared, chosen)), node)
         if node.op != "sum" or len(users[node.inputs[0]]) > 1 or node.inputs[0] in roots:
@@ -104,9 +106,9 @@ def _terms(b: Builder, node: Node, axes: Axes) -> list[Term]:
     return [_term(b, node, partial(_fixed, axes))]
 
 
-def _term(b: Builder, node: Node, fixed: Fixed) -> Term:
+def _term(b: Builder, node: Node, fixed: Fixed, chosen: bool = False) -> Term:
     """A value as one term."""
-    factors = _Factors([], [], [])
+    factors = _Factors([], [], [], chosen=chosen)
     if not _collect(b, node, fixed, factors) or not (factors.over or factors.under):
         return Term(node)
     core = _product(b, factors.rest, node)
@@ -115,12 +117,13 @@ def _term(b: Builder, node: Node, fixed: Fixed) -> Term:
 
 @dataclass(slots=True)
 class _Factors:
-    """`rest` are the factors that differ along the axes."""
+    """`rest` are the factors that differ along the axes. `chosen`: they are those of a branch of a choice."""
 
     over: list[Node]
     under: list[Node]
     rest: list[Node]
     sign: int = 1
+    chosen: bool = False
 
 
 def _collect(b: Builder, node: Node, fixed: Fixed, found: _Factors) -> bool:
@@ -132,11 +135,11 @@ def _collect(b: Builder, node: Node, fixed: Fixed, found: _Factors) -> bool:
         return _collect(b, node.inputs[0], fixed, found)
     elif node.op == "mul":
         return all(_collect(b, value, fixed, found) for value in node.inputs)
-    elif node.op == "div" and fixed(node.inputs[1]):
+    elif node.op == "div" and fixed(node.inputs[1]) and (not found.chosen or _positive(node.inputs[1])):
         found.under.append(node.inputs[1])
         return _collect(b, node.inputs[0], fixed, found)
-    elif node.op == "select" and _is_zero(node.inputs[2]) and not fixed(node.inputs[1]):
-        inside = _term(b, node.inputs[1], fixed)
+    elif node.op == "select" and _rectifies(node.inputs[0]) and _is_zero(node.inputs[2]) and not fixed(node.inputs[1]):
+        inside = _term(b, node.inputs[1], fixed, chosen=True)
         found.over += inside.over
         found.under += inside.under
         found.sign *= inside.sign
@@ -145,6 +148,19 @@ def _collect(b: Builder, node: Node, fixed: Fixed, found: _Factors) -> bool:
     else:
         found.rest.append(node)
     return True
+
+
+def _rectifies(mask: Node) -> bool:
+    """Whether a condition is the mask of a rectifier's gradient: which of two values a maximum or minimum took."""
+    return mask.op in ("gt", "lt", "ge", "le") and any(value.op in ("max", "min") for value in mask.inputs)
+
+
+def _positive(node: Node) -> bool:
+    """Whether a divisor is the root of something plus a positive number."""
+    if node.op in ("broadcast", "expand"):
+        return _positive(node.inputs[0])
+    terms = node.inputs[0].inputs if node.op == "sqrt" and node.inputs[0].op == "add" else ()
+    return any(term.op == "constant" and term.attr("value") > 0 for term in terms)
 
 
 def _shared(whole: Node, node: Node) -> bool:

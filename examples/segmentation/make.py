@@ -1,6 +1,6 @@
 """Draws the data set: textured ellipses, triangles and quadrilaterals that hide one another, with their true classes.
 
-    python examples/segmentation/make.py [--train 800] [--dev 100] [--test 100] [--size 64] [--seed 1]
+    python examples/segmentation/make.py [--train 2400] [--dev 200] [--test 200] [--size 64] [--seed 1]
 
 Writes train.npz, dev.npz and test.npz beside this file: X (examples, size, size, 3), bytes from 0 to 255, and Y
 (examples, size, size), the class of every pixel: 0 background, 1 ellipse, 2 triangle, 3 quadrilateral. What a pixel
@@ -104,7 +104,7 @@ def example(random: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="draws the images of the segmentation example")
-    for split, count in (("train", 800), ("dev", 100), ("test", 100)):
+    for split, count in (("train", 2400), ("dev", 200), ("test", 200)):
         parser.add_argument(f"--{split}", type=int, default=count, help="images (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="pixels on a side (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)

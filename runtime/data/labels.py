@@ -104,6 +104,8 @@ def _report(
         labels = {label for label in map(_label, all_cells) if label is not None}
         known = f"0..{count - 1}" if classes is None else listed(classes)
         help = f"the data has {len(labels)} classes ({listed(labels)}), {layout.text} has {count}" if labels else None
+        if classes is None and len(labels) <= count:
+            help = f"classes count from 0: number them 0..{count - 1}"
         problems.add("V503", f"{where}: {label!r} is not among the classes {known} of {layout.text}", span, help)
 
 

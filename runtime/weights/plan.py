@@ -63,6 +63,10 @@ def asked(checked: CheckedModel, path: Path, place: str) -> Weights:
         help = f"did you mean {near}?" if near else None
         raise DiagnosticError(Diagnostic("N201", f"no parameter or state is called {place or 'all'}", None, help=help))
     if not path.is_file():
+        if path.is_dir():
+            best = path / "best.safetensors"
+            help = f"a saved model has its weights in {best}" if best.is_file() else None
+            raise DiagnosticError(Diagnostic("R607", f"{path} is a folder, not a file", None, help=help))
         raise DiagnosticError(Diagnostic("R607", f"there is no file {path}", None, help=neighbour(path)[0]))
     names, found = matched(checked, [(place, None)], read_header(path, str(path), None), str(path))
     if wrong := [diagnostic for diagnostic in found if diagnostic.severity == "error"]:

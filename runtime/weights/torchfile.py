@@ -45,7 +45,7 @@ PARAMETER, SIZE = "torch._utils._rebuild_parameter", "torch.Size"
 KNOWN = frozenset({*STORAGES, DICT, TENSOR, PARAMETER, SIZE})
 """All that a pickle of tensors may name."""
 MARK, VERSION = 0x1950A86A20F9469CFC6C, 1001
-MOST_NAMES, DEEPEST = 1_000_000, 20
+MOST_NAMES, DEEPEST, LONGEST_PATH = 1_000_000, 20, 1_000
 STATE_DICT = "save the tensors alone, with torch.save(model.state_dict(), …)"
 
 
@@ -95,7 +95,8 @@ class TorchFile:
             if self._last[0] != storage.key:
                 self._last = storage.key, self._places.storage(file, storage)
         row = decoded(self._last[1], storage.dtype)
-        steps = tuple(stride * row.itemsize for stride in tensor.strides)
+        sized = zip(tensor.shape, tensor.strides, strict=True)
+        steps = tuple(stride * row.itemsize if size > 1 and 0 not in tensor.shape else 0 for size, stride in sized)
         seen = np.lib.stride_tricks.as_strided(row[tensor.offset :], tensor.shape, steps, writeable=False)
         return np.array(seen, order="C")
 
@@ -299,6 +300,8 @@ def _named(content: Any) -> Iterator[tuple[str, TorchTensor]]:
         prefix, inner, depth = waiting.pop()
         for key, value in inner.items():
             name = f"{prefix}{key}"
+            if len(name) > LONGEST_PATH:
+                raise Broken(f"is damaged: a name has more than {LONGEST_PATH} characters")
             if isinstance(value, dict) and depth < DEEPEST:
                 waiting.append((f"{name}.", value, depth + 1))
             elif isinstance(value, dict):

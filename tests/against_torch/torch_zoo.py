@@ -13,8 +13,6 @@ from torch_layers import M, Parameters, Values, torch
 import dlc
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
-TARGETS = ["reference"]
-"""What the comparisons run on."""
 
 
 @dataclass(frozen=True)

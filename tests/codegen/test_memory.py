@@ -11,7 +11,8 @@ from against_reference import SCALARS, assert_equal_to_reference, fill, module
 
 from dlc.compiler.codegen.layout import LANES, Size, layout_of
 from dlc.compiler.codegen.memory import Buffer, Life, allocate
-from dlc.compiler.dims import tensor
+from dlc.compiler.codegen.work import Units
+from dlc.compiler.dims import Symbol, tensor
 from dlc.runtime.native import MemoryViolation, Native
 
 
@@ -85,3 +86,12 @@ def test_views_stay_valid_when_a_larger_batch_comes() -> None:
         weight[0, 0] = m
         assert_equal_to_reference(native, programs["forward"], "forward", m)
         assert native.parameters["W[1]"][0, 0] == m
+
+
+@pytest.mark.parametrize(("block", "times"), [(72, 48), (1, 7), (16, 1), (1024, 3)])
+def test_there_is_room_for_what_every_unit_leaves(block: int, times: int) -> None:
+    units = Units(layout_of(tensor(Symbol("m", "batch"))).rows, block, times, Size())
+    for m in (1, 5, block - 1, block, block + 1, 3 * block + 1):
+        needed = -(-m // block) * times * 8
+        assert units.room(8).at(-(-max(m, 1) // 16) * 16) >= needed
+        assert units.room(8).at(16) % 64 == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import BACKBONE, spec
+from backbones import BACKBONE, spec
 from safetensors import safe_open
 from torch_files import saved
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nets import BACKBONE, data, spec, values, written
+from backbones import BACKBONE, data, spec, values, written
 from safetensors.numpy import load_file, save, save_file
 
 import dlc

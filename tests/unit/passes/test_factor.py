@@ -63,9 +63,12 @@ FACTORED = [
     ("sum(x * example * row, axes=(1, 2))", "mul(sum(mul(x, row), axes=(1, 2)), example)"),
     ("sum(x * row, axes=(2, 3))", "mul(sum(x, axes=(2, 3)), row)"),
     ("sum(x * s, axes=(3,))", "mul(sum(x, axes=(3,)), s)"),
-    (f"sum(select(x > 0, y * channel, 0), {ALL})", f"mul(sum(select(gt(x, 0), y, 0), {ALL}), channel)"),
-    ("select(x > 0, y * example / scale, 0)", "div(mul(select(gt(x, 0), y, 0), example), scale)"),
-    ("select(x > 0, -(y * channel), 0)", "neg(mul(select(gt(x, 0), y, 0), channel))"),
+    (f"sum(select(max(x, 0) > 0, y * channel, 0), {ALL})", f"mul(sum(select(gt(max(x, 0), 0), y, 0), {ALL}), channel)"),
+    (
+        "select(max(x, 0) > 0, y * example / sqrt(scale + 1), 0)",
+        "div(mul(select(gt(max(x, 0), 0), y, 0), example), sqrt(add(scale, 1)))",
+    ),
+    ("select(max(x, 0) > 0, -(y * channel), 0)", "neg(mul(select(gt(max(x, 0), 0), y, 0), channel))"),
 ]
 STAYS = [
     f"sum(x * y, {ALL})",
@@ -76,7 +79,10 @@ STAYS = [
     f"sum(x + y * channel, {ALL})",
     f"sum(exp(x * channel), {ALL})",
     f"sum(x - {MEAN}, {ALL})",
-    "select(x > 0, y * channel, z)",
+    "select(max(x, 0) > 0, y * channel, z)",
+    "select(channel > 0, y / channel, 0)",
+    "select(max(x, 0) > 0, y / scale, 0)",
+    "select(x > 0, y * channel, 0)",
     "select(x > 0, y * z, 0)",
     "select(x > 0, channel + y, 0)",
     f"max(x * channel, {ALL})".replace("max", "reduce_max"),
