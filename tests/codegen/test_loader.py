@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,11 @@ import nets
 import numpy as np
 import pytest
 from against_reference import fill, module
+from moves import einsum
 
 from dlc.compiler.codegen.host import objects
 from dlc.compiler.codegen.host.objects import CacheFolderError
+from dlc.compiler.ir import Graph
 from dlc.runtime import compilation, loader
 from dlc.runtime.compilation import Job
 from dlc.runtime.native import Native
@@ -88,3 +91,17 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(CacheFolderError):
         output()
+
+
+def test_programs_of_equal_text_call_their_own_kernels(folder: Path) -> None:
+    """Two products of kernels that have one name: nothing but what they are in their files tells the programs apart."""
+    gc.disable()  # whatever was compiled before is still there
+    try:
+        for left, right, result in (("ijk", "ilk", "ijl"), ("ijk", "ikl", "ijl"), ("ijk", "ikl", "ilj")):
+            _, _, product = einsum(left, right, result, {"i": nets.M, "j": 4, "k": 4, "l": 4})
+            native = Native(module({"forward": Graph.of({"output.Z": product})}))
+            given = {"X": np.arange(32.0).reshape(2, 4, 4), "Y": np.arange(32.0).reshape(2, 4, 4) ** 2}
+            found = native.run("forward", given, 2)["output.Z"]
+            assert np.array_equal(found, np.einsum(f"{left},{right}->{result}", *given.values()))
+    finally:
+        gc.enable()

@@ -159,8 +159,8 @@ def source_hash(function: Callable[..., Any]) -> str:
     code = function.__code__
     try:
         text = file_bytes(code.co_filename)
-    except OSError:
-        text = code.co_code + repr(code.co_consts).encode()
+    except OSError:  # a generated text, whose file is named after a hash of all of it
+        text = code.co_filename.encode() + code.co_code + repr((code.co_consts, code.co_names)).encode()
     return hashlib.sha256(text + f"{code.co_firstlineno}".encode()).hexdigest()[:16]
 
 
