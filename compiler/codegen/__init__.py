@@ -12,6 +12,7 @@
 | `schedule.py` | the order of the kernels; which updates happen in place                               |
 | `memory.py`   | the two allocations, and a place in them for everything                               |
 | `work.py`     | how a kernel is cut into units for threads                                            |
+| `contractions.py` | the text of stacks of matrix products                                             |
 | `body.py`, `loops.py`, `kernels.py` | the text of a kernel: values, loops, whole                      |
 | `program.py`, `module.py`           | the text of a program, and of the module                        |
 | `support.py`  | the few functions that generated code needs besides `host/`                           |

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Count, Layout, NotSupported, is_scalar, layout_of
-from dlc.compiler.codegen.products import laid, product_of, strided, wants_transposed
+from dlc.compiler.codegen.products import laid, operands, product_of, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.codegen.views import reached
@@ -202,7 +202,7 @@ class Fusion:
         if mirrored is not None:
             self.alone("transpose", mirrored)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
-        self.bring(group, [strided(operand, self.home).base for operand in node.inputs])
+        self.bring(group, [operand.base for operand in operands(node, self.home)])
         product = product_of(node, group.bases)
         group.whole = product.form == "tile" and product.layout.width <= self.panel
         if is_scalar(node.type):

@@ -208,14 +208,15 @@ class KernelWriter:
         assert self.product is not None
         side = "left" if operand is self.product.left else "right"
         start = self.arguments.address(self.place[operand.base], side)
-        offset = offset_text(
-            tuple(index for index, _ in terms), tuple(stride * self.target.item for _, stride in terms)
-        )
+        item = self.target.item
+        strides = tuple(stride * item for _, stride in terms)
+        offset = offset_text(tuple(index for index, _ in terms), strides, operand.offset * item)
         return start if offset == "0" else f"{start} + {offset}"
 
     def element(self, operand: Strided, offset: str) -> str:
         """An element of an operand, to be read."""
         buffer = self.place[operand.base]
+        offset = f"{offset} + {operand.offset}" if operand.offset else offset
         if self.target.check:
             offset = f"inside({offset}, {self.arguments.end(buffer)}, {self.arguments.flag})"
         return f"{self.arguments.pointer(buffer)}[{offset}]"
@@ -276,8 +277,8 @@ class KernelWriter:
         b_k = product.column_strides[1]
         flag = self.arguments.flag
         overhang = f"((end - begin + {ROW_BLOCK - 1}) // {ROW_BLOCK} * {ROW_BLOCK} - 1)"
-        last_a = f"(begin + {overhang}) * {a_row} + ({depth} - 1) * {a_k}"
-        last_b = f"{place} + ({depth} - 1) * {b_k} + {width - 1}"
+        last_a = f"(begin + {overhang}) * {a_row} + ({depth} - 1) * {a_k} + {product.rows.offset}"
+        last_b = f"{place} + ({depth} - 1) * {b_k} + {width - 1 + product.columns.offset}"
         lines = [
             f"inside({last_a}, {self.arguments.end(self.place[product.rows.base])}, {flag})",
             f"inside({last_b}, {self.arguments.end(self.place[product.columns.base])}, {flag})",

@@ -27,11 +27,17 @@ from dlc.compiler.codegen.views import Strided, of_itself, reached
 from dlc.compiler.ir import Node
 
 
-def strided(node: Node, at_hand: Container[Node] = ()) -> Strided:
-    """How a product reads an operand from memory; values `at_hand` lie there themselves. A view that a tile could leave
-    is not used: the operand is then stored as a value of its own."""
+def operands(product: Node, at_hand: Container[Node] = ()) -> tuple[Strided, Strided]:
+    """How a product reads its operands from memory; values `at_hand` lie there themselves. A view that a tile could
+    leave is not used: the operand is then stored as a value of its own."""
+    left, right = product.inputs
+    return _strided(left, left.type.rank - 1, at_hand), _strided(right, 0, at_hand)
+
+
+def _strided(node: Node, summed: int, at_hand: Container[Node]) -> Strided:
+    """An operand, and which of its axes the sum runs over."""
     view = reached(node, at_hand)
-    return view if view.base is node or _stays_inside(node, view) else of_itself(node)
+    return view if view.base is node or _stays_inside(node, summed, view) else of_itself(node)
 
 
 def laid(node: Node, at_hand: Container[Node] = ()) -> Node:
@@ -40,14 +46,15 @@ def laid(node: Node, at_hand: Container[Node] = ()) -> Node:
     return view.base if view == replace(of_itself(node), base=view.base) else node
 
 
-def _stays_inside(node: Node, view: Strided) -> bool:
-    """Whether whole vectors and blocks of rows stay in the memory of the base. Kernels add no offsets to operands."""
-    if view.offset or any(stride < 0 for stride in view.strides):
+def _stays_inside(node: Node, summed: int, view: Strided) -> bool:
+    """Whether whole vectors and blocks of rows stay in the memory of the base. A sum has as many terms as it has."""
+    if any(stride < 0 for stride in view.strides):
         return False
-    extent = Size(1)
-    for size, stride in zip(sizes_of(node.type, node), view.strides, strict=True):
+    extent = Size(1 + view.offset)
+    for axis, (size, stride) in enumerate(zip(sizes_of(node.type, node), view.strides, strict=True)):
         if isinstance(size, int):
-            extent += Size((round_up(size, LANES if stride == 1 else ROW_BLOCK) - 1) * stride)
+            step = 1 if axis == summed else LANES if stride == 1 else ROW_BLOCK
+            extent += Size((round_up(size, step) - 1) * stride)
         else:
             extent += Size(-stride) + size_of(size).times(stride)
     return layout_of(view.base.type, view.base).elements.covers(extent)
@@ -99,7 +106,7 @@ def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
 
 def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
     """The form of a matrix product."""
-    left, right = (strided(operand, at_hand) for operand in node.inputs)
+    left, right = operands(node, at_hand)
     ranks = [operand.type.rank for operand in node.inputs]
     layout = layout_of(node.type, node)
     rows_first = layout.row_axis == 0 and ranks[0] == 2
@@ -118,5 +125,5 @@ def wants_transposed(node: Node, at_hand: Container[Node]) -> Node | None:
     if product.form != "dot" or product.layout.width == 1:
         return None
     operand = node.inputs[1 if product.rows_first else 0]
-    plain = operand.op == "transpose" and strided(operand.inputs[0], at_hand).base is operand.inputs[0]
+    plain = operand.op == "transpose" and reached(operand.inputs[0], at_hand).base is operand.inputs[0]
     return operand if plain and layout_of(operand.type, operand).strides[0] == 1 and not product.rows_first else None

@@ -15,6 +15,7 @@ import numpy as np
 
 from dlc.compiler.codegen import Module
 from dlc.compiler.codegen.arena import Arena
+from dlc.compiler.codegen.host.machine import host
 
 HELD: list[Any] = []
 """What lies on the stack in compiled code."""
@@ -65,7 +66,7 @@ def transpose(dtype: str, *, source_row: int, target_row: int) -> Any:
     return move
 
 
-LANES = 8
+LANES = host().lanes("float64")
 
 NAMES: dict[str, Any] = {
     **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "tanh", "ceil", "floor", "isnan", "sign", "maximum")},

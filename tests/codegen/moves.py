@@ -1,4 +1,4 @@
-"""Random chains of movements, and the memory that they read."""
+"""Random chains of movements and random contractions, and the memory that they read."""
 
 from __future__ import annotations
 
@@ -149,3 +149,29 @@ class Chain:
 
     def shift(self, node: Node) -> Node:
         return self.b.add("shift", node, axis=self.chance.randrange(node.type.rank))
+
+
+# --- contractions --------------------------------------------------------------------------------------------------
+
+SIZES = {"i": 2, "j": 3, "k": 4, "l": 5, "o": 1}
+
+
+def einsum(left: str, right: str, result: str, sizes: dict[str, object] | None = None) -> tuple[Node, Node, Node]:
+    """Both operands and their contraction."""
+    b = Builder()
+    known = sizes or SIZES
+    x = nets.leaf(b, "input", "X", *(known[label] for label in left))
+    y = nets.leaf(b, "input", "Y", *(known[label] for label in right))
+    return x, y, b.add("einsum", x, y, left=tuple(left), right=tuple(right), result=tuple(result))
+
+
+def random_labels(seed: int) -> tuple[str, str, str]:
+    """Labels of which each stands at least twice."""
+    chance = random.Random(seed)
+    sides: list[list[str]] = [[], [], []]
+    for label in chance.sample(sorted(SIZES), chance.randint(1, 5)):
+        for side in chance.choice([(0, 1), (0, 2), (1, 2), (0, 1, 2)]):
+            sides[side].append(label)
+    for side in sides:
+        chance.shuffle(side)
+    return "".join(sides[0]), "".join(sides[1]), "".join(sides[2])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import nets
 import numpy as np
 import pytest
-from moves import expected
+from moves import einsum, expected, random_labels
 from nets import M
 
 from dlc.compiler.codegen.forms import prepare
@@ -15,17 +13,6 @@ from dlc.compiler.codegen.products import product_of
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS
 from dlc.compiler.ops.contraction import labels_of
-
-SIZES = {"i": 2, "j": 3, "k": 4, "l": 5, "o": 1}
-
-
-def einsum(left: str, right: str, result: str, sizes: dict[str, object] | None = None) -> tuple[Node, Node, Node]:
-    """Both operands and their contraction."""
-    b = Builder()
-    known = sizes or SIZES
-    x = nets.leaf(b, "input", "X", *(known[label] for label in left))
-    y = nets.leaf(b, "input", "Y", *(known[label] for label in right))
-    return x, y, b.add("einsum", x, y, left=tuple(left), right=tuple(right), result=tuple(result))
 
 
 def prepared(node: Node) -> Node:
@@ -47,18 +34,6 @@ def assert_same_value(x: Node, y: Node, node: Node) -> Node:
 
 def ops(node: Node) -> set[str]:
     return {node.op}.union(*(ops(operand) for operand in node.inputs))
-
-
-def random_labels(seed: int) -> tuple[str, str, str]:
-    """Labels of which each stands at least twice."""
-    chance = random.Random(seed)
-    sides: list[list[str]] = [[], [], []]
-    for label in chance.sample(sorted(SIZES), chance.randint(1, 5)):
-        for side in chance.choice([(0, 1), (0, 2), (1, 2), (0, 1, 2)]):
-            sides[side].append(label)
-    for side in sides:
-        chance.shuffle(side)
-    return "".join(sides[0]), "".join(sides[1]), "".join(sides[2])
 
 
 def test_random_contractions_keep_their_values() -> None:

@@ -9,13 +9,11 @@ import nets
 import numpy as np
 import pytest
 from interpreted import Interpreted
-from moves import EXAMPLES, Chain, values_of
+from moves import EXAMPLES, Chain, einsum, random_labels, values_of
 from nets import M
-from test_forms import einsum, random_labels
 
 from dlc.compiler.autodiff import differentiate
 from dlc.compiler.codegen import generate
-from dlc.compiler.codegen.host.machine import host
 from dlc.compiler.codegen.layout import is_scalar
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, run
@@ -41,10 +39,7 @@ def assert_runs(roots: Sequence[Node], leaves: Sequence[Node], seed: int) -> Non
         np.testing.assert_allclose(found[root], value, rtol=1e-10, atol=1e-12, err_msg=f"{root} of seed {seed}")
 
 
-def test_the_interpreter_has_the_vectors_of_this_machine() -> None:
-    import interpreted
-
-    interpreted.LANES = host().lanes("float64")
+def test_a_product_and_what_follows() -> None:
     b = nets.Builder()
     x, w = nets.leaf(b, "input", "X", 5, M), nets.leaf(b, "input", "W", 9, 5)
     assert_runs([b.add("tanh", b.add("matmul", w, x))], [x, w], 0)
@@ -71,6 +66,26 @@ def test_contractions(sizes: dict[str, object]) -> None:
             operands = [b.add("permute", x, order=tuple(range(x.type.rank))[::-1]), b.add("tanh", y)]
             after = b.add("einsum", *operands, left=tuple(left[::-1]), right=tuple(right), result=tuple(result))
             assert_runs([b.add("exp", b.add("neg", after)), after], [x, y], seed)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "result", "sizes"),
+    [
+        ("ijk", "ikl", "ijl", {"i": 2, "j": 3, "k": 300, "l": 2}),  # the sum in chunks, side by side
+        ("ijk", "ilk", "ijl", {"i": M, "j": 3, "k": 300, "l": 2}),  # in chunks, each by itself
+        ("ijk", "ikl", "ijl", {"i": 2, "j": 3, "k": M, "l": 2}),
+        ("ijkno", "iknol", "ijl", {"i": 2, "j": 2, "k": M, "n": 20, "o": 30, "l": 3}),
+        ("ijk", "ikl", "ijl", {"i": 2, "j": 400, "k": 3, "l": 30}),  # a unit is a part of a row
+    ],
+)
+def test_stacks_of_products(left: str, right: str, result: str, sizes: dict[str, object]) -> None:
+    """Long sums, and rows that several units share."""
+    x, y, z = einsum(left, right, result, sizes)
+    b = nets.Builder()
+    for node in (x, y, z):
+        b.adopt(node)
+    assert_runs([z], [x, y], 0)
+    assert_runs([b.add("tanh", z), b.add("sum", z, axes=(0, 1, 2))], [x, y], 1)
 
 
 class Random(Chain):

@@ -13,7 +13,7 @@ from dlc.compiler.codegen.body import Arguments, Body, offset_text
 from dlc.compiler.codegen.layout import layout_of
 from dlc.compiler.codegen.memory import Buffer, kind_of
 from dlc.compiler.codegen.products import product_of
-from dlc.compiler.codegen.views import Strided, view_of
+from dlc.compiler.codegen.views import Strided, of_itself, view_of
 from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Builder, Node
 
@@ -83,14 +83,20 @@ def test_a_product_reads_a_flattened_feature_map_without_a_copy() -> None:
     assert (weights.form, weights.rows.base, weights.row_strides) == ("tile", maps, (1, 128))
 
 
-def test_a_view_that_a_tile_could_leave_is_stored() -> None:
-    """The last rows of a matrix: a block of rows would reach behind it."""
+def test_a_product_reads_a_part_in_place_unless_a_tile_could_leave_the_memory() -> None:
+    """W has twelve rows of 32. A sum runs over just its terms; what a tile computes side by side comes in fours."""
     b = Builder()
-    x = nets.leaf(b, "input", "X", 40, M)
-    w = nets.leaf(b, "parameter", "W", 32, 9)
-    part = b.add("slice", w, axis=1, start=Dim.of(2), size=Dim.of(7))
-    rows = b.add("slice", x, axis=0, start=Dim.of(33), size=Dim.of(7))
-    assert product_of(b.add("matmul", part, rows)).left.base is part
+    w, x = nets.leaf(b, "parameter", "W", 32, 12), nets.leaf(b, "input", "X", 40, M)
+    for start, size, inside in ((2, 7, True), (8, 4, True), (9, 3, False)):
+        part = b.add("slice", w, axis=1, start=Dim.of(start), size=Dim.of(size))
+        rows = b.add("slice", x, axis=0, start=Dim.of(40 - size), size=Dim.of(size))
+        product = product_of(b.add("matmul", part, rows))
+        assert product.left == Strided(w, (1, 32), 32 * start)
+        assert product.right == Strided(x, (1, 48), 40 - size)
+        turned = b.add("transpose", part)
+        rows = b.add("slice", x, axis=0, start=Dim.of(0), size=Dim.of(32))
+        product = product_of(b.add("matmul", turned, rows))
+        assert product.left == (Strided(w, (32, 1), 32 * start) if inside else of_itself(turned))
 
 
 def test_where_axes_do_not_lie_inside_each_other_there_is_no_view() -> None:
