@@ -142,6 +142,7 @@ class Body:
         self.ahead: list[str] = []
         self.branching = False
         self.run: Run | None = None
+        self.slices: Mapping[Node, Buffer] = {}  # of sequences, in a scan's step
         self.tiles: dict[Node, str] = {}  # values of the row at hand, by the name of where the row would start
         self.parts: dict[Node, Buffer] = {}  # values added up in memory that is not their own
 
@@ -226,6 +227,8 @@ class Body:
             return self.load(self.place[view.base], point, view)
         if self.run is not None and node.op not in RENAMED:
             raise NoRun
+        if node in self.slices:
+            return self.load(self.slices[node], point)
         if node.op == "position":
             return f"real({point[node.attr('axis')]} + 1)"
         places = operand_points(node, point)
@@ -272,7 +275,7 @@ class Body:
     def draw(self, node: Node, point: Point) -> str:
         """A random number: it depends on the seed, the step, the draw's name and the element's number."""
         seed, step = self.arguments.name("seed", "seed_"), self.arguments.name("step", "step_")
-        if self.run is not None and not self.run.whole(point):
+        if self.run is not None and point != canonical(node):
             raise NoRun
         place = element_number(node, point) if self.run is None else self.run.number(point)
         given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {place}"
@@ -333,11 +336,10 @@ def _largest(term: tuple[int, str]) -> int:
 
 
 def element_number(node: Node, point: Point) -> str:
-    """The number of an element of a draw, in physical order: examples first, then the other axes in their order."""
-    sizes = sizes_of(node.type, node)
-    axes = sorted(range(len(sizes)), key=lambda axis: isinstance(sizes[axis], int))
+    """The number of an element of a draw, in physical order: examples first."""
+    layout = layout_of(node.type, node)
     text = "0"
-    for axis in axes:
-        size, index = sizes[axis], point[axis]
+    for axis in (*([] if layout.row_axis is None else [layout.row_axis]), *layout.inner):
+        size, index = layout.sizes[axis], point[axis]
         text = index if text == "0" else text if size == 1 else f"({text}) * {size} + {index}"
     return text

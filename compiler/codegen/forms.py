@@ -13,23 +13,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlc.compiler.codegen.layout import is_scalar, layout_of, sizes_of
+from dlc.compiler.codegen.invariant import moved_out, of_constants
+from dlc.compiler.codegen.places import as_rows
 from dlc.compiler.codegen.sliding import TO_INPUT
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import ONE, Axis
-from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ir import Builder, Graph, Node, bodies, rebuild, through_bodies
 from dlc.compiler.ops import OPS, Reduction
 from dlc.compiler.ops.contraction import labels_of
+from dlc.compiler.ops.loop import Step
 
 Labels = tuple[str, ...]
 
 
+@through_bodies
 def prepare(graph: Graph) -> Graph:
     """Forms that kernels like better: a product with 1/s in place of a tensor's division by s, where s is one number
     for all elements or for many; a sum in place of a slice of a single number; filters with their channels turned for
     the gradient of an image; contractions as products; and a value of its own for a root that is another bound value
     (two parameters that change places)."""
 
+    steps = {step: of_constants(step) for node in graph.nodes for step in bodies(node) if isinstance(step, Step)}
+
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op == "scan":
+            return moved_out(b, node, inputs, *steps[node.attr("step")])
         if node.op == TO_INPUT:
             return b.typed(node.op, (inputs[0], turned(b, inputs[1])), node.attrs, node.type, node.span)
         if node.op == "div" and not is_scalar(node.type) and _spread(inputs[1], node):
@@ -45,7 +53,7 @@ def prepare(graph: Graph) -> Graph:
         return None
 
     b = Builder()
-    made = rebuild(graph, rule, b)
+    made = as_rows(rebuild(graph, rule, b))
     roots = {
         name: b.typed("rename", (node,), (), node.type, node.span) if role(node) is Role.MEMORY else node
         for name, node in made.roots.items()

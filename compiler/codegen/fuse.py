@@ -12,6 +12,7 @@ the first cache. There are these kinds:
 - `gather`       the parts of a sum that other kernels left, added up, and what follows: batch statistics, updates
 - `transpose`    a copy of a matrix in the other orientation, or of the matrices of a convolution's filters
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
+- `scan`         a loop over steps: no kernel, but a program of kernels inside the program
 
 Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
 axes, one for each channel: every unit leaves its part, and a `gather` adds them up. A value joins the group of one of
@@ -23,16 +24,17 @@ the kernels.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Count, Layout, NotSupported, is_scalar, layout_of
 from dlc.compiler.codegen.products import laid, operands, product_of, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
-from dlc.compiler.codegen.views import reached
+from dlc.compiler.codegen.views import offset_of, reached
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, MatrixProduct, Reduction
+from dlc.compiler.ops.loop import Step
 
 INNER = "jklpqs"
 """Names of the indices inside a row, outermost first; `i` is the row."""
@@ -76,7 +78,7 @@ class Group:
 
     def given(self, node: Node) -> bool:
         """Whether a value of the group is there when its loops begin."""
-        return node is self.anchor or node is self.gathers
+        return node is self.anchor or node is self.gathers or self.kind == "scan"
 
     @property
     def reduction(self) -> Node:
@@ -147,6 +149,7 @@ class Fusion:
         self.after: dict[Node, frozenset[Group]] = {}  # scalars: the groups whose totals they need
         self.spread: set[Node] = set()  # sums that are added up in parts
         self.seen_by: dict[Node, list[Group]] = {}  # values that groups over columns compute for themselves
+        self.scans: dict[Hashable, Group] = {}
         late = results_only(graph)
         for node in graph.nodes:
             if node not in late:
@@ -175,6 +178,9 @@ class Fusion:
             self.stack(node)
         elif part is Role.FILTERS:
             self.filters(node)
+        elif part is Role.LOOPED:
+            self.home[node] = group = self.scan(node)
+            group.members[node] = None
         elif part is Role.WINDOWED or (part is Role.COMPUTED and any(self.groups_of(v) for v, _ in reads(node))):
             self.join_or_start(node, domain_of(layout_of(node.type, node)))
 
@@ -185,6 +191,9 @@ class Fusion:
         wide = [value for value in node.inputs if not is_scalar(value.type)]
         if not wide:
             self.after[node] = frozenset().union(*(self.after[value] for value in node.inputs))
+            return
+        if node.op == "scan":
+            self.after[node] = frozenset({self.scan(node)})
             return
         if not isinstance(OPS[node.op], Reduction):
             if isinstance(OPS[node.op], MatrixProduct):
@@ -231,6 +240,31 @@ class Fusion:
         group = self.start("filters", domain_of(layout_of(node.type, node)), node)
         self.bring(group, [laid(operand, self.home) for operand in node.inputs])
         self.gather(node, group)
+
+    def scan(self, node: Node) -> Group:
+        """The group of all that one scan leaves. Sequences are read where they lie, constants as they would lie by
+        themselves, and first values of carries by a kernel that copies them."""
+        key = OPS[node.op].together(node)
+        if key not in self.scans:
+            group = self.scans[key] = self.start("scan", domain_of(layout_of(node.type, node)), node)
+            wanted: dict[Node, None] = {}
+            step: Step = node.attr("step")
+            for name, value in step.operands(node.inputs).items():
+                if is_scalar(value.type):
+                    group.before |= self.after[value]
+                elif name.startswith("sequence.") and name in step.held():
+                    wanted[reached(value, self.home).base] = None
+                elif name.startswith("constant.") and name in step.held():
+                    wanted[offset_of(value, self.home)[0]] = None
+                elif name.startswith("carry.") and role(value) is Role.INLINE:
+                    wanted |= dict.fromkeys(read for read, _ in reads(value) if not is_scalar(read.type))
+                elif name.startswith("carry."):
+                    wanted[value] = None
+            for value in wanted:
+                if value.op == "transpose" and value not in self.home:
+                    self.alone("transpose", value)
+            self.bring(group, list(wanted))
+        return self.scans[key]
 
     def bring(self, group: Group, values: list[Node]) -> None:
         """Everything that an anchor reads lies in memory."""

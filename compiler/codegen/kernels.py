@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offset_text
 from dlc.compiler.codegen.contractions import CHUNK, stack
@@ -78,12 +79,14 @@ class KernelWriter:
         units: Units,
         product: Product | None = None,
         parts: str = "",
+        slices: Mapping[Node, Buffer] = MappingProxyType({}),
     ) -> None:
-        """`parts` is how many parts a `gather` adds up."""
+        """`parts` is how many parts a `gather` adds up, `slices` are those of sequences in a scan's step."""
         self.group, self.place, self.partials, self.target, self.units = group, place, partials, target, units
         self.stores, self.product, self.names, self.parts = stores, product, names, parts
         self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
+        self.body.slices = slices
         self.body.copied = {node for node, _ in stores if node not in group.members}
         self.panels: dict[str, str] = {}
         self.ahead: list[str] = []

@@ -2,7 +2,9 @@
 
 One axis of a tensor runs over *rows*; each row holds the other axes, contiguous and padded to a multiple of 16
 elements. The row axis is the axis of examples where there is one: of `m`, or of a multiple of it, such as the regions
-of all images. A matrix without `m` is stored by columns (the last axis runs over rows), so that a weight
+of all images. What stands behind it comes first inside a row, then what stands before it: of `(n, m, T)` a row holds T
+steps of n features each, and the features of a step are padded too, so that all steps of all examples are the rows of a
+matrix `(n, m * T)`. Of one feature nothing is padded. A matrix without `m` is stored by columns (the last axis runs over rows), so that a weight
 `W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile wants it. A vector is contiguous. Larger
 tensors without `m`, filters `(f, f, n_C_prev, n_C)` or one feature map, are dense as they are written, and their first
 axis runs over rows. What lies in the padding is never read for a result.
@@ -14,6 +16,7 @@ example exist, so that a tile may overhang.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 from dlc.compiler.dims import Dim, TensorType
@@ -171,16 +174,19 @@ def layout_of(type: TensorType, node: Node | None = None) -> Layout:
 
 @functools.cache
 def _laid_out(sizes: tuple[Count, ...], row_axis: int | None) -> Layout:
-    inner = tuple(axis for axis in range(len(sizes)) if axis != row_axis)
+    first = row_axis or 0
+    inner = tuple(axis for axis in (*range(first, len(sizes)), *range(first)) if axis != row_axis)
+    known = [size for size in sizes if isinstance(size, int)]
+    features, width = (math.prod(sizes[axis] for axis in axes) for axes in (range(first), inner))  # type: ignore[misc]
     strides = [0] * len(sizes)
-    width = 1
+    step = 1
     for axis in reversed(inner):
-        strides[axis] = width
-        size = sizes[axis]
-        assert isinstance(size, int)
-        width *= size
-    dense = width == 1 or (len(sizes) > 2 and all(isinstance(size, int) for size in sizes))
-    row_length = width if dense else round_up(width, LANES)
+        if axis == len(sizes) - 1 and features > 1:
+            step = round_up(step, LANES)
+        strides[axis] = step
+        step *= sizes[axis]  # type: ignore[operator]
+    dense = width == 1 or (len(sizes) > 2 and len(known) == len(sizes))
+    row_length = step if dense or 0 < first < len(sizes) - 1 else round_up(step, LANES)
     if row_axis is not None:
         strides[row_axis] = row_length
     return Layout(sizes, tuple(strides), row_axis, inner, row_length)

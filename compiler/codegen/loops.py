@@ -233,8 +233,9 @@ class Loops:
         if node in self.group.sums:
             return False
         (operand,) = node.inputs
-        kept = [index for index in canonical(operand) if index not in ("0", "i")][: len(inner_of(node))]
-        return [index for index in canonical(node) if index not in ("0", "i")] == kept and all(
+        indices, own = (sorted(set(canonical(value)) - {"0", "i"}) for value in (operand, node))  # outermost first
+        kept = indices[: len(own)]
+        return own == kept and all(
             node.type.axes[axis].size == operand.type.axes[axis].size
             for axis, index in enumerate(canonical(operand))
             if index in kept

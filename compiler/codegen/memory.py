@@ -126,8 +126,9 @@ def plan(
     partial_size: Callable[[Group, int], Size],
     names: Mapping[Node, str],
     item: int,
+    blocks: Mapping[Group, Buffer],
 ) -> Plan:
-    """Give every stored value of a program its place."""
+    """Give every stored value of a program its place. `blocks` are what the steps of scans need."""
     place: dict[Node, Buffer] = {}
     inputs: dict[str, Buffer] = {}
     offset = Size()
@@ -169,7 +170,7 @@ def plan(
     results |= {root: target_of(root, shared) for root in graph.roots if root.startswith("gradient.")}
     copies = [(node, target_of(root, shared)) for root, node in made.copies.items()]
     kept = {*results.values(), *(place[node] for node, _ in copies)}
-    size = allocate(lifetimes(made.groups, settled, place, stores, partials, kept), offset)
+    size = allocate(lifetimes(made.groups, settled, place, stores, partials, kept, blocks), offset)
     return Plan(inputs, results, place, stores, partials, copies, size)
 
 
@@ -210,6 +211,7 @@ def lifetimes(
     stores: Mapping[Group, list[tuple[Node, Buffer]]],
     partials: Mapping[Node, Buffer],
     kept: set[Buffer],
+    blocks: Mapping[Group, Buffer],
 ) -> list[Life]:
     """The transient buffers in the order in which they are first written."""
     lives: dict[Buffer, Life] = {}
@@ -220,6 +222,7 @@ def lifetimes(
         if group.gathers is not None:
             lives[partials[group.gathers]].last = number
         written = [buffer for _, buffer in stores[group]] + [partials[n] for n in [*group.totals, *group.sums]]
+        written += [blocks[group]] if group in blocks else []
         for buffer in written:
             if buffer.part == "transient":
                 lives[buffer] = Life(buffer, number, len(groups) if buffer in kept else number)

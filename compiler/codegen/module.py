@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
+from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.host.machine import Dtype
 from dlc.compiler.codegen.kernels import Kernel, Target
@@ -129,7 +130,7 @@ def write_module(
     kernels = _Kernels()
     written: dict[str, Program] = {}
     for title, graph in programs.items():
-        written[title] = ProgramWriter(title, graph, shared, target, kernels).write()
+        written[title] = ProgramWriter(title, prepare(graph), shared, target, kernels).write()
     pieces = kernels.pieces
     header = header_text(target, "".join(line for piece in pieces.values() for line in piece.above))
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}

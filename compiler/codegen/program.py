@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
-from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
 from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, is_scalar, layout_of
@@ -18,7 +17,8 @@ from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_o
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
-from dlc.compiler.codegen.values import DRAWS, draw_number
+from dlc.compiler.codegen.products import laid
+from dlc.compiler.codegen.values import DRAWS, Role, draw_number, role
 from dlc.compiler.codegen.work import Units, product_of_group, units_of
 from dlc.compiler.equations import Printer
 from dlc.compiler.ir import Graph, Node
@@ -76,24 +76,38 @@ class ProgramWriter:
     kernels: KernelNames
     lines: list[str] = field(default_factory=list)
     scalars: dict[Node, str] = field(default_factory=dict)
+    used: dict[Buffer, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.taken = set(RESERVED)
+        shown, self.graph = self.graph.roots, behind_views(self.graph)
+        self.fuse()
+        blocks = {group: writer.block for group, writer in self.steps.items()}
+        self.plan = plan(
+            self.graph, self.settled, self.made, self.shared, self.room, self.names, self.target.item, blocks
+        )
+        results = {root: seen_as(buffer, shown[root]) for root, buffer in self.plan.results.items()}
+        self.plan = replace(self.plan, results=results)
+
+    def fuse(self) -> None:
+        """Decide what is computed where, here and in the steps of scans."""
+        from dlc.compiler.codegen.scans import steps_of  # which are programs inside of programs
+
         cpu, dtype = self.target.cpu, self.target.dtype
-        self.graph = prepare(self.graph)
         self.settled: Settled = settle(self.graph, len(cpu.tiles) * cpu.lanes(dtype))
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
-        self.products = {group: product_of_group(group) for group in self.made.groups}
-        self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in self.made.groups}
-        self.plan = plan(self.graph, self.settled, self.made, self.shared, self.room, self.names, self.target.item)
-        self.used: dict[Buffer, str] = {}
+        self.steps = steps_of(self)
+        kernels = [group for group in self.made.groups if group not in self.steps]
+        self.products = {group: product_of_group(group) for group in kernels}
+        self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in kernels}
 
     def room(self, group: Group, bytes: int) -> Size:
         """For so many bytes of each unit of a group."""
         return self.units[group].room(bytes)
 
     def write(self) -> Program:
-        calls = [self.call(group) for group in self.made.groups]
+        calls = [call for group in self.made.groups for call in self.calls_of(group)]
         calls += [self.copy(node, buffer) for node, buffer in self.plan.copies if not is_scalar(node.type)]
         results = self.results()
         head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
@@ -106,6 +120,8 @@ class ProgramWriter:
         return Program(self.title, (*head, *addresses, *tables, "", *self.lines), tuple(calls), self.plan, results)
 
     # --- addresses ---------------------------------------------------------------------------------------------
+
+    slices: ClassVar[Mapping[Node, Buffer]] = {}
 
     def address(self, buffer: Buffer) -> str:
         if buffer not in self.used:
@@ -137,6 +153,10 @@ class ProgramWriter:
 
     # --- kernels -----------------------------------------------------------------------------------------------
 
+    def calls_of(self, group: Group) -> list[Call]:
+        """The lines of a kernel's call, or of a loop over those of a step."""
+        return self.steps[group].loop() if group in self.steps else [self.call(group)]
+
     def call(self, group: Group) -> Call:
         """The lines of one kernel's call, and of the totals it leaves."""
         stores, partials = self.plan.stores[group], self.plan.partials
@@ -144,7 +164,9 @@ class ProgramWriter:
             self.address(partials[node])
         units, product = self.units[group], self.products[group]
         parts = unit_count(self.units[group.source]) if group.source is not None else ""
-        writer = KernelWriter(group, self.plan.place, stores, partials, self.names, self.target, units, product, parts)
+        writer = KernelWriter(
+            group, self.plan.place, stores, partials, self.names, self.target, units, product, parts, self.slices
+        )
         made = writer.write()
         return self.called(group, made, [node for node, _ in stores])
 
@@ -253,8 +275,8 @@ class ProgramWriter:
 
     def fresh(self, wish: str) -> str:
         """A variable."""
-        used = {*self.scalars.values(), *self.used.values(), *self.kernels.pieces, *RESERVED}
-        made = identifier(wish, used)
+        made = identifier(wish, self.taken | self.kernels.pieces.keys())
+        self.taken.add(made)
         self.kernels.variables.add(made)
         return made
 
@@ -291,6 +313,22 @@ RESERVED = BUILT_IN | {
     "e",
     "value",
 }
+
+
+def behind_views(graph: Graph) -> Graph:
+    """The graph with results that lie just as another computed value does given as that value, without a copy."""
+
+    def base(root: str, node: Node) -> Node:
+        found = node if root.startswith(("update.", "gradient.")) else laid(node)
+        return node if role(found) in (Role.MEMORY, Role.INLINE, Role.SCALAR) else found
+
+    return Graph.of({root: base(root, node) for root, node in graph.roots.items()}, graph.names)
+
+
+def seen_as(buffer: Buffer, node: Node) -> Buffer:
+    """A result's buffer with the sizes of the value that is asked for."""
+    layout = layout_of(node.type, node)
+    return buffer if buffer.layout == layout else replace(buffer, layout=layout)
 
 
 def names_of(graph: Graph) -> dict[Node, str]:

@@ -60,9 +60,6 @@ class Run:
         """Whether a value has one number for each channel."""
         return [index for index in point if index not in ("0", "i")] == [self.names[-1]]
 
-    def whole(self, point: Point) -> bool:
-        return self.inner(point) == list(self.names)
-
     def offset(self, point: Point, strides: tuple[int, ...], start: int = 0) -> str:
         """Where an element lies: the row, and the place in it. Raises NoRun where it is not as in the row."""
         terms = {index: stride for index, stride in zip(point, strides, strict=True) if index != "0" and stride}

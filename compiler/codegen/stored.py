@@ -45,7 +45,7 @@ def settle(graph: Graph, panel: int) -> Settled:
     stored |= {v for g in fusion.groups for v in must_store(g, fusion.home) if v in g.members}
     for group in fusion.groups:
         drop_unused(group, fusion.home, stored)
-    groups = [group for group in fusion.groups if group.computed]
+    groups = [group for group in fusion.groups if group.computed or group.kind == "scan"]
     for group in groups:
         group.before = {fusion.home[v] for v in outside(group, fusion.home)} | scalar_groups(group, fusion)
         if group.source is not None:
@@ -56,6 +56,10 @@ def settle(graph: Graph, panel: int) -> Settled:
 def readings(group: Group, home: dict[Node, Group]) -> Iterator[tuple[Node, Node, bool]]:
     """Each reading of a member: the member, the value, and whether at the member's own place. Values that no group
     computes are seen through: they are computed on the way, inside the loop that reads them."""
+    if group.kind == "scan" and group.anchor is not None:
+        numbers = (value for value in group.anchor.inputs if is_scalar(value.type))
+        yield from ((group.anchor, value, False) for value in (*group.bases, *numbers))
+        return
     for member in group.computed:
         if member is group.gathers:
             continue
@@ -81,6 +85,8 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
     """What has to lie in memory whatever the readers can compute: operands of products, values read elsewhere than at
     the reader's own place, reductions, costly values, and feature maps that are too large for the stack."""
     found: set[Node] = set()
+    if group.kind == "scan":
+        found |= group.members.keys()
     if group.anchor is not None and (
         (group.kind == "slid" and large_tile(group.anchor))
         or (group.kind == "stack" and math.prod(group.domain[1][1:]) > LARGEST_TILE)

@@ -5,7 +5,8 @@ bound from outside: inputs, parameters, states. *Inline* values move elements (o
 read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted*, *stacked*
 (stacks of matrix products) and *scattered* values need a loop of their own. *Slid* values are convolutions and pooling,
 which the host computes, and *filters* the gradients of filters; *windowed* values are other folds over a neighbourhood
-of each place.
+of each place. *Looped* values are what scans leave; in a scan's step its carries and constants are memory, and the
+step's slice of a sequence is read through where it lies in the sequence.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -44,6 +45,7 @@ class Role(Enum):
     SLID = "slid"
     FILTERS = "filters"
     WINDOWED = "windowed"
+    LOOPED = "looped"
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -55,7 +57,9 @@ def role(node: Node) -> Role:
     if node.op in DRAWS or isinstance(op, Elementwise):
         return Role.COMPUTED
     if isinstance(op, Leaf):
-        return Role.MEMORY
+        return Role.INLINE if is_slice(node) else Role.MEMORY
+    if node.op == "scan":
+        return Role.LOOPED
     if isinstance(op, Reduction):
         return Role.REDUCED
     if isinstance(op, MatrixProduct):
@@ -73,6 +77,11 @@ def role(node: Node) -> Role:
     if isinstance(op, Movement) and node.op in _MOVES:
         return Role.INLINE
     raise NotSupported(f"the op {node.op}", node)
+
+
+def is_slice(node: Node) -> bool:
+    """Whether a leaf of a scan's step is a slice of a sequence."""
+    return node.op == "held" and str(node.attr("name")).startswith("sequence.")
 
 
 def draw_number(name: str) -> int:

@@ -53,6 +53,12 @@ def of_itself(node: Node) -> Strided:
     return Strided(node, _standing(node, strides))
 
 
+def offset_of(node: Node, at_hand: Container[Node] = ()) -> tuple[Node, int]:
+    """The value in whose memory another one lies just as it would lie by itself, so many elements behind its start."""
+    view, own = reached(node, at_hand), of_itself(node)
+    return (view.base, view.offset) if view.strides == own.strides else (node, 0)
+
+
 def _step(node: Node, at_hand: Container[Node]) -> Strided | None:
     """A movement as a view of what its operand is a view of; single numbers do not lie in memory."""
     if node.op not in _STEPS or is_scalar(node.type):
