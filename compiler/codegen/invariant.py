@@ -34,7 +34,9 @@ def of_constants(step: Step) -> tuple[Step, Moved]:
 def moved_out(b: Builder, scan: Node, inputs: tuple[Node, ...], step: Step, moved: Moved) -> Node:
     """The scan with that computed in front of it."""
     old: Step = scan.attr("step")
-    given = dict(zip((f"constant.{i}" for i in range(len(inputs))), inputs[old.sequences + old.carries :], strict=False))
+    given = dict(
+        zip((f"constant.{i}" for i in range(len(inputs))), inputs[old.sequences + old.carries :], strict=False)
+    )
     made: dict[Node, Node] = {}
 
     def outside(node: Node) -> Node:

@@ -6,7 +6,7 @@ import itertools
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
@@ -77,6 +77,8 @@ class ProgramWriter:
     lines: list[str] = field(default_factory=list)
     scalars: dict[Node, str] = field(default_factory=dict)
     used: dict[Buffer, str] = field(default_factory=dict)
+    slices: dict[Node, Buffer] = field(default_factory=dict)
+    """Where a step's slices of sequences lie, in a scan."""
 
     def __post_init__(self) -> None:
         self.taken = set(RESERVED)
@@ -120,8 +122,6 @@ class ProgramWriter:
         return Program(self.title, (*head, *addresses, *tables, "", *self.lines), tuple(calls), self.plan, results)
 
     # --- addresses ---------------------------------------------------------------------------------------------
-
-    slices: ClassVar[Mapping[Node, Buffer]] = {}
 
     def address(self, buffer: Buffer) -> str:
         if buffer not in self.used:

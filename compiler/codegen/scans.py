@@ -53,6 +53,7 @@ class StepWriter(ProgramWriter):
     outer: ProgramWriter = field(kw_only=True)
     group: Group = field(kw_only=True)
     takes: Mapping[str, Node] = field(kw_only=True)
+    block: Buffer = field(init=False)
 
     def __post_init__(self) -> None:
         anchor = self.group.anchor
@@ -65,7 +66,6 @@ class StepWriter(ProgramWriter):
         self.own = frozenset(self.graph.nodes)
         self.taken = self.outer.taken
         self.given: dict[Buffer, Given] = {}
-        self.slices: dict[Node, Buffer] = {}
         self.fuse()
         self.t = self.fresh("t")
         self.plan = self.planned()
@@ -239,9 +239,7 @@ class StepWriter(ProgramWriter):
                 continue
             layout = layout_of(result.type, result)
             number, place = self.scalar(self.graph.roots[take]), self.outer.plan.place[result]
-            self.lines.append(
-                f"real_at({self.outer.address(place)})[{self.t} * {layout.strides[-1]}] = real({number})"
-            )
+            self.lines.append(f"real_at({self.outer.address(place)})[{self.t} * {layout.strides[-1]}] = real({number})")
 
     def last(self, carry: Carry) -> Call | None:
         """What a carry is after the last step goes where the program wants it."""
