@@ -24,7 +24,8 @@ from contender_dlc import compiled
 from numpy.typing import NDArray
 from peak import measure
 
-from dlc.compiler.codegen.arena import aligned, capacity
+from dlc.compiler.codegen.arena import aligned, capacity, number
+from dlc.compiler.codegen.layout import dim_text
 from dlc.compiler.codegen.module import Module, Piece
 from dlc.compiler.codegen.program import Call
 from dlc.compiler.ops import OPS, Contraction
@@ -49,13 +50,13 @@ class Measured:
 def timed_program(module: Module, title: str) -> Module:
     """The same module, but its program looks at the clock at its start and after every launch. The times lie behind the
     transient part."""
-    table, piece = module.tables.programs[title], module.programs[title]
+    piece = module.programs[title]
     lines, launches = [], 0
     for line in piece.text.splitlines():
         lines.append(line)
         indent = line[: len(line) - len(line.lstrip())]
         if line.lstrip().startswith("M = "):
-            lines.append(f"{indent}clock = transient + {table.fixed} + {table.per_example} * M")
+            lines.append(f"{indent}clock = transient + {dim_text(module.plans[title].plan.size.dim, 'M')}")
             lines.append(f"{indent}now(clock)")
         if line.lstrip().startswith("launch("):
             launches += 1
@@ -81,7 +82,7 @@ def times_of(case: Case, threads: int, repeats: int) -> list[Measured]:
     for name, array in {**model.params, **model.state}.items():
         (native.parameters if name in native.parameters else native.states)[name][...] = array
     table, m = module.tables.programs[title], case.batch
-    end = table.fixed + table.per_example * capacity(m)
+    end = number(table.bytes, {"m": m, "M": capacity(m)})
     native.transient = aligned(end + clock.BYTES * (len(calls) + 1))
     given = {name: array for name, array in inputs_of(case).items() if name in table.inputs}
     durations = []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.codegen.arena import ProgramTable, capacity
+from dlc.compiler.codegen.arena import ProgramTable, capacity, number
 
 __all__ = ["DataMemory"]
 
@@ -36,14 +36,20 @@ class DataMemory:
         self.dtype = dtype
         self._kept: dict[str, tuple[Array, bool, Array]] = {}
 
-    def rows(self, name: str, array: Array, dtype: np.dtype[Any], padded: bool) -> Array:
-        """An array as rows; `padded` adds room for the rows that a tile may read past the last."""
+    def rows(self, name: str, array: Array, dtype: np.dtype[Any], padded: bool, strides: tuple[int, ...]) -> Array:
+        """An array as rows of elements at these strides; `padded` adds room for the rows that a tile may read past the
+        last."""
         given, had_room, made = self._kept.get(name, (None, False, array))
         if given is array and (had_room or not padded):
             return made
-        room = padded and len(array) % ROWS != 0
-        if room:
-            made = np.zeros((capacity(len(array)), *array.shape[1:]), dtype)
+        room = capacity(len(array)) if padded else len(array)
+        dense = [math.prod(array.shape[axis + 1 :]) for axis in range(1, array.ndim)]
+        if any(have != want for have, want, size in zip(dense, strides[1:], array.shape[1:], strict=True) if size > 1):
+            made = np.zeros((room, strides[0]), dtype)
+            steps = tuple(stride * dtype.itemsize for stride in strides)
+            np.lib.stride_tricks.as_strided(made, array.shape, steps)[...] = array
+        elif room != len(array):
+            made = np.zeros((room, *array.shape[1:]), dtype)
             made[: len(array)] = array
         else:
             made = np.ascontiguousarray(array, dtype)
@@ -51,16 +57,25 @@ class DataMemory:
         return made
 
     def columns(
-        self, table: ProgramTable, data: Mapping[str, Array], numbers: Mapping[str, int], *, padded: bool
+        self,
+        table: ProgramTable,
+        data: Mapping[str, Array],
+        numbers: Mapping[str, int],
+        sizes: Mapping[str, int],
+        *,
+        padded: bool,
     ) -> NDArray[np.int64]:
-        """The table of columns for `run_batches`."""
+        """The table of columns for `run_batches`; `sizes` are those of a batch."""
         made = []
         for name, place in table.inputs.items():
             dtype = np.dtype(np.int64) if place.kind == "index" else self.dtype
-            rows = self.rows(name, data[name], dtype, padded)
-            width = math.prod(rows.shape[1:]) * dtype.itemsize
             assert place.examples is not None
-            target_row = place.strides[place.examples] * dtype.itemsize
+            strides = [number(stride, sizes) for stride in place.strides]
+            target_row = strides.pop(place.examples)
+            rows = self.rows(name, data[name], dtype, padded, (target_row, *strides))
+            width = math.prod(rows.shape[1:]) * dtype.itemsize
+            start = number(place.start, {**sizes, "M": 0})
+            each = number(place.start, {**sizes, "M": 1}) - start
             slot = numbers[f"input {name}"]
-            made.append((rows.ctypes.data, width, width, place.fixed, place.per_example, target_row, slot, len(rows)))
+            made.append((rows.ctypes.data, width, width, start, each, target_row * dtype.itemsize, slot, len(rows)))
         return np.array(made, np.int64).reshape(-1, COLUMN)

@@ -16,8 +16,9 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import njit
 
-from dlc.compiler.codegen.arena import CACHE_LINE, Place
+from dlc.compiler.codegen.arena import CACHE_LINE, Extent, Place
 from dlc.compiler.codegen.host.kernels import declared
+from dlc.compiler.codegen.layout import FORMS, NotSupported
 from dlc.compiler.codegen.module import PROGRAM_SIGNATURE, Module
 from dlc.runtime.loader import load_programs
 
@@ -62,6 +63,8 @@ class _Writer:
         self.module, self.dtype = module, dtype
         self.table = module.tables.programs["forward"]
         self.lines: list[str] = []
+        self.known = {"m": "m", "M": "M"}
+        self.dimensions: dict[str, int] = {}
 
     def line(self, text: str, depth: int = 0) -> None:
         self.lines.append("    " * (depth + 1) + text)
@@ -76,15 +79,31 @@ class _Writer:
         sized = [(i, place.examples) for i, place in places if place.examples is not None]
         self.line(f"m = x{sized[0][0]}.shape[{sized[0][1]}]" if sized else "m = 1")
         self.line("M = (max(m, 1) + 15) // 16 * 16")
+        for name, slot in self.module.tables.numbers.items():
+            if name.startswith("dim "):
+                self.dimension(name.removeprefix("dim "), slot, places)
         for part, count in (
             ("persistent", f"{self.module.tables.bytes}"),
-            ("transient", f"{self.table.fixed} + {self.table.per_example} * M"),
+            ("transient", self.text_of(self.table.bytes)),
         ):
             self.line(f"{part}_room = np.zeros({count} + {CACHE_LINE}, np.uint8)")
             self.line(f"{part}_skip = -{part}_room.ctypes.data % {CACHE_LINE}")
             size = f"({part}_room.size - {CACHE_LINE}) // 8 * 8"
             self.line(f"{part} = {part}_room[{part}_skip : {part}_skip + {size}]")
             self.line(f"{part}_real, {part}_index = {part}.view(REAL), {part}.view(np.int64)")
+        for name, slot in self.dimensions.items():
+            self.line(f"persistent_index[{slot}] = {name}")
+
+    def dimension(self, name: str, slot: int, places: Sequence[tuple[int, Place]]) -> None:
+        """A run-time dimension is the size of an axis."""
+        for number, place in places:
+            for axis, size in enumerate(place.shape):
+                if size == ((1, (name,)),):
+                    known = self.known[name] = f"dim_{len(self.known)}"
+                    self.dimensions[known] = slot
+                    self.line(f"{known} = x{number}.shape[{axis}]")
+                    return
+        raise NotSupported(f"a prediction as a Numba function where no input says what {name} is")
 
     def copy_in(self, source: str, place: Place) -> None:
         """Element by element, from the declared shape."""
@@ -99,7 +118,7 @@ class _Writer:
             self.line(f"y{number} = np.array(persistent.view(np.float64)[{self.table.numbers[root]}])")
             return f"y{number}"
         place = self.table.tensors[root]
-        shape = ", ".join(map(_size, place.shape))
+        shape = ", ".join(map(self.text_of, place.shape))
         self.line(f"y{number} = np.empty(({shape},), REAL)")
         cells, start, _ = self._cells(place)
         axes = self._loops(place)
@@ -108,23 +127,28 @@ class _Writer:
 
     def point(self, slot: int, place: Place) -> None:
         """Tells the program where an input lies."""
-        self.line(f"persistent_index[{slot}] = {place.part}.ctypes.data + {place.fixed} + {place.per_example} * M")
+        self.line(f"persistent_index[{slot}] = {place.part}.ctypes.data + {self.text_of(place.start)}")
 
     def _cells(self, place: Place) -> tuple[str, str, str]:
         """The array that holds a tensor, the position of its element, and what converts a value for it."""
         index = place.kind == "index"
         item = 8 if index else self.dtype.itemsize
-        steps = [f"{i} * {stride}" for i, stride in zip(INDICES, place.strides, strict=False)]
-        start = " + ".join([f"({place.fixed} + {place.per_example} * M) // {item}", *steps])
+        steps = [f"{i} * ({self.text_of(stride)})" for i, stride in zip(INDICES, place.strides, strict=False)]
+        start = " + ".join([f"({self.text_of(place.start)}) // {item}", *steps])
         return f"{place.part}_{'index' if index else 'real'}", start, "np.int64" if index else "REAL"
 
     def _loops(self, place: Place) -> int:
         for axis, size in enumerate(place.shape):
-            self.line(f"for {INDICES[axis]} in range({_size(size)}):", axis)
+            self.line(f"for {INDICES[axis]} in range({self.text_of(size)}):", axis)
         return len(place.shape)
 
+    def text_of(self, extent: Extent) -> str:
+        """A number that depends on sizes."""
+        terms = [" * ".join([str(count), *map(self._factor, factors)]) for count, factors in extent]
+        return " + ".join(terms) or "0"
 
-def _size(size: tuple[int, int]) -> str:
-    """The text of a size `fixed + per_example * m`."""
-    fixed, per_example = size
-    return f"{fixed} + {per_example} * m" if per_example else str(fixed)
+    def _factor(self, factor: str | tuple[str, Extent, Extent]) -> str:
+        if isinstance(factor, str):
+            return self.known[factor]
+        op, p, q = factor
+        return FORMS[op].format(self.text_of(p), self.text_of(q))

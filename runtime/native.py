@@ -52,6 +52,7 @@ class Native(Arena):
         step: int,
         epoch: int,
         title: str = "train",
+        dims: Mapping[str, int] | None = None,
     ) -> tuple[float, float, int]:
         """`count` steps on the batches from number `first` on, of the examples in `order`, `batch` at a time; the last
         batch may be smaller. `step` updates were made before. Returns the sums over the examples of loss and cost, and
@@ -62,9 +63,10 @@ class Native(Arena):
         """
         order = np.ascontiguousarray(order, np.int64)
         table, numbers = self.tables.programs[title], self.tables.numbers
-        self.reserve(title, min(batch, len(order)))
+        self.resize(min(batch, len(order)), dims or {})
+        self.reserve(title)
         whole = bool(np.array_equal(order, np.arange(len(order))))
-        columns = self.data.columns(table, data, numbers, padded=whole and batch >= len(order))
+        columns = self.data.columns(table, data, numbers, self.sizes, padded=whole and batch >= len(order))
         counters = np.array([numbers[name] for name in ("t", "step") if name in numbers], np.int64)
         if "epoch" in numbers:
             self.numbers[numbers["epoch"]] = epoch

@@ -17,7 +17,9 @@ from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
-from dlc.runtime.engine import FIRST, Arrays, Totals, example_count, reads
+from dlc.runtime.data.dimensions import dimension_sizes
+from dlc.runtime.data.layout import LENGTHS
+from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
 from dlc.runtime.initial import first_value
 from dlc.runtime.native import Native
 from dlc.runtime.threads import usable_threads
@@ -106,9 +108,8 @@ class NativeEngine:
     def train(
         self, data: Arrays, order: NDArray[np.int64], batch: int, first: int, count: int, step: int, epoch: int
     ) -> Totals:
-        wanted = reads(self.programs.graphs["train"])
-        used = {name: array for name, array in data.items() if name in wanted}
-        return Totals(*self.native.train_batches(used, order, batch, first, count, step=step, epoch=epoch))
+        used, dims = self.given("train", data)
+        return Totals(*self.native.train_batches(used, order, batch, first, count, step=step, epoch=epoch, dims=dims))
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
@@ -119,9 +120,24 @@ class NativeEngine:
     def _run(
         self, title: str, inputs: Arrays, scalars: Mapping[str, float] | None = None, step: int = 0
     ) -> dict[str, Array]:
+        given, dims = self.given(title, inputs)
+        m = example_count({n: a for n, a in inputs.items() if n in self.checked.inputs}, self.checked.inputs) or 1
+        return self.native.run(title, given, m, {**FIRST, **(scalars or {})}, step, dims)
+
+    def given(self, title: str, inputs: Arrays) -> tuple[dict[str, Array], dict[str, int]]:
+        """What a program reads of a batch, with the lengths of its examples, and the run-time dimensions' sizes.
+        Lengths that are not given are those of the arrays."""
         declared = {name: array for name, array in inputs.items() if name in self.checked.inputs}
-        m = example_count(declared, self.checked.inputs) or 1
-        return self.native.run(title, inputs, m, {**FIRST, **(scalars or {})}, step)
+        found = dimension_sizes(declared, self.checked.inputs) if declared else {}
+        dims = {symbol.name: int(size) for symbol, (size, _) in found.items()}
+        arrays = dict(inputs)
+        for name in self.native.tables.programs[title].inputs:
+            if name.startswith("length "):
+                dim = name.removeprefix("length ")
+                m = example_count(declared, self.checked.inputs) or 1
+                arrays[name] = inputs.get(LENGTHS + dim, np.full(m, dims[dim]))
+        wanted = self.native.tables.programs[title].inputs
+        return {name: array for name, array in arrays.items() if name in wanted}, dims
 
 
 def _shape(graph: Graph, root: str) -> tuple[int, ...]:

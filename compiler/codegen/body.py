@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.fuse import canonical
-from dlc.compiler.codegen.layout import NotSupported, is_scalar, layout_of, sizes_of
+from dlc.compiler.codegen.layout import NotSupported, Stride, about, count_text, factor_text, is_scalar, layout_of
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
@@ -53,6 +53,12 @@ class Arguments:
             self.names[entry] = self.fresh(wish)
             self.entries.append(entry)
         return self.names[entry]
+
+    def word(self, word: str) -> None:
+        """A number that every kernel knows under one name: a run-time dimension."""
+        if word not in self.names:
+            self.names[word] = word
+            self.entries.append(word)
 
     def fresh(self, wish: str) -> str:
         """A name that nothing else has."""
@@ -319,20 +325,20 @@ class Body:
         return offset_text(inner, layout.strides) if self.run is None else self.run.offset(inner, layout.strides)
 
 
-def offset_text(point: Point, strides: tuple[int, ...], start: int = 0) -> str:
+def offset_text(point: Point, strides: Sequence[Stride], start: Stride = 0) -> str:
     """Where an element lies, counted in elements from `start`: the largest stride first."""
-    terms = [(stride, index) for stride, index in zip(strides, point, strict=True) if index != "0" and stride]
-    text = " + ".join(_term(stride, index) for stride, index in sorted(terms, key=_largest) if stride > 0)
-    text = " + ".join([*filter(None, [text]), *([str(start)] if start else [])]) or "0"
-    return "".join([text, *(f" - {_term(-stride, index)}" for stride, index in terms if stride < 0)])
+    terms = [(stride, index) for stride, index in zip(strides, point, strict=True) if index != "0" and stride != 0]
+    text = " + ".join(_term(stride, index) for stride, index in sorted(terms, key=_largest) if about(stride) > 0)
+    text = " + ".join([*filter(None, [text]), *([count_text(start)] if start != 0 else [])]) or "0"
+    return "".join([text, *(f" - {_term(-1 * stride, index)}" for stride, index in terms if about(stride) < 0)])
 
 
-def _term(stride: int, index: str) -> str:
-    return index if stride == 1 else f"{index} * {stride}"
+def _term(stride: Stride, index: str) -> str:
+    return index if stride == 1 else f"{index} * {factor_text(stride)}"
 
 
-def _largest(term: tuple[int, str]) -> int:
-    return -term[0]
+def _largest(term: tuple[Stride, str]) -> int:
+    return -about(term[0])
 
 
 def element_number(node: Node, point: Point) -> str:
@@ -341,5 +347,5 @@ def element_number(node: Node, point: Point) -> str:
     text = "0"
     for axis in (*([] if layout.row_axis is None else [layout.row_axis]), *layout.inner):
         size, index = layout.sizes[axis], point[axis]
-        text = index if text == "0" else text if size == 1 else f"({text}) * {size} + {index}"
+        text = index if text == "0" else text if size == 1 else f"({text}) * {factor_text(size)} + {index}"
     return text

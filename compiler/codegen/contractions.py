@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.codegen.body import offset_text
 from dlc.compiler.codegen.fuse import INNER, canonical
-from dlc.compiler.codegen.layout import Count, count_text, layout_of, sizes_of
+from dlc.compiler.codegen.layout import Count, Stride, about, count_text, layout_of, sizes_of
 from dlc.compiler.codegen.loops import indented
 from dlc.compiler.codegen.views import Strided, reached
 from dlc.compiler.ir import Node
@@ -35,9 +35,9 @@ class Along:
     such axis."""
 
     size: Count
-    left: int
-    right: int
-    made: int
+    left: Stride
+    right: Stride
+    made: Stride
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,12 @@ def stack(writer: KernelWriter) -> list[str]:
     """One row of the result, or a part of it, and what follows, element by element, while it is hot."""
     anchor, part, item = writer.group.anchor, writer.units.part, writer.target.item
     assert anchor is not None
-    layout, outer = layout_of(anchor.type, anchor), writer.group.domain[1][0]
-    across = layout.width // outer
-    lines = writer.block() if part else [f"i, begin, end = unit, 0, {outer}"]
+    outer, across = writer.group.domain[1][0], about(outermost_stride(anchor))
+    lines = writer.block() if part else [f"i, begin, end = unit, 0, {count_text(outer)}"]
     direct = next((buffer for node, buffer in writer.stores if node is anchor), None)
     if direct is None:
         tile = writer.body.tiles[anchor] = writer.arguments.fresh(f"{writer.names[anchor]}_tile")
-        lines.append(f"{tile} = real_at(scratch({(part or outer) * across * item}) - begin * {across * item})")
+        lines.append(f"{tile} = real_at(scratch({(part or about(outer)) * across * item}) - begin * {across * item})")
         result = f"{tile}[{writer.body.inside_row(anchor, canonical(anchor))}]"
     else:
         result = writer.body.element(direct, canonical(anchor))
@@ -103,6 +102,12 @@ def stack(writer: KernelWriter) -> list[str]:
     if not stores and not writer.group.totals and not writer.group.sums:
         return lines
     return [*lines, *writer.over_rows(writer.loops(stores, {anchor: ""}), one=True)]
+
+
+def outermost_stride(node: Node) -> Stride:
+    """Elements from one place of a row's outermost axis to the next."""
+    layout = layout_of(node.type, node)
+    return next(layout.strides[axis] for axis in layout.inner if layout.sizes[axis] != 1)
 
 
 def products(writer: KernelWriter, made: Stack, result: str) -> list[str]:

@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dlc.compiler.codegen.layout import is_scalar, layout_of, sizes_of
 from dlc.compiler.codegen.invariant import moved_out, of_constants
+from dlc.compiler.codegen.layout import is_scalar, layout_of, sizes_of
 from dlc.compiler.codegen.places import as_rows
 from dlc.compiler.codegen.sliding import TO_INPUT
 from dlc.compiler.codegen.values import Role, role

@@ -27,7 +27,7 @@ import functools
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-from dlc.compiler.codegen.layout import Count, Layout, NotSupported, is_scalar, layout_of
+from dlc.compiler.codegen.layout import Count, Layout, NotSupported, Stride, is_scalar, layout_of
 from dlc.compiler.codegen.products import laid, operands, product_of, wants_transposed
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
@@ -48,7 +48,7 @@ SHARING = frozenset({"contraction", "slid", "stack", "rows"})
 FOLLOWED = frozenset({"contraction", "slid", "stack", "columns", "gather"})
 """Groups that take up what follows element by element, over the same elements."""
 
-Domain = tuple[Count, tuple[int, ...]]
+Domain = tuple[Count, tuple[Stride, ...]]
 """Rows, and the sizes inside a row that are not 1."""
 
 
@@ -213,7 +213,8 @@ class Fusion:
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
         self.bring(group, [operand.base for operand in operands(node, self.home)])
         product = product_of(node, group.bases)
-        group.whole = product.form == "tile" and product.layout.width <= self.panel
+        width = product.layout.width
+        group.whole = product.form == "tile" and isinstance(width, int) and width <= self.panel
         if is_scalar(node.type):
             group.totals.append(node)
             self.after[node] = frozenset({group})

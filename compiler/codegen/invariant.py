@@ -10,7 +10,7 @@ from dataclasses import replace
 from dlc.compiler.codegen.layout import is_scalar
 from dlc.compiler.codegen.products import wants_transposed
 from dlc.compiler.codegen.values import Role, role
-from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ir import Builder, Node, rebuild
 from dlc.compiler.ops.loop import Step
 
 Moved = tuple[Node, ...]

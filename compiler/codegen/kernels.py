@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,22 @@ from dlc.compiler.codegen.body import RESERVED, Argument, Arguments, Body, offse
 from dlc.compiler.codegen.contractions import CHUNK, stack
 from dlc.compiler.codegen.fuse import Group, canonical
 from dlc.compiler.codegen.host.machine import Dtype, Host, item_bytes
-from dlc.compiler.codegen.layout import ROW_BLOCK, NotSupported, count_text, layout_of, sizes_of
+from dlc.compiler.codegen.layout import (
+    ROW_BLOCK,
+    NotSupported,
+    about,
+    count_text,
+    factor_text,
+    fixed,
+    layout_of,
+    product,
+    sizes_of,
+)
 from dlc.compiler.codegen.loops import INDENT, Loops, indented
 from dlc.compiler.codegen.maps import filters, gather, slid, turned_filters
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import Product
 from dlc.compiler.codegen.text import bare
-from dlc.compiler.codegen.values import size_text
 from dlc.compiler.codegen.views import Strided
 from dlc.compiler.codegen.work import Tile, Units, tile_of
 from dlc.compiler.ir import Node
@@ -112,6 +120,8 @@ class KernelWriter:
             lines = gather(self)
         else:
             lines = self.rows()
+        for size in sorted(set(re.findall(r"\bdim_\w+", "\n".join([*self.ahead, *lines])))):
+            self.arguments.word(size)
         body = (*self.arguments.lines(), *self.ahead, "for unit in range(first, last):", *indented(lines))
         names = frozenset(self.arguments.taken - RESERVED)
         return Kernel(body, tuple(self.panels.items()), tuple(self.arguments.entries), self.units, names)
@@ -155,7 +165,7 @@ class KernelWriter:
     @property
     def stretch(self) -> int:
         """Elements of a row for each place of its outermost axis, where units are parts of rows."""
-        return math.prod(self.group.domain[1][1:]) if self.units.part else 0
+        return about(product(self.group.domain[1][1:])) if self.units.part else 0
 
     # --- columns -----------------------------------------------------------------------------------------------
 
@@ -227,8 +237,8 @@ class KernelWriter:
     def tile(self, product: Product) -> list[str]:
         """A block of rows by the panels of a unit, then the members, element by element, while the block is hot."""
         cut = tile_of(product, self.target.cpu, self.target.dtype)
-        layout, width, direct = product.layout, product.layout.width, self.direct()
-        out = direct.layout.row_length if direct is not None and direct.layout is not None else cut.columns
+        layout, width, direct = product.layout, fixed(product.layout.width), self.direct()
+        out = fixed(direct.layout.row_length) if direct is not None and direct.layout is not None else cut.columns
         depth = count_text(product.depth)
         lines = self.block(f"unit // {cut.times}" if cut.times > 1 else "unit")
         column = "0"
@@ -253,8 +263,8 @@ class KernelWriter:
     ) -> list[str]:
         """The calls that compute a unit's block."""
         item, lanes = self.target.item, self.target.cpu.lanes(self.target.dtype)
-        a_row, a_k = product.row_strides
-        b_k = product.column_strides[1]
+        a_row, a_k = map(fixed, product.row_strides)
+        b_k = fixed(product.column_strides[1])
         rows = self.address(product.rows, ("begin", a_row))
 
         def call(vectors: int) -> list[str]:
@@ -276,8 +286,8 @@ class KernelWriter:
         self, product: Product, place: str, width: int, depth: str, direct: Buffer | None, out: int
     ) -> list[str]:
         """Under check: the last element that a panel touches of each operand lies inside its buffer."""
-        a_row, a_k = product.row_strides
-        b_k = product.column_strides[1]
+        a_row, a_k = map(fixed, product.row_strides)
+        b_k = fixed(product.column_strides[1])
         flag = self.arguments.flag
         overhang = f"((end - begin + {ROW_BLOCK - 1}) // {ROW_BLOCK} * {ROW_BLOCK} - 1)"
         last_a = f"(begin + {overhang}) * {a_row} + ({depth} - 1) * {a_k} + {product.rows.offset}"
@@ -395,7 +405,7 @@ class KernelWriter:
         sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", *point))
         adding = [f"n = {chosen}", "for j in range(begin, end):", f"{INDENT}{sum_at} += {element}"]
         for index, size in reversed(list(zip(point, sizes_of(places.type, places), strict=True))):
-            adding = [f"for {index} in range({size_text(size)}):", *indented(adding)]
+            adding = [f"for {index} in range({factor_text(size)}):", *indented(adding)]
         return [
             *self.block(),
             f"for n in range({table.layout.rows}):",

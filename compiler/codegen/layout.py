@@ -4,29 +4,35 @@ One axis of a tensor runs over *rows*; each row holds the other axes, contiguous
 elements. The row axis is the axis of examples where there is one: of `m`, or of a multiple of it, such as the regions
 of all images. What stands behind it comes first inside a row, then what stands before it: of `(n, m, T)` a row holds T
 steps of n features each, and the features of a step are padded too, so that all steps of all examples are the rows of a
-matrix `(n, m * T)`. Of one feature nothing is padded. A matrix without `m` is stored by columns (the last axis runs over rows), so that a weight
+matrix `(n, m * T)`. Of one feature nothing is padded, nor what a run-time dimension is the length of.
+A matrix without `m` is stored by columns (the last axis runs over rows), so that a weight
 `W : (n_out, n_in)` is `n_in` rows of `n_out` numbers, as the matrix tile wants it. A vector is contiguous. Larger
 tensors without `m`, filters `(f, f, n_C_prev, n_C)` or one feature map, are dense as they are written, and their first
 axis runs over rows. What lies in the padding is never read for a result.
 
-Sizes that depend on `m` are written as `fixed + per_example * M`, where M is `m` rounded up to 16: rows past the last
-example exist, so that a tile may overhang.
+Room that depends on `m` is counted in M, which is `m` rounded up to 16: rows past the last example exist, so that a
+tile may overhang. Strides and room may depend on the run-time dimensions too.
 """
 
 from __future__ import annotations
 
 import functools
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlc.compiler.dims import Dim, TensorType
-from dlc.compiler.ir import Node
+from dlc.compiler.dims import ZERO, Axis, Dim, Symbol, TensorType
+from dlc.compiler.dims.poly import Atom, Monomial, Number
+from dlc.compiler.ir import Graph, Node, bodies
+from dlc.compiler.program import M
 
 LANES = 16
 """Rows are padded to this many elements: one AVX-512 vector of float32."""
 
 ROW_BLOCK = 4
 """Static matrices with padded rows have their number rounded up to this: a tile may read that far."""
+
+TYPICAL = 32
+"""What a run-time dimension counts for in estimates."""
 
 
 class NotSupported(Exception):
@@ -37,55 +43,151 @@ class NotSupported(Exception):
         self.message, self.node = message, node
 
 
+Count = int | Dim | None
+"""A size: a number, `m` (None), or another run-time size: T, or m * T for the steps of all sequences."""
+
+Stride = int | Dim
+"""Elements from one place of an axis to the next."""
+
+
+def plain(size: Dim) -> int | Dim:
+    """A number as a number."""
+    return size if size.constant is None else int(size.constant)
+
+
+def fixed(size: Stride) -> int:
+    """A size that has to be a number where it stands. Raises NotSupported."""
+    if not isinstance(size, int):
+        raise NotSupported(f"a size of {size} in this place")
+    return size
+
+
 def round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A count `fixed + per_example * M`."""
-
-    fixed: int = 0
-    per_example: int = 0
-
-    def __add__(self, other: Size) -> Size:
-        return Size(self.fixed + other.fixed, self.per_example + other.per_example)
-
-    def times(self, factor: int) -> Size:
-        return Size(self.fixed * factor, self.per_example * factor)
-
-    def covers(self, other: Size) -> bool:
-        """Whether it is at least as large for every M (which is at least 16)."""
-        return self.per_example >= other.per_example and self.at(LANES) >= other.at(LANES)
-
-    def at(self, capacity: int) -> int:
-        return self.fixed + self.per_example * capacity
+# --- as text -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PerExample:
-    """A size of `times * m`: regions of all images, steps of all sequences."""
+def dim_text(dim: Dim, m: str = "m") -> str:
+    """A dimension as an expression; a run-time dimension T is called `dim_T`."""
+    terms = []
+    for monomial, coefficient in dim.terms.items():
+        factors = [_atom_text(atom, m) for atom, exponent in monomial for _ in range(exponent)]
+        if not isinstance(coefficient, int) or any(exponent < 0 for _, exponent in monomial):
+            raise NotSupported(f"the size {dim}")
+        terms.append(" * ".join([*([str(coefficient)] if coefficient != 1 or not factors else []), *factors]))
+    return " + ".join(terms) or "0"
 
-    times: int
 
-    def __str__(self) -> str:
-        return f"{self.times} * m"
+def _atom_text(atom: Atom, m: str) -> str:
+    if isinstance(atom, Symbol):
+        return m if atom.kind == "batch" else f"dim_{atom.name}"
+    p, q = dim_text(atom.p, m), dim_text(atom.q, m)
+    if atom.op not in FORMS:
+        raise NotSupported(f"the size {Dim.atom(atom)}")
+    return FORMS[atom.op].format(p, q)
 
 
-Count = int | PerExample | None
-"""A size: a number, so many for each example, or `m` (None)."""
+FORMS = {
+    "floor": "(({}) // ({}))",
+    "ceil": "(-(-({}) // ({})))",
+    "%": "(({}) % ({}))",
+    "min": "min({}, {})",
+    "max": "max({}, {})",
+}
+"""How rounded and chosen sizes are written."""
 
 
 def count_text(count: Count) -> str:
     """A size inside generated code."""
-    return "m" if count is None else str(count)
+    return "m" if count is None else dim_text(count) if isinstance(count, Dim) else str(count)
+
+
+def factor_text(count: Count) -> str:
+    """A size as a factor."""
+    text = count_text(count)
+    return text if text.isidentifier() or text.isdigit() else f"({text})"
+
+
+def runtime_names(graph: Graph) -> set[str]:
+    """The names of the run-time dimensions that a program knows, in the bodies of its loops too."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        sizes = {*node.type.sizes, *(value for _, value in node.attrs if isinstance(value, Dim))}
+        sizes |= {axis.size for _, axis in node.attrs if isinstance(axis, Axis)}
+        found |= {symbol.name for size in sizes for symbol in size.symbols if symbol.kind == "runtime"}
+        found |= set().union(*(runtime_names(body.graph) for body in bodies(node)))
+    return found
+
+
+# --- room ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Room: a polynomial in M and the run-time dimensions, in which the symbol of `m` stands for M."""
+
+    dim: Dim = ZERO
+
+    @staticmethod
+    def of(fixed: int, per_example: int = 0) -> Size:
+        return Size(Dim.of(fixed) + (per_example * EXAMPLES if per_example else ZERO))
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.dim + other.dim)
+
+    def times(self, factor: Stride) -> Size:
+        return Size(self.dim * factor)
+
+    @property
+    def fixed(self) -> int:
+        """What does not depend on any size."""
+        return int(self.dim.terms.get((), 0))
+
+    @property
+    def per_example(self) -> int:
+        """What each of M examples adds, whatever the other sizes."""
+        return int(self.dim.terms.get(((M, 1),), 0))
+
+    def covers(self, other: Size) -> bool:
+        """Whether it is at least as large for every M (which is at least 16) and all run-time dimensions."""
+        rest = self.dim - other.dim
+        growing = all(coefficient >= 0 for monomial, coefficient in rest.terms.items() if monomial)
+        return growing and Size(rest).at(LANES, other=1) >= 0
+
+    def at(self, capacity: int, other: int = TYPICAL) -> int:
+        """For so many examples; run-time dimensions count for `other`."""
+        return about(self.dim, capacity, other)
+
+    def in_lines(self, line: int) -> Size:
+        """Rounded up so that it is a multiple of `line` bytes whatever M, which is a multiple of 16, and the rest."""
+        terms: dict[Monomial, Number] = {}
+        for monomial, coefficient in self.dim.terms.items():
+            assert isinstance(coefficient, int)
+            terms[monomial] = round_up(coefficient, line // LANES if _of_examples(monomial) else line)
+        return Size(Dim(terms))
+
+
+def _of_examples(monomial: Monomial) -> bool:
+    return any(isinstance(atom, Symbol) and atom.kind == "batch" for atom, _ in monomial)
+
+
+def about(size: Count, m: int = 1, other: int = TYPICAL) -> int:
+    """A size as a number, for estimates."""
+    if size is None:
+        return m
+    if isinstance(size, int):
+        return size
+    return int(size.evaluate({s: m if s.kind == "batch" else other for s in size.symbols}))
 
 
 def size_of(count: Count) -> Size:
-    """A size as a function of M."""
-    if isinstance(count, int):
-        return Size(count)
-    return Size(0, 1 if count is None else count.times)
+    """Room for so many numbers."""
+    return Size(EXAMPLES if count is None else Dim.of(count))
+
+
+# --- layouts -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +198,10 @@ class Layout:
     """
 
     sizes: tuple[Count, ...]
-    strides: tuple[int, ...]
+    strides: tuple[Stride, ...]
     row_axis: int | None
     inner: tuple[int, ...]
-    row_length: int
+    row_length: Stride
 
     @property
     def rows(self) -> Count:
@@ -112,16 +214,13 @@ class Layout:
         return tuple(size for size in self.sizes if isinstance(size, int))
 
     @property
-    def inner_sizes(self) -> tuple[int, ...]:
-        return tuple(size for axis in self.inner if isinstance(size := self.sizes[axis], int))
+    def inner_sizes(self) -> tuple[Stride, ...]:
+        return tuple(size for axis in self.inner if (size := self.sizes[axis]) is not None)
 
     @property
-    def width(self) -> int:
+    def width(self) -> Stride:
         """The number of elements in a row, without padding."""
-        width = 1
-        for size in self.inner_sizes:
-            width *= size
-        return width
+        return product(self.inner_sizes)
 
     @property
     def elements(self) -> Size:
@@ -129,36 +228,30 @@ class Layout:
         rows = self.rows
         if not isinstance(rows, int):
             return size_of(rows).times(self.row_length)
-        return Size(round_up((rows if len(self.sizes) > 2 else round_up(rows, ROW_BLOCK)) * self.row_length, LANES))
+        rows = rows if len(self.sizes) > 2 else round_up(rows, ROW_BLOCK)
+        return Size(Dim.of(self.row_length) * rows).in_lines(LANES)
+
+
+def product(sizes: Iterable[Stride]) -> Stride:
+    """How many elements there are."""
+    result: Stride = 1
+    for size in sizes:
+        result = size * result
+    return plain(result) if isinstance(result, Dim) else result
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _sizes(type: TensorType) -> tuple[Count, ...]:
+    return tuple(_size(axis.size) for axis in type.axes)
 
 
 def sizes_of(type: TensorType, node: Node | None = None) -> tuple[Count, ...]:
     """The sizes as numbers, None where a size is `m`."""
-    return tuple(_size(axis.size, node) for axis in type.axes)
+    return _sizes(type)
 
 
-def _size(size: Dim, node: Node | None) -> Count:
-    if size.constant is not None:
-        return int(size.constant)
-    symbols = list(size.symbols)
-    if len(symbols) == 1 and symbols[0].kind == "batch":
-        times = size.terms.get(((symbols[0], 1),), 0)
-        if isinstance(times, int) and size == times * Dim.symbol(symbols[0]):
-            return None if times == 1 else PerExample(times)
-    raise NotSupported(f"a size of {size}: only numbers and multiples of m can be compiled", node)
-
-
-def dim_text(dim: Dim, node: Node | None = None) -> str:
-    """A dimension as an expression in m."""
-    terms = []
-    for monomial, coefficient in dim.terms.items():
-        powers = []
-        for atom, exponent in monomial:
-            if getattr(atom, "kind", None) != "batch" or exponent < 1:
-                raise NotSupported(f"the size {dim}", node)
-            powers += ["m"] * exponent
-        terms.append(" * ".join([str(coefficient), *powers] if coefficient != 1 or not powers else powers))
-    return " + ".join(terms) or "0"
+def _size(size: Dim) -> Count:
+    return None if size == EXAMPLES else plain(size)
 
 
 def is_scalar(type: TensorType) -> bool:
@@ -176,24 +269,33 @@ def layout_of(type: TensorType, node: Node | None = None) -> Layout:
 def _laid_out(sizes: tuple[Count, ...], row_axis: int | None) -> Layout:
     first = row_axis or 0
     inner = tuple(axis for axis in (*range(first, len(sizes)), *range(first)) if axis != row_axis)
-    known = [size for size in sizes if isinstance(size, int)]
-    features, width = (math.prod(sizes[axis] for axis in axes) for axes in (range(first), inner))  # type: ignore[misc]
-    strides = [0] * len(sizes)
-    step = 1
+    extent = {axis: size for axis in inner if (size := sizes[axis]) is not None}
+    features, width = (product(extent[axis] for axis in axes) for axes in (range(first), inner))
+    strides: list[Stride] = [0] * len(sizes)
+    step: Stride = 1
     for axis in reversed(inner):
-        if axis == len(sizes) - 1 and features > 1:
-            step = round_up(step, LANES)
+        if axis == len(sizes) - 1 and features != 1:
+            step = _padded(step)
         strides[axis] = step
-        step *= sizes[axis]  # type: ignore[operator]
-    dense = width == 1 or (len(sizes) > 2 and len(known) == len(sizes))
-    row_length = step if dense or 0 < first < len(sizes) - 1 else round_up(step, LANES)
+        step = product((step, extent[axis]))
+    dense = width == 1 or (len(sizes) > 2 and not any(map(_grows, sizes)))
+    row_length = step if dense or 0 < first < len(sizes) - 1 else _padded(step)
     if row_axis is not None:
         strides[row_axis] = row_length
     return Layout(sizes, tuple(strides), row_axis, inner, row_length)
 
 
+def _padded(step: Stride) -> Stride:
+    return round_up(step, LANES) if isinstance(step, int) else step
+
+
+def _grows(size: Count) -> bool:
+    """Whether a size depends on the number of examples."""
+    return size is None or (isinstance(size, Dim) and any(symbol.kind == "batch" for symbol in size.symbols))
+
+
 def _row_axis(sizes: tuple[Count, ...], node: Node | None) -> int | None:
-    batch = [axis for axis, size in enumerate(sizes) if not isinstance(size, int)]
+    batch = [axis for axis, size in enumerate(sizes) if _grows(size)]
     if len(batch) > 1:
         raise NotSupported("a tensor with two axes of m examples", node)
     if batch:
@@ -204,3 +306,6 @@ def _row_axis(sizes: tuple[Count, ...], node: Node | None) -> int | None:
     if len(sizes) > 2 and longer:
         return 0  # a single feature map is a row, like each of m
     return longer[0] if longer else None
+
+
+EXAMPLES = Dim.symbol(M)

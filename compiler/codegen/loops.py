@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from dlc.compiler.codegen.body import Body, Saved, family
 from dlc.compiler.codegen.fuse import INNER, Group, canonical, reads
-from dlc.compiler.codegen.layout import layout_of
+from dlc.compiler.codegen.layout import Stride, count_text, layout_of
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run, run_length
 from dlc.compiler.codegen.stored import inner_of, loop_of, loop_times
@@ -59,7 +59,7 @@ class Loops:
         self.after: list[str] = []
         self.members = list(dict.fromkeys([*group.members, *self.stores]))
 
-    def loop(self, node: Node) -> tuple[int, ...]:
+    def loop(self, node: Node) -> tuple[Stride, ...]:
         """The sizes of the loop inside a row that a value belongs to."""
         return inner_of(node) if node in self.given else loop_of(node)
 
@@ -110,17 +110,18 @@ class Loops:
         emitter = ScalarEmitter()
         return self.elements(nodes, {node: name for node, name in self.sums.items() if node in nodes}, emitter)
 
-    def inner_loops(self, time: int) -> list[tuple[int, ...]]:
+    def inner_loops(self, time: int) -> list[tuple[Stride, ...]]:
         """The different loops at a time, in the order of their first member."""
         nodes = [node for node in self.everything if self.times.get(node, 0) == time and self.loop(node)]
         return list(dict.fromkeys(self.loop(node) for node in nodes))
 
-    def inner_loop(self, time: int, inner: tuple[int, ...]) -> list[str]:
+    def inner_loop(self, time: int, inner: tuple[Stride, ...]) -> list[str]:
         """One loop over the elements of a row, with what is reduced in it."""
         nodes = [n for n in self.everything if self.times.get(n, 0) == time and self.loop(n) == inner]
-        if len(inner) > 1:
+        known = tuple(size for size in inner if isinstance(size, int))
+        if len(inner) > 1 and known == inner:
             try:
-                return self.in_runs(nodes, inner)
+                return self.in_runs(nodes, known)
             except NoRun:
                 pass
         return self.nested(nodes, inner)
@@ -198,7 +199,7 @@ class Loops:
                     after.append(self.add(node, self.sums[node], rows[node], ScalarEmitter()))
         return rows, before, after
 
-    def nested(self, nodes: Sequence[Node], inner: tuple[int, ...]) -> list[str]:
+    def nested(self, nodes: Sequence[Node], inner: tuple[Stride, ...]) -> list[str]:
         """The loop as one loop for each axis. What is reduced over the last of them is a variable outside of those."""
         saved = self.body.saved()
         rows, before, after = self.row_numbers(nodes)
@@ -215,7 +216,7 @@ class Loops:
         self.forget(saved, rows)
         depth = {node: len(inner_of(node)) for node in inside}
         for level in reversed(range(len(inner) if lines else 0)):
-            limits = "begin, end" if self.stretch and level == 0 else str(inner[level])
+            limits = "begin, end" if self.stretch and level == 0 else count_text(inner[level])
             lines = [f"for {INNER[level]} in range({limits}):", *indented(lines)]
             ready = [node for node in inside if depth[node] == level]
             zeros = [f"{inside[node]} = {_reduction(node).identity(self.body.emitter)}" for node in ready]
@@ -246,7 +247,7 @@ class Loops:
         identity = _reduction(node).identity(self.body.emitter)
         lines = [f"{self.body.element(self.stores[node][0], canonical(node))} = {identity}"]
         for level in reversed(range(len(inner_of(node)))):
-            lines = [f"for {INNER[level]} in range({inner_of(node)[level]}):", *indented(lines)]
+            lines = [f"for {INNER[level]} in range({count_text(inner_of(node)[level])}):", *indented(lines)]
         return lines
 
     def forget(self, saved: Saved, rows: Mapping[Node, str]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlc.compiler.codegen.layout import layout_of
+from dlc.compiler.codegen.layout import factor_text, fixed, layout_of
 from dlc.compiler.codegen.loops import INDENT, indented
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.sliding import FOLDS, FORWARD, TO_FILTERS, TO_INPUT, UNFOLDS, Geometry, geometry_of
-from dlc.compiler.codegen.values import size_text
 from dlc.compiler.codegen.work import COLUMNS
 from dlc.compiler.ir import Node
 
@@ -25,7 +24,7 @@ def slid(writer: KernelWriter) -> list[str]:
     assert anchor is not None
     geometry, layout, item = geometry_of(anchor), layout_of(anchor.type, anchor), writer.target.item
     outer, part = geometry.made(anchor.op)[0], writer.units.part
-    across = layout.width // outer
+    across = fixed(layout.width) // outer
     lines = writer.block() if part else ["i = unit"]
     begin, end = ("begin", "end") if part else ("0", str(outer))
     direct = next((buffer for node, buffer in writer.stores if node is anchor), None)
@@ -58,7 +57,7 @@ def filters(writer: KernelWriter) -> list[str]:
     (node,) = writer.group.sums
     geometry, parts = geometry_of(node), writer.units.rows
     outer, item = geometry.result[0], writer.target.item
-    many = f"{size_text(layout_of(node.inputs[0].type, node).rows)} * {outer}"
+    many = f"{factor_text(layout_of(node.inputs[0].type, node).rows)} * {outer}"
     x, dy = (of_example(writer, operand) for operand in node.inputs)
     buffer, size = writer.partials[node], layout_of(node.type, node).elements.fixed
     to = f"{writer.arguments.address(buffer)} + unit * {size * item}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER, VIOLATIONS_NUMBER
 from dlc.compiler.codegen.fuse import Group
-from dlc.compiler.codegen.layout import Layout, Size, is_scalar, layout_of, round_up
+from dlc.compiler.codegen.layout import Layout, Size, is_scalar, layout_of, runtime_names
 from dlc.compiler.codegen.schedule import Schedule
 from dlc.compiler.codegen.stored import Settled, last_uses, loop_of, loop_times, readings
 from dlc.compiler.dims import TensorType
@@ -22,8 +22,18 @@ from dlc.compiler.ir import Graph, Node
 LINE = 64
 """Everything starts at a multiple of this many bytes: a line of the cache."""
 
-BOUND = frozenset({"input", "parameter", "state", "gradient", "scalar"})
-"""Leaves that lie in memory; a `scalar` does where it is a tensor (the total of an earlier pass over the data)."""
+BOUND = frozenset({"input", "parameter", "state", "gradient", "scalar", "length"})
+"""Leaves that lie in memory; a `scalar` does where it is a tensor (the total of an earlier pass over the data). A
+`length` is each example's own of a run-time dimension: an input too, called `length T`."""
+
+
+GIVEN = frozenset({"input", "scalar", "length"})
+"""Those that each call of a program brings."""
+
+
+def given_name(node: Node) -> str:
+    """The name of what a call brings."""
+    return f"length {node.attr('name')}" if node.op == "length" else str(node.attr("name"))
 
 
 @dataclass(eq=False)
@@ -80,8 +90,8 @@ def persistent_part(
         for node in graph.nodes:
             if node.op in ("parameter", "state", "gradient"):
                 types.setdefault((node.op, str(node.attr("name"))), node.type)
-            elif node.op == "input" or (node.op == "scalar" and not is_scalar(node.type)):
-                numbers.setdefault(f"input {node.attr('name')}", len(numbers))
+            elif node.op in GIVEN and not (node.op == "scalar" and is_scalar(node.type)):
+                numbers.setdefault(f"input {given_name(node)}", len(numbers))
             elif node.op == "scalar":
                 numbers.setdefault(str(node.attr("name")), len(numbers))
     for graph in programs.values():
@@ -94,13 +104,15 @@ def persistent_part(
             elif is_scalar(node.type) and kind != "update":
                 numbers.setdefault(f"result {root}", len(numbers))
     order = {"parameter": 0, "state": 1, "gradient": 2}
-    offset = round_up(8 * len(numbers), LINE)
+    for name in sorted(set().union(*map(runtime_names, programs.values()))):
+        numbers.setdefault(f"dim {name}", len(numbers))
+    offset = Size.of(8 * len(numbers)).in_lines(LINE).fixed
     tensors: dict[tuple[str, str], Buffer] = {}
     for key in sorted(types, key=lambda key: order[key[0]]):
         layout = layout_of(types[key])
-        size = Size(round_up(layout.elements.fixed * item, LINE))
+        size = layout.elements.times(item).in_lines(LINE)
         name = f"d{key[1]}" if key[0] == "gradient" else key[1]
-        tensors[key] = Buffer(name, "persistent", "real", size, layout, Size(offset))
+        tensors[key] = Buffer(name, "persistent", "real", size, layout, Size.of(offset))
         offset += size.fixed
     return Persistent(numbers, tensors, types, offset + LINE)  # vectors may read past the end of the last tensor
 
@@ -113,9 +125,8 @@ def buffer_of(name: str, node: Node, item: int) -> Buffer:
     """A transient buffer for a value."""
     layout = layout_of(node.type, node)
     kind = kind_of(node)
-    elements = layout.elements
-    size = elements.times(8 if kind == "index" else item)
-    return Buffer(name, "transient", kind, Size(round_up(size.fixed, LINE), size.per_example), layout)
+    size = layout.elements.times(8 if kind == "index" else item).in_lines(LINE)
+    return Buffer(name, "transient", kind, size, layout)
 
 
 def plan(
@@ -133,10 +144,10 @@ def plan(
     inputs: dict[str, Buffer] = {}
     offset = Size()
     for node in sorted((n for n in graph.nodes if n.op in BOUND), key=lambda n: str(n.attr("name"))):
-        name = str(node.attr("name"))
+        name = given_name(node)
         if node.op == "scalar" and is_scalar(node.type):
             continue
-        if node.op in ("input", "scalar"):
+        if node.op in GIVEN:
             place[node] = inputs[name] = buffer_of(name, node, item)
             inputs[name].offset, offset = offset, offset + inputs[name].size
         else:
@@ -238,7 +249,7 @@ def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Bu
     late: set[Node] = set()
     found: dict[Node, None] = {}
     for member, value, own in readings(group, settled.home):
-        if value not in place or place[value].part != "transient" or value.op in ("input", "scalar"):
+        if value not in place or place[value].part != "transient" or value.op in GIVEN:
             continue
         mine, theirs = place[node], place[value]
         same = (

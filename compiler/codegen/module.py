@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from dlc.compiler.codegen.arena import Place, ProgramTable, Tables
+from dlc.compiler.codegen.arena import Extent, Place, ProgramTable, Tables
 from dlc.compiler.codegen.forms import prepare
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.host.machine import Dtype
@@ -22,7 +22,8 @@ from dlc.compiler.codegen.program import Program, ProgramWriter
 from dlc.compiler.codegen.standalone import standalone_text
 from dlc.compiler.codegen.text import BUILT_IN, comment, identifier
 from dlc.compiler.codegen.values import Role, role
-from dlc.compiler.dims import TensorType
+from dlc.compiler.dims import Dim, Symbol, TensorType
+from dlc.compiler.dims.poly import Atom
 from dlc.compiler.ir import Graph
 
 KERNEL_SIGNATURE = "void(intp, intp, intp)"
@@ -92,8 +93,7 @@ class Module:
                 {name: place_of(buffer) for name, buffer in program.plan.inputs.items()},
                 {root: place_of(buffer) for root, buffer in program.plan.results.items()},
                 dict(program.numbers),
-                program.plan.size.fixed,
-                program.plan.size.per_example,
+                extent(program.plan.size.dim, "M"),
             )
             for title, program in self.plans.items()
         }
@@ -140,9 +140,23 @@ def write_module(
 
 def place_of(buffer: Buffer) -> Place:
     assert buffer.layout is not None
-    offset = buffer.offset
-    shape = tuple((size.fixed, size.per_example) for size in map(size_of, buffer.layout.sizes))
-    return Place(buffer.part, buffer.kind, offset.fixed, offset.per_example, shape, buffer.layout.strides)
+    shape = tuple(extent(size_of(size).dim) for size in buffer.layout.sizes)
+    strides = tuple(extent(Dim.of(stride)) for stride in buffer.layout.strides)
+    return Place(buffer.part, buffer.kind, extent(buffer.offset.dim, "M"), shape, strides)
+
+
+def extent(dim: Dim, m: str = "m") -> Extent:
+    """A dimension as plain data."""
+
+    def factor(atom: Atom) -> object:
+        if isinstance(atom, Symbol):
+            return m if atom.kind == "batch" else atom.name
+        return atom.op, extent(atom.p, m), extent(atom.q, m)
+
+    return tuple(
+        (int(coefficient), tuple(factor(atom) for atom, exponent in monomial for _ in range(exponent)))
+        for monomial, coefficient in dim.terms.items()
+    )
 
 
 class _Kernels:
@@ -195,9 +209,9 @@ def kernel_name(group: Group) -> str:
     return identifier("_".join([*shown, *map(str, sizes_of_group(group))]))
 
 
-def sizes_of_group(group: Group) -> Sequence[int | str]:
+def sizes_of_group(group: Group) -> Sequence[str]:
     rows, inner = group.domain
-    words: list[int | str] = [*inner] if rows is None else [*inner, count_text(rows)]
+    words = [*map(count_text, inner)] if rows is None else [*map(count_text, inner), count_text(rows)]
     if group.kind == "contraction" and group.anchor is not None:
         return [count_text(sizes_of(group.anchor.inputs[0].type)[-1]), *words]
     return words
@@ -207,7 +221,7 @@ def describe(group: Group) -> str:
     """One line: what is computed, on what."""
     rows, inner = group.domain
     count = count_text(rows)
-    shape = f"{count} rows of {' x '.join(map(str, inner))}" if inner else f"{count} numbers"
+    shape = f"{count} rows of {' x '.join(map(count_text, inner))}" if inner else f"{count} numbers"
     ops = ", ".join(dict.fromkeys(node.op for node in group.members)) or "copy"
     added = [node.op for node in [*group.totals, *group.sums]]
     totals = f"; adds up {', '.join(added)}" if added else ""

@@ -11,7 +11,6 @@ Needs: contractions as matrix products (`forms.py`). Does not take apart what te
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from dlc.compiler.codegen.layout import is_scalar

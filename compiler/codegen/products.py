@@ -18,12 +18,15 @@ from dlc.compiler.codegen.layout import (
     Count,
     Layout,
     Size,
+    Stride,
+    about,
     layout_of,
     round_up,
     size_of,
     sizes_of,
 )
 from dlc.compiler.codegen.views import Strided, of_itself, reached
+from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Node
 
 
@@ -48,15 +51,15 @@ def laid(node: Node, at_hand: Container[Node] = ()) -> Node:
 
 def _stays_inside(node: Node, summed: int, view: Strided) -> bool:
     """Whether whole vectors and blocks of rows stay in the memory of the base. A sum has as many terms as it has."""
-    if any(stride < 0 for stride in view.strides):
+    if any(about(stride) < 0 for stride in view.strides):
         return False
-    extent = Size(1 + view.offset)
+    extent = Size(Dim.of(view.offset) + 1)
     for axis, (size, stride) in enumerate(zip(sizes_of(node.type, node), view.strides, strict=True)):
         if isinstance(size, int):
             step = 1 if axis == summed else LANES if stride == 1 else ROW_BLOCK
-            extent += Size((round_up(size, step) - 1) * stride)
+            extent += Size(Dim.of(stride)).times(round_up(size, step) - 1)
         else:
-            extent += Size(-stride) + size_of(size).times(stride)
+            extent += (size_of(size) + Size.of(-1)).times(stride)
     return layout_of(view.base.type, view.base).elements.covers(extent)
 
 
@@ -87,17 +90,17 @@ class Product:
         return self.right if self.rows_first else self.left
 
     @property
-    def row_strides(self) -> tuple[int, int]:
+    def row_strides(self) -> tuple[Stride, Stride]:
         """Of the row operand: from row to row, and along the sum."""
         return _outer_and_sum(self.rows, self.rows_first)
 
     @property
-    def column_strides(self) -> tuple[int, int]:
+    def column_strides(self) -> tuple[Stride, Stride]:
         """Of the column operand: from column to column, and along the sum."""
         return _outer_and_sum(self.columns, not self.rows_first)
 
 
-def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[int, int]:
+def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[Stride, Stride]:
     if len(operand.strides) == 1:
         return 0, operand.strides[0]
     first, second = operand.strides
@@ -112,8 +115,9 @@ def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
     rows_first = layout.row_axis == 0 and ranks[0] == 2
     depth = sizes_of(node.inputs[0].type, node)[-1]
     product = Product("dot", left, right, depth, layout, rows_first)
-    if layout.width > 1:
-        form = "tile" if product.column_strides[0] == 1 else "dot"
+    if layout.width != 1:
+        steps = (*product.row_strides, *product.column_strides, layout.width)
+        form = "tile" if product.column_strides[0] == 1 and all(isinstance(step, int) for step in steps) else "dot"
     else:
         form = "sweep" if product.row_strides[0] == 1 and isinstance(layout.rows, int) and layout.rows > 1 else "dot"
     return Product(form, left, right, depth, layout, rows_first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,12 @@ from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
-from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, is_scalar, layout_of
+from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, fixed, is_scalar, layout_of
 from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_of
+from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.schedule import Schedule, schedule
 from dlc.compiler.codegen.stored import Settled, settle
 from dlc.compiler.codegen.text import BUILT_IN, WORDS, ScalarEmitter, bare, comment, identifier
-from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.values import DRAWS, Role, draw_number, role
 from dlc.compiler.codegen.work import Units, product_of_group, units_of
 from dlc.compiler.equations import Printer
@@ -115,6 +116,10 @@ class ProgramWriter:
         head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
         if any(node.op in DRAWS for node in self.graph.nodes):
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
+        text = "\n".join([*self.lines, *map(size_text, (buffer.offset for buffer in self.used))])
+        for size in sorted(set(re.findall(r"\bdim_\w+", text))):
+            slot = self.shared.numbers[f"dim {size.removeprefix('dim_')}"]
+            head.append(f"{size} = int64_at(persistent)[{slot}]")
         if self.target.check:
             head.append(f"flag = persistent + {8 * self.shared.numbers['violations']}")
         tables = [line for node in self.graph.nodes if node.op == "table" for line in self.table(node)]
@@ -138,9 +143,9 @@ class ProgramWriter:
     def table(self, node: Node) -> list[str]:
         """Numbers that the spec lists, written where kernels read them; in pieces, as long tuples compile slowly."""
         layout = layout_of(node.type, node)
-        memory = [0.0] * layout.elements.fixed
+        memory, strides = [0.0] * layout.elements.fixed, [fixed(stride) for stride in layout.strides]
         for value, place in zip(node.attr("values"), itertools.product(*map(range, layout.known)), strict=True):
-            memory[sum(index * stride for index, stride in zip(place, layout.strides, strict=True))] = value
+            memory[sum(index * stride for index, stride in zip(place, strides, strict=True))] = value
         to = f"real_at({self.address(self.plan.place[node])})"
         return [
             line
@@ -259,7 +264,7 @@ class ProgramWriter:
         if node.op == "scalar":
             return f"numbers[{self.shared.numbers[str(node.attr('name'))]}]"
         if node.op == "size":
-            return f"float64({dim_text(node.attr('dim'), node)})"
+            return f"float64({dim_text(node.attr('dim'))})"
         if node in self.plan.place:
             buffer = self.plan.place[node]
             at = "int64_at" if buffer.kind == "index" else "real_at"
@@ -354,9 +359,7 @@ def wrapped(call: str) -> list[str]:
 
 
 def size_text(size: Size) -> str:
-    if not size.per_example:
-        return str(size.fixed)
-    return f"{size.per_example} * M" + (f" + {size.fixed}" if size.fixed else "")
+    return dim_text(size.dim, "M")
 
 
 def unit_count(units: Units) -> str:
@@ -364,15 +367,18 @@ def unit_count(units: Units) -> str:
     if isinstance(units.rows, int):
         return str(-(-units.rows // units.block) * units.times)
     rows = count_text(units.rows)
+    rows = f"({rows})" if units.block == 1 and not rows.isalnum() else rows
     rows = rows if units.block == 1 else f"({rows} + {units.block - 1}) // {units.block}"
     return rows + (f" * {units.times}" if units.times > 1 else "")
 
 
 def threads_text(work: Size) -> str:
     """The pool, where there is work enough for several threads."""
-    if work.fixed >= WORTH_THREADS:
+    fixed = work.at(0)
+    each = work.at(1) - fixed
+    if fixed >= WORTH_THREADS:
         return "pool"
-    if not work.per_example:
+    if not each:
         return "0"
-    enough = -(-(WORTH_THREADS - work.fixed) // work.per_example)
+    enough = -(-(WORTH_THREADS - fixed) // each)
     return f"pool if m >= {enough} else 0" if enough > 1 else "pool"

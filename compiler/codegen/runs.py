@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dlc.compiler.codegen.fuse import INNER
+from dlc.compiler.codegen.layout import Stride, count_text, factor_text
 from dlc.compiler.codegen.values import Point
 from dlc.compiler.ir import Node
 
@@ -60,13 +62,13 @@ class Run:
         """Whether a value has one number for each channel."""
         return [index for index in point if index not in ("0", "i")] == [self.names[-1]]
 
-    def offset(self, point: Point, strides: tuple[int, ...], start: int = 0) -> str:
+    def offset(self, point: Point, strides: Sequence[Stride], start: Stride = 0) -> str:
         """Where an element lies: the row, and the place in it. Raises NoRun where it is not as in the row."""
-        terms = {index: stride for index, stride in zip(point, strides, strict=True) if index != "0" and stride}
+        terms = {index: stride for index, stride in zip(point, strides, strict=True) if index != "0" and stride != 0}
         if [index for index in point if index != "0"] != list(terms):
             raise NoRun
-        row = [f"i * {terms['i']}" if terms["i"] != 1 else "i"] if "i" in terms else []
-        row += [str(start)] if start else []
+        row = [f"i * {factor_text(terms['i'])}" if terms["i"] != 1 else "i"] if "i" in terms else []
+        row += [count_text(start)] if start != 0 else []
         if not self.inner(point):
             return " + ".join(row) or "0"
         dense = 1

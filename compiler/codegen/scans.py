@@ -12,7 +12,19 @@ from dataclasses import dataclass, field, replace
 
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import KernelWriter
-from dlc.compiler.codegen.layout import Layout, NotSupported, Size, dim_text, is_scalar, layout_of, round_up, size_of
+from dlc.compiler.codegen.layout import (
+    Layout,
+    NotSupported,
+    Size,
+    Stride,
+    about,
+    count_text,
+    dim_text,
+    factor_text,
+    is_scalar,
+    layout_of,
+    size_of,
+)
 from dlc.compiler.codegen.memory import LINE, Buffer, Plan, allocate, buffer_of, kind_of, lifetimes, parts_of
 from dlc.compiler.codegen.program import Call, ProgramWriter, size_text
 from dlc.compiler.codegen.values import DRAWS, is_slice
@@ -29,8 +41,8 @@ class Given:
     each step `stride` elements on."""
 
     base: Node
-    start: int = 0
-    stride: int = 0
+    start: Stride = 0
+    stride: Stride = 0
 
 
 @dataclass(frozen=True)
@@ -161,11 +173,11 @@ class StepWriter(ProgramWriter):
     def part_of(self, given: Given, node: Node, layout: Layout) -> Buffer:
         """A buffer that is a part of an outer one: from its first element to its last."""
         item = 8 if kind_of(node) == "index" else self.target.item
-        extent = Size(item)
+        extent = Size.of(item)
         for size, stride in zip(layout.sizes, layout.strides, strict=True):
-            extent += (size_of(size) + Size(-1)).times(max(stride, 0) * item)
+            extent += (size_of(size) + Size.of(-1)).times(stride).times(item if about(stride) > 0 else 0)
         if layout.strides == layout_of(node.type, node).strides:  # whole rows: vectors may reach over the last element
-            extent = Size(round_up(layout.elements.fixed * item, LINE), layout.elements.per_example * item)
+            extent = layout.elements.times(item).in_lines(LINE)
         buffer = Buffer(self.names[node], "around", kind_of(node), extent, layout)
         self.given[buffer] = given
         return buffer
@@ -197,7 +209,7 @@ class StepWriter(ProgramWriter):
         self.turn()
         body, self.lines = self.lines, []
         calls += [call for carry in self.carries if (call := self.last(carry)) is not None]
-        steps = dim_text(self.scan.attr("axis").size, self.scan)
+        steps = dim_text(self.scan.attr("axis").size)
         order = f"range({steps} - 1, -1, -1)" if self.scan.attr("reverse") else f"range({steps})"
         fixed, moving = self.addresses()
         indented = [line and f"    {line}" for line in (*moving, *body)]
@@ -216,9 +228,9 @@ class StepWriter(ProgramWriter):
             item = 8 if buffer.kind == "index" else self.target.item
             place = self.outer.plan.place[given.base]
             line = f"{name} = {self.outer.address(place)}"
-            line += f" + {given.start * item}" if given.start else ""
-            if given.stride:
-                moving.append(f"{line} + {self.t} * {given.stride * item}")
+            line += f" + {factor_text(given.start * item)}" if given.start != 0 else ""
+            if given.stride != 0:
+                moving.append(f"{line} + {self.t} * {factor_text(given.stride * item)}")
             else:
                 fixed.append(line)
         return fixed, moving
@@ -239,7 +251,9 @@ class StepWriter(ProgramWriter):
                 continue
             layout = layout_of(result.type, result)
             number, place = self.scalar(self.graph.roots[take]), self.outer.plan.place[result]
-            self.lines.append(f"real_at({self.outer.address(place)})[{self.t} * {layout.strides[-1]}] = real({number})")
+            self.lines.append(
+                f"real_at({self.outer.address(place)})[{self.t} * {factor_text(layout.strides[-1])}] = real({number})"
+            )
 
     def last(self, carry: Carry) -> Call | None:
         """What a carry is after the last step goes where the program wants it."""
@@ -278,9 +292,9 @@ class StepWriter(ProgramWriter):
         view, axis = self.sequence(value, name)
         place = self.outer.plan.place[view.base]
         at = "int64_at" if place.kind == "index" else "real_at"
-        start = f"{view.offset} + " if view.offset else ""
+        start = f"{count_text(view.offset)} + " if view.offset != 0 else ""
         variable = self.scalars[leaf] = self.fresh(self.names[leaf])
-        element = f"{at}({self.outer.address(place)})[{start}{self.t} * {view.strides[axis]}]"
+        element = f"{at}({self.outer.address(place)})[{start}{self.t} * {factor_text(view.strides[axis])}]"
         self.lines.append(f"{variable} = {element if place.kind == 'index' else f'float64({element})'}")
         return variable
 

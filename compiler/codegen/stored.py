@@ -8,12 +8,11 @@ loop of the same one, gets room in memory.
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
-from dlc.compiler.codegen.layout import is_scalar, layout_of
+from dlc.compiler.codegen.layout import Stride, is_scalar, layout_of, product
 from dlc.compiler.codegen.sliding import LARGEST_TILE, large_tile
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
@@ -89,7 +88,7 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
         found |= group.members.keys()
     if group.anchor is not None and (
         (group.kind == "slid" and large_tile(group.anchor))
-        or (group.kind == "stack" and math.prod(group.domain[1][1:]) > LARGEST_TILE)
+        or (group.kind == "stack" and not on_stack(group.domain[1][1:]))
     ):
         found.add(group.anchor)
     times = loop_times(group)
@@ -101,6 +100,12 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
         elif not own or costly(value):
             found.add(value)
     return found
+
+
+def on_stack(sizes: Iterable[Stride]) -> bool:
+    """Whether so many elements are few enough for the stack."""
+    count = product(sizes)
+    return isinstance(count, int) and count <= LARGEST_TILE
 
 
 def lost(reader: Node, value: Node, group: Group, times: dict[Node, int]) -> set[Node]:
@@ -173,12 +178,12 @@ def scalar_groups(group: Group, fusion: Fusion) -> set[Group]:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def inner_of(node: Node) -> tuple[int, ...]:
+def inner_of(node: Node) -> tuple[Stride, ...]:
     """The sizes inside a row, without those of 1; empty for one number a row."""
     return domain_of(layout_of(node.type, node))[1]
 
 
-def loop_of(node: Node) -> tuple[int, ...]:
+def loop_of(node: Node) -> tuple[Stride, ...]:
     """The loop that a member is computed in: a reduction's is that of its operand."""
     return inner_of(node.inputs[0] if isinstance(OPS[node.op], Reduction) else node)
 

@@ -15,10 +15,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from enum import Enum
 
-from dlc.compiler.codegen.layout import Count, NotSupported, PerExample, count_text, dim_text, is_scalar, sizes_of
+from dlc.compiler.codegen.layout import (
+    EXAMPLES,
+    Count,
+    NotSupported,
+    dim_text,
+    factor_text,
+    is_scalar,
+    product,
+    sizes_of,
+)
 from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, on_feature_maps
 from dlc.compiler.dims import ZERO
 from dlc.compiler.ir import Node
@@ -153,7 +161,7 @@ def _number(point: Point, sizes: Sizes) -> str:
         if text == "0":
             text = index
         else:
-            text = f"{text} * {size_text(size)}" if index == "0" else f"({text} * {size_text(size)} + {index})"
+            text = f"{text} * {factor_text(size)}" if index == "0" else f"({text} * {factor_text(size)} + {index})"
     return text
 
 
@@ -165,30 +173,22 @@ def _digits(number: str, sizes: Sizes) -> Point:
     for axis, size in enumerate(sizes):
         rest = sizes[axis + 1 :]
         digit = number if not rest else f"{number} // {_product(rest)}"
-        digits.append(f"({digit} % {size_text(size)})" if axis else f"({digit})")
+        digits.append(f"({digit} % {factor_text(size)})" if axis else f"({digit})")
     return tuple(digits)
 
 
 def _product(sizes: Sizes) -> str:
-    """At most one of the sizes depends on m."""
-    known = math.prod(size for size in sizes if isinstance(size, int))
-    others = [size_text(size) for size in sizes if not isinstance(size, int)]
-    return f"({' * '.join([*([str(known)] if known > 1 else []), *others])})" if others else str(known)
-
-
-def size_text(size: Count) -> str:
-    """A size as a factor."""
-    return f"({size})" if isinstance(size, PerExample) else count_text(size)
+    return factor_text(product(EXAMPLES if size is None else size for size in sizes))
 
 
 def _sliced(node: Node, point: Point) -> list[Point]:
-    axis, start = node.attr("axis"), dim_text(node.attr("start"), node)
+    axis, start = node.attr("axis"), dim_text(node.attr("start"))
     return [_moved(point, axis, point[axis] if start == "0" else f"({point[axis]} + {start})")]
 
 
 def _reversed(node: Node, point: Point) -> list[Point]:
     axis = node.attr("axis")
-    last = size_text(sizes_of(node.type, node)[axis])
+    last = factor_text(sizes_of(node.type, node)[axis])
     return [_moved(point, axis, f"({last} - 1 - {point[axis]})")]
 
 
@@ -211,7 +211,7 @@ def starts_of_parts(node: Node) -> list[str]:
     starts = [ZERO]
     for part in node.inputs[:-1]:
         starts.append(starts[-1] + part.type.axes[node.attr("axis")].size)
-    return [dim_text(start, node) for start in starts]
+    return [dim_text(start) for start in starts]
 
 
 def _moved(point: Point, axis: int, index: str) -> Point:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dlc.compiler.codegen.layout import is_scalar, layout_of
+from dlc.compiler.codegen.layout import Stride, is_scalar, layout_of, plain
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import ONE, Dim
 from dlc.compiler.ir import Node
 from dlc.compiler.ops.movement import axis_groups
 
-Strides = tuple[int, ...]
+Strides = tuple[Stride, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Strided:
 
     base: Node
     strides: Strides
-    offset: int = 0
+    offset: Stride = 0
 
 
 def view_of(node: Node, at_hand: Container[Node] = ()) -> Strided | None:
@@ -53,7 +53,7 @@ def of_itself(node: Node) -> Strided:
     return Strided(node, _standing(node, strides))
 
 
-def offset_of(node: Node, at_hand: Container[Node] = ()) -> tuple[Node, int]:
+def offset_of(node: Node, at_hand: Container[Node] = ()) -> tuple[Node, Stride]:
     """The value in whose memory another one lies just as it would lie by itself, so many elements behind its start."""
     view, own = reached(node, at_hand), of_itself(node)
     return (view.base, view.offset) if view.strides == own.strides else (node, 0)
@@ -70,17 +70,18 @@ def _step(node: Node, at_hand: Container[Node]) -> Strided | None:
     if found is None:
         return None
     strides, start = found
-    return Strided(operand.base, _standing(node, strides), operand.offset + start)
+    return Strided(operand.base, _standing(node, strides), plain(Dim.of(operand.offset + start)))
 
 
 def _standing(node: Node, strides: Strides) -> Strides:
     """The strides, 0 for axes of size 1: their index is always 0."""
-    return tuple(0 if size == ONE else stride for size, stride in zip(node.type.sizes, strides, strict=True))
+    pairs = zip(node.type.sizes, strides, strict=True)
+    return tuple(0 if size == ONE else plain(Dim.of(stride)) for size, stride in pairs)
 
 
 # --- one step: the strides of the result and where it begins, from those of the operand ---------------------------
 
-Found = tuple[Strides, int] | None
+Found = tuple[Strides, Stride] | None
 
 
 def _same(node: Node, strides: Strides) -> Found:
@@ -105,31 +106,25 @@ def _expanded(node: Node, strides: Strides) -> Found:
 
 
 def _sliced(node: Node, strides: Strides) -> Found:
-    start = node.attr("start").constant
-    return None if start is None else (strides, int(start) * strides[node.attr("axis")])
+    return strides, node.attr("start") * strides[node.attr("axis")]
 
 
 def _reversed(node: Node, strides: Strides) -> Found:
     axis = node.attr("axis")
-    last = (node.type.axes[axis].size - ONE) * strides[axis]
-    if last.constant is None:
-        return None
-    return tuple(-stride if i == axis else stride for i, stride in enumerate(strides)), int(last.constant)
+    turned = tuple(-1 * stride if i == axis else stride for i, stride in enumerate(strides))
+    return turned, (node.type.axes[axis].size - ONE) * strides[axis]
 
 
 def _reshaped(node: Node, strides: Strides) -> Found:
     """Axes that become others together must lie one inside the other; the new ones divide the same stretch."""
     before, after = node.inputs[0].type.sizes, node.type.sizes
-    made = [0] * len(after)
+    made: list[Stride] = [0] * len(after)
     for own, new in axis_groups(before, after):
         for outer, inner in pairwise(own):
             if Dim.of(strides[outer]) != strides[inner] * before[inner]:
                 return None
         for place, axis in enumerate(new):
-            step = strides[own[-1]] * math.prod((after[i] for i in new[place + 1 :]), start=ONE)
-            if step.constant is None:
-                return None
-            made[axis] = int(step.constant)
+            made[axis] = strides[own[-1]] * math.prod((after[i] for i in new[place + 1 :]), start=ONE)
     return tuple(made), 0
 
 

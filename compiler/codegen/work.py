@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group, costly
 from dlc.compiler.codegen.host.machine import Dtype, Host
-from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Count, Size, layout_of, round_up, size_of
+from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Count, Size, about, layout_of, round_up, size_of
+from dlc.compiler.codegen.layout import product as elements
 from dlc.compiler.codegen.products import Product, product_of
 from dlc.compiler.codegen.sliding import RESULT, geometry_of, rows_of_unit
 from dlc.compiler.codegen.stored import loop_of
 from dlc.compiler.codegen.values import Role, role
+from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS
 
@@ -49,9 +51,10 @@ class Units:
     def room(self, bytes: int) -> Size:
         """Room for so many bytes a unit."""
         if not isinstance(self.rows, int):
-            each = size_of(self.rows).per_example * self.times
-            return Size(round_up(bytes * self.times, 64), round_up(math.ceil(bytes * each / self.block), 4))
-        return Size(round_up(bytes * self.times * math.ceil(self.rows / self.block), 64))
+            each = size_of(self.rows).times(bytes * self.times).dim.terms
+            many = Size(Dim({monomial: math.ceil(count / self.block) for monomial, count in each.items()}))
+            return (many + Size.of(bytes * self.times)).in_lines(64)
+        return Size.of(bytes * self.times * math.ceil(self.rows / self.block)).in_lines(64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Tile:
 def tile_of(product: Product, cpu: Host, dtype: Dtype) -> Tile:
     """Panels as wide as the CPU likes them; what is left over is a narrower one."""
     lanes, vectors = cpu.lanes(dtype), len(cpu.tiles)
-    full, rest = divmod(math.ceil(product.layout.width / lanes), vectors)
+    full, rest = divmod(-(-about(product.layout.width) // lanes), vectors)
     if not full:
         return Tile(rest * lanes, rest, 0, 1)
     return Tile(vectors * lanes, vectors, rest, full + (1 if rest else 0))
@@ -77,7 +80,7 @@ def tile_of(product: Product, cpu: Host, dtype: Dtype) -> Tile:
 def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = None) -> Units:
     """The units of a group's kernel."""
     rows, inner = group.domain
-    width = math.prod(inner)
+    width = about(elements(inner))
     if product is not None:
         return product_units(group, product, cpu, dtype)
     if group.kind == "columns":
@@ -85,11 +88,11 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         folded = layout_of(operand.type, operand).rows
         return Units(rows, COLUMNS, 1, size_of(folded).times(rows if isinstance(rows, int) else 1))
     if group.kind == "scatter":
-        return Units(width, COLUMNS, 1, Size(0, width))
+        return Units(elements(inner), COLUMNS, 1, Size.of(0, width))
     if group.kind == "transpose" and group.anchor is not None and group.anchor.type.rank > 2:
         *window, turned, other = layout_of(group.anchor.type, group.anchor).known
         count = math.prod(window)
-        return Units(count, 1, math.ceil(turned / COLUMNS), Size(CHEAP * count * turned * other))
+        return Units(count, 1, math.ceil(turned / COLUMNS), Size.of(CHEAP * count * turned * other))
     if group.kind == "transpose":
         return Units(rows, LANES, 1, size_of(rows).times(CHEAP * width))
     if group.kind == "filters":
@@ -99,16 +102,19 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         return Units(parts, 1, 1, work_of(group.sums[0]))
     if group.kind in ("slid", "stack"):
         assert group.anchor is not None
-        stack = group.kind == "stack"
-        outer = inner[0] if stack else geometry_of(group.anchor).made(group.anchor.op)[0]
-        part = max(RESULT * outer // width, 1) if stack else rows_of_unit(group.anchor)
         work = work_of(group.anchor) + size_of(rows).times(row_work(group))
+        stack = group.kind == "stack"
+        if not all(isinstance(size, int) for size in inner):
+            return Units(rows, 1, 1, work)
+        outer = about(inner[0]) if stack else geometry_of(group.anchor).made(group.anchor.op)[0]
+        part = max(RESULT * outer // width, 1) if stack else rows_of_unit(group.anchor)
         return Units(rows, 1, math.ceil(outer / part), work, part if part < outer else 0)
-    width = max([width, *(layout_of(node.type, node).width for node in group.members)])
+    width = max([width, *(about(layout_of(node.type, node).width) for node in group.members)])
     work = size_of(rows).times(row_work(group))
-    if len(inner) > 1 and width > PART and splits(group):
-        part = max(PART // (width // inner[0]), 1)
-        return Units(rows, 1, math.ceil(inner[0] / part), work, part)
+    if len(inner) > 1 and width > PART and splits(group) and all(isinstance(size, int) for size in inner):
+        outer = about(inner[0])
+        part = max(PART // (width // outer), 1)
+        return Units(rows, 1, math.ceil(outer / part), work, part)
     block = min(max(ELEMENTS // width, 1), 1024)
     return Units(rows, block if block < LANES else round_up(block, LANES), 1, work)
 
@@ -125,22 +131,17 @@ def splits(group: Group) -> bool:
 def work_of(node: Node) -> Size:
     """The operations of a convolution, of windows, or of a stack of products."""
     work = OPS[node.op].work(node)
-    fixed = per_example = 0
-    for monomial, coefficient in work.terms.items():
-        if monomial:
-            per_example += int(coefficient)
-        else:
-            fixed += int(coefficient)
-    return Size(fixed // 2, per_example // 2)
+    fixed = about(work, m=0)
+    return Size.of(fixed // 2, (about(work, m=1) - fixed) // 2)
 
 
 def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Units:
-    rows, width = product.layout.rows, product.layout.width
+    rows, width = product.layout.rows, about(product.layout.width)
     if isinstance(product.depth, int):
         work = size_of(rows).times(product.depth * width + row_work(group))
     else:
         many = rows if isinstance(rows, int) else 0
-        work = Size(many * row_work(group)) + size_of(product.depth).times(many * width)
+        work = Size.of(many * row_work(group)) + size_of(product.depth).times(many * width)
     if product.form == "tile":
         block = round_up(TALLEST * cpu.tiles[-1][0], ROW_BLOCK)
         return Units(rows, block, tile_of(product, cpu, dtype).times, work)
@@ -150,7 +151,7 @@ def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Un
 def row_work(group: Group) -> int:
     """About how many operations the members need for one row, the product left out."""
     members = [node for node in group.computed if not group.given(node)]
-    return sum(max(layout_of(n.type, n).width, LANES) * (COSTLY if costly(n) else CHEAP) for n in members)
+    return sum(max(about(layout_of(n.type, n).width), LANES) * (COSTLY if costly(n) else CHEAP) for n in members)
 
 
 def product_of_group(group: Group) -> Product | None:
