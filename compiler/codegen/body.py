@@ -242,6 +242,10 @@ class Body:
             index = self.value(node.inputs[1], places[0])
             table = node.inputs[0]
             return self.value(table, (*point[: table.type.rank - 1], index))
+        if node.op == "reverse_each":
+            axis, length = node.attr("axis"), f"int({self.value(node.inputs[1], places[1])})"
+            place = f"({length} - 1 - {point[axis]} if {point[axis]} < {length} else {point[axis]})"
+            return self.value(node.inputs[0], (*point[:axis], place, *point[axis + 1 :]))
         if node.op == "concat":
             return self.joined(node, point, places)
         if node.op == "shift":

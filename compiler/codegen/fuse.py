@@ -121,6 +121,8 @@ def reads(node: Node, point: Point | None = None) -> tuple[tuple[Node, Point], .
     if node.op == "gather":
         found.append((operands[0], ("?",)))
         operands = operands[1:]
+    elif node.op == "reverse_each":
+        places[0] = (*places[0][:-1], "?")  # wherever the example's length says
     for operand, place in zip(operands, places, strict=False):
         found += reads(operand, place) if role(operand) is Role.INLINE else [(operand, place)]
     return tuple(found)

@@ -314,7 +314,8 @@ class KernelWriter:
         """The buffer that the panels can write to themselves: nothing follows the product."""
         if list(self.group.members) != [self.group.anchor] or self.group.totals or len(self.stores) != 1:
             return None
-        return self.stores[0][1]
+        buffer = self.stores[0][1]
+        return buffer if buffer.layout is not None and isinstance(buffer.layout.row_length, int) else None
 
     def sweep(self, product: Product) -> list[str]:
         """A stretch of a long vector: the terms of the sum are added to all of it, four at a time."""

@@ -234,7 +234,7 @@ def header_text(target: Target, above: str) -> str:
     vector = target.path == "tile" and not target.check
     lines = [
         "import numpy as np",
-        "from numpy import ceil, floor, float64, isnan, sign, sqrt",
+        "from numpy import ceil, cos, floor, float64, isnan, sign, sin, sqrt",
         f"from numpy import {target.dtype} as real",
         "",
     ]

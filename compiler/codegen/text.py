@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Container
 
-from dlc.compiler.codegen.layout import NotSupported
 
 LINE = 150
 """The length of a comment in the generated module."""
@@ -20,18 +19,15 @@ LINE = 150
 CHEAP_CALLS = frozenset({"abs", "ceil", "floor", "index", "isnan", "max", "min", "real", "sign"})
 """Calls that cost no more than an addition."""
 
-WITHOUT_CODE = frozenset({"sin", "cos"})
-"""Functions that the host does not have."""
-
 PROPAGATING = {"max": "maximum", "min": "minimum"}
 """The host's forms, which give NaN where an operand is NaN, as NumPy's do; Python's own would lose it."""
 
 
 _USED = """
-    abs address_of ceil convolve_rows erf exp filter_gradient_rows float32_at float64 float64_at floor INF
+    abs address_of ceil convolve_rows cos erf exp filter_gradient_rows float32_at float64 float64_at floor INF
     input_gradient_rows inside int int64_at isnan kernel launch log matmul_panel max maximum min minimum NAN
     normal01_float32 normal01_float64 np pack pool_gradient_rows pool_rows range real real_at scratch sigmoid sign
-    softplus sqrt tanh transpose uniform01_float32 uniform01_float64
+    sin softplus sqrt tanh transpose uniform01_float32 uniform01_float64
 """
 BUILT_IN = frozenset(_USED.split())
 """Names that the generated module's text uses."""
@@ -96,8 +92,6 @@ class KernelEmitter:
 
     def call(self, function: str, *arguments: str) -> str:
         self.costly = self.costly or function not in CHEAP_CALLS
-        if function in WITHOUT_CODE:
-            raise NotSupported(function)
         if function == "pow":
             return f"({arguments[0]}) ** ({arguments[1]})"
         if function == "index":

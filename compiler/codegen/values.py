@@ -192,6 +192,11 @@ def _reversed(node: Node, point: Point) -> list[Point]:
     return [_moved(point, axis, f"({last} - 1 - {point[axis]})")]
 
 
+def _reversed_each(node: Node, point: Point) -> list[Point]:
+    """Only where the length is read is known here; the value is read at a place that depends on it."""
+    return [point, (point[node.attr("examples")],)]
+
+
 def _shifted(node: Node, point: Point) -> list[Point]:
     axis = node.attr("axis")
     return [_moved(point, axis, f"({point[axis]} - 1)")]
@@ -242,6 +247,7 @@ _MOVES = {
     "reshape": _reshaped,
     "slice": _sliced,
     "reverse": _reversed,
+    "reverse_each": _reversed_each,
     "shift": _shifted,
     "position": _position,
     "one_hot": _one_hot,
