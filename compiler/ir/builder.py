@@ -97,6 +97,23 @@ def rebuild(
     return Graph.of(_map(graph.roots, new), _map(graph.names, new))
 
 
+def substituted(graph: Graph, made: Mapping[Node, Node], builder: Builder | None = None) -> Graph:
+    """The graph with other nodes in place of some, which may read what comes later."""
+    b = builder or Builder()
+    new: dict[Node, Node] = {}
+    waiting = list(graph.roots.values())
+    while waiting:
+        node = made.get(waiting[-1], waiting[-1])
+        missing = [value for value in node.inputs if value not in new]
+        if missing:
+            waiting += missing
+            continue
+        inputs = tuple(new[value] for value in node.inputs)
+        new[waiting.pop()] = b.typed(node.op, inputs, node.attrs, node.type, node.span)
+    names = {name: new[node] for name, node in graph.names.items() if node in new}
+    return Graph.of({name: new[node] for name, node in graph.roots.items()}, names)
+
+
 def through_bodies(one: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
     """A pass that goes through the bodies of a graph's loops too, innermost first; nodes that share a body go on
     sharing one."""

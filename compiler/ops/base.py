@@ -109,6 +109,8 @@ class Op:
     name: ClassVar[str]
     differentiable: ClassVar[bool] = True
     commutative: ClassVar[bool] = False
+    costly: ClassVar[bool] = False
+    """Whether a value that exists is rather kept than computed again."""
     filler: ClassVar[float] = 0.0
     """What stands in a place that does not count (past an example's end), so that a fold does not see it."""
     samples: ClassVar[Sequence[Sample]] = ()
@@ -223,6 +225,8 @@ class Elementwise(Op):
 class Reduction(Op):
     """Folds `axes` (a tuple of positions) to size 1, written. `identity` starts, `combine` adds one element."""
 
+    costly = True
+
     def identity(self, e: Emitter) -> str:
         raise NotImplementedError
 
@@ -241,6 +245,8 @@ class Reduction(Op):
 
 class Contraction(Op):
     """Sums of products of two operands. `filters` is the operand whose axes are (f, …, n_C_prev, n_C), where one is."""
+
+    costly = True
 
     filters: int | None = None
 
@@ -278,6 +284,8 @@ class MatrixProduct(Contraction):
 class Window(Op):
     """Folds a window of each place of `axes`, as the window slides over them."""
 
+    costly = True
+
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
         return [node.attr("axes") for _ in node.inputs]
 
@@ -292,6 +300,8 @@ class Loop(Op):
     Nodes are single values, so a loop with several results is several nodes: same operands, same attributes but
     `take`, which says what the node takes of the run. They are computed, and pulled back, together.
     """
+
+    costly = True
 
     def together(self, node: Node) -> Hashable:
         return (node.op, node.inputs, tuple(item for item in node.attrs if item[0] != "take"))
@@ -311,6 +321,8 @@ class Loop(Op):
 
 class Stable(Op):
     """Has a stable evaluation in other ops, which `expand` writes after differentiation and simplification."""
+
+    costly = True
 
     def expand(self, b: Builder, node: Node) -> Node:
         raise NotImplementedError

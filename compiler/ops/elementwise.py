@@ -56,6 +56,7 @@ class Neg(Elementwise):
 class Exp(Elementwise):
     """e^x"""
 
+    costly = True
     gradients = ("ct * r",)
     samples = unary()
 
@@ -70,6 +71,7 @@ class Exp(Elementwise):
 class Log(Elementwise):
     """The natural logarithm."""
 
+    costly = True
     gradients = ("ct / x",)
     samples = unary(0.2, 3.0)
 
@@ -112,6 +114,7 @@ class Abs(Elementwise):
 class Tanh(Elementwise):
     """(e^x - e^-x) / (e^x + e^-x)"""
 
+    costly = True
     gradients = ("ct * (1 - r**2)",)
     samples = unary()
 
@@ -126,6 +129,7 @@ class Tanh(Elementwise):
 class Sin(Elementwise):
     """The sine of an angle in radians."""
 
+    costly = True
     gradients = ("ct * cos(x)",)
     samples = unary()
 
@@ -140,6 +144,7 @@ class Sin(Elementwise):
 class Cos(Elementwise):
     """The cosine of an angle in radians."""
 
+    costly = True
     gradients = ("-(ct * sin(x))",)
     samples = unary()
 
@@ -154,6 +159,7 @@ class Cos(Elementwise):
 class Erf(Elementwise):
     """2/sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
 
+    costly = True
     gradients = (f"ct * ({2 / math.sqrt(math.pi)!r} * exp(-x**2))",)
     samples = unary()
 
@@ -168,6 +174,7 @@ class Erf(Elementwise):
 class Sigmoid(Elementwise):
     """1 / (1 + e^-x), for every x without overflow."""
 
+    costly = True
     gradients = ("ct * (r * (1 - r))",)
     samples = unary()
 
@@ -183,6 +190,7 @@ class Sigmoid(Elementwise):
 class Softplus(Elementwise):
     """log(1 + e^x), for every x without overflow."""
 
+    costly = True
     gradients = ("ct * sigmoid(x)",)
     samples = unary()
 
@@ -364,6 +372,7 @@ class Mod(Elementwise):
 class Pow(Elementwise):
     """x^y. With respect to the exponent, the derivative at x = 0 is taken as 0."""
 
+    costly = True
     samples = binary(0.3, 2.0)
     bad = UNEQUAL
 

@@ -58,10 +58,14 @@ class Held(Bound):
 class DrawUniform(Bound):
     """`name`: uniform in [0, 1), drawn anew at each step; equal names are the same draw."""
 
+    costly = True
+
 
 @op("draw_normal")
 class DrawNormal(Bound):
     """`name`: standard normal, drawn anew at each step; equal names are the same draw."""
+
+    costly = True
 
 
 @op("constant")

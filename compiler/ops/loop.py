@@ -232,6 +232,37 @@ def _alike(size: Dim, type: TensorType) -> Iterator[int]:
             yield i
 
 
+# --- making one ------------------------------------------------------------------------------------------------
+
+
+class Parts(NamedTuple):
+    """A scan before its leaves are numbered: the roots of its step, and what each leaf is given; a sequence with its
+    scanned axis. The root `carry.<i>` is the new value of the carry that comes i-th."""
+
+    roots: Mapping[str, Node]
+    sequences: Mapping[Node, tuple[Node, int]]
+    carries: Mapping[Node, Node]
+    constants: Mapping[Node, Node]
+
+
+def closed(b: Builder, parts: Parts, axis: Axis, reverse: bool) -> Callable[[str], Node]:
+    """The scan, as a function from `take` to the node. Sequences and constants that no root reads are left out."""
+    graph = Graph.of(parts.roots)
+    read = set(graph.nodes)
+    sequences = {leaf: given for leaf, given in parts.sequences.items() if leaf in read}
+    constants = {leaf: given for leaf, given in parts.constants.items() if leaf in read}
+    groups: dict[str, Mapping[Node, object]] = {"sequence": sequences, "carry": parts.carries, "constant": constants}
+    names = {leaf: f"{group}.{i}" for group, found in groups.items() for i, leaf in enumerate(found)}
+
+    def numbered(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        return b.typed("held", (), (("name", names[node]),), node.type, node.span) if node in names else None
+
+    step = Step(rebuild(graph, numbered), len(sequences), len(parts.carries))
+    inputs = (*(value for value, _ in sequences.values()), *parts.carries.values(), *constants.values())
+    axes = tuple(at for _, at in sequences.values())
+    return lambda take: b.add("scan", *inputs, step=step, take=take, axes=axes, axis=axis, reverse=reverse)
+
+
 # --- the gradient ----------------------------------------------------------------------------------------------
 
 
@@ -370,20 +401,7 @@ class _Writer:
 
     def finish(self, axis: Axis, reverse: bool) -> Callable[[str], Node]:
         """The scan, as a function from `take` to the node."""
-        graph = Graph.of(self.roots)
-        read = set(graph.nodes)
-        sequences = {leaf: given for leaf, given in self.sequences.items() if leaf in read}
-        constants = {leaf: given for leaf, given in self.constants.items() if leaf in read}
-        groups: dict[str, Mapping[Node, object]] = {"sequence": sequences, "carry": self.carries, "constant": constants}
-        names = {leaf: f"{group}.{i}" for group, found in groups.items() for i, leaf in enumerate(found)}
-
-        def numbered(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-            return b.typed("held", (), (("name", names[node]),), node.type, node.span) if node in names else None
-
-        step = Step(rebuild(graph, numbered), len(sequences), len(self.carries))
-        inputs = (*(value for value, _ in sequences.values()), *self.carries.values(), *constants.values())
-        axes = tuple(at for _, at in sequences.values())
-        return lambda take: self.b.add("scan", *inputs, step=step, take=take, axes=axes, axis=axis, reverse=reverse)
+        return closed(self.b, Parts(self.roots, self.sequences, self.carries, self.constants), axis, reverse)
 
     def _leaf(self, name: str, type: TensorType) -> Node:
         return self.inner.typed("held", (), (("name", name),), type, self.b.span)

@@ -17,9 +17,11 @@ from dlc.compiler.passes.erase import erase
 from dlc.compiler.passes.expand import expand
 from dlc.compiler.passes.factor import factor
 from dlc.compiler.passes.hoist import hoist
+from dlc.compiler.passes.keep import keep
 from dlc.compiler.passes.masks import share_masks
 from dlc.compiler.passes.simplify import simplify
 from dlc.compiler.passes.stabilise import stabilise
+from dlc.compiler.passes.take_out import take_out
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 Watcher: TypeAlias = Callable[[str, Graph, float], None]
@@ -27,7 +29,7 @@ Watcher: TypeAlias = Callable[[str, Graph, float], None]
 
 BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise, hoist)
 AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
-BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks, factor)
+BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks, factor, keep, take_out)
 
 
 def run(graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.settled) -> Graph:
@@ -55,8 +57,10 @@ __all__ = [
     "expand",
     "factor",
     "hoist",
+    "keep",
     "run",
     "simplify",
     "stabilise",
+    "take_out",
     "verify",
 ]

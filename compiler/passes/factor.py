@@ -14,12 +14,12 @@ division by 0 out, and the branch not taken counts for nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from dlc.compiler.dims import ONE, Dim
-from dlc.compiler.ir import Builder, Graph, Node, rebuild, through_bodies
+from dlc.compiler.ir import Builder, Graph, Node, rebuild, substituted, through_bodies
 
 Axes = tuple[int, ...]
 Fixed = Callable[[Node], bool]
@@ -79,24 +79,7 @@ def _split(graph: Graph) -> Graph:
             made[node] = parts[0]
             for part in parts[1:]:
                 made[node] = b.typed("add", (made[node], part), (), node.type, node.span)
-    return _substituted(graph, made) if made else graph
-
-
-def _substituted(graph: Graph, made: Mapping[Node, Node]) -> Graph:
-    """The graph with other nodes in place of some, which may read what comes later."""
-    b = Builder()
-    new: dict[Node, Node] = {}
-    waiting = list(graph.roots.values())
-    while waiting:
-        node = made.get(waiting[-1], waiting[-1])
-        missing = [value for value in node.inputs if value not in new]
-        if missing:
-            waiting += missing
-            continue
-        inputs = tuple(new[value] for value in node.inputs)
-        new[waiting.pop()] = b.typed(node.op, inputs, node.attrs, node.type, node.span)
-    names = {name: new[node] for name, node in graph.names.items() if node in new}
-    return Graph.of({name: new[node] for name, node in graph.roots.items()}, names)
+    return substituted(graph, made) if made else graph
 
 
 def _terms(b: Builder, node: Node, axes: Axes) -> list[Term]:

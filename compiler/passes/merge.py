@@ -1,0 +1,244 @@
+"""Fewer products in a step: `W_u @ a` and `W_f @ a` as one, and `W_u.T @ dz_u + W_f.T @ dz_f` as one.
+
+A step's products with weights (what is the same at every step) are first taken apart, `W @ concat(a, x)` to
+`W[:, :n] @ a + W[:, n:] @ x`, so that what does not depend on a carry can leave the loop. Then those with the same
+right operand become one product with the weights one below the other, and those that are added up one product with the
+weights side by side, whichever leaves fewer products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dlc.compiler.dims import ZERO, Dim
+from dlc.compiler.ir import Builder, Node, rebuild, topological
+from dlc.compiler.ops.contraction import labels_of
+from dlc.compiler.passes.opened import Opened, Reads
+
+
+def take_apart(loop: Opened) -> None:
+    """Products of concatenations as sums of products; slices of products as products of slices of the weights."""
+
+    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        new = b.typed(node.op, inputs, node.attrs, node.type, node.span)
+        if node.op in ("matmul", "einsum"):
+            return _by_parts(loop, new)
+        if node.op == "slice":
+            return sliced(loop, inputs[0], node.attr("axis"), node.attr("start"), node.attr("size"), new)
+        return new
+
+    loop.roots = dict(rebuild(loop.graph, rule, loop.inner).roots)
+
+
+def _by_parts(loop: Opened, node: Node) -> Node:
+    """A product of weights and a concatenation over the summed axis, as a sum."""
+    labels = labels_of(node)
+    for side in (0, 1):
+        whole, weights = node.inputs[side], node.inputs[1 - side]
+        if whole.op != "concat" or loop.reads(weights) is not Reads.CONSTANTS or loop.reads(whole) is Reads.CONSTANTS:
+            continue
+        label = labels[side][whole.attr("axis")]
+        if label in labels[2]:
+            continue
+        axis = labels[1 - side].index(label)
+        terms = []
+        for start, part in parts(whole):
+            size = part.type.axes[whole.attr("axis")].size
+            factor = sliced(loop, weights, axis, start, size)
+            pair = (part, factor) if side == 0 else (factor, part)
+            terms.append(_by_parts(loop, loop.inner.typed(node.op, pair, node.attrs, node.type, node.span)))
+        return added(loop.inner, terms)
+    return node
+
+
+def parts(concat: Node) -> Iterable[tuple[Dim, Node]]:
+    """The operands of a concatenation, and where they start."""
+    start = ZERO
+    for part in concat.inputs:
+        yield start, part
+        start = start + part.type.axes[concat.attr("axis")].size
+
+
+def added(b: Builder, terms: Sequence[Node]) -> Node:
+    """The sum of values of one shape."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = b.typed("add", (total, term), (), total.type, total.span)
+    return total
+
+
+def sliced(loop: Opened, x: Node, axis: int, start: Dim, size: Dim, plain: Node | None = None) -> Node:
+    """A part of a value: of sums of products with weights, those with a part of the weights; `plain` is the slice."""
+    if x.type.axes[axis].size == size:
+        return x
+    if x.op == "transpose":
+        return loop.inner.add("transpose", sliced(loop, x.inputs[0], 1 - axis, start, size))
+    found = _inside(loop, x, axis, start, size)
+    if found is not None:
+        return found
+    return plain or loop.inner.add("slice", x, axis=axis, start=start, size=size)
+
+
+def _inside(loop: Opened, x: Node, axis: int, start: Dim, size: Dim) -> Node | None:
+    """A part of a value without the value."""
+    if x.op == "add" and all(value.type.sizes == x.type.sizes for value in x.inputs):
+        values = [_inside(loop, value, axis, start, size) for value in x.inputs]
+        return None if None in values else added(loop.inner, [value for value in values if value is not None])
+    if x.op == "concat" and x.attr("axis") == axis:
+        for begin, part in parts(x):
+            if (begin, part.type.axes[axis].size) == (start, size):
+                return part
+    if x.op not in ("matmul", "einsum"):
+        return None
+    labels = labels_of(x)
+    for side in (0, 1):
+        weights, label = x.inputs[side], labels[2][axis]
+        if label in labels[side] and label not in labels[1 - side] and loop.reads(weights) is Reads.CONSTANTS:
+            factor = sliced(loop, weights, labels[side].index(label), start, size)
+            pair = (factor, x.inputs[1]) if side == 0 else (x.inputs[0], factor)
+            here = factor.type.axes[labels[side].index(label)]
+            axes = tuple(here if i == axis else own for i, own in enumerate(x.type.axes))
+            return loop.inner.typed(x.op, pair, x.attrs, x.type.with_axes(axes), x.span)
+    return None
+
+
+# --- merging ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A product of a matrix of weights; `sum` is the outermost sum that it is a term of and nothing else reads."""
+
+    node: Node
+    sum: Node | None
+
+    @property
+    def weights(self) -> Node:
+        return self.node.inputs[0]
+
+    @property
+    def operand(self) -> Node:
+        return self.node.inputs[1]
+
+
+def merge(loop: Opened, inside: Collection[Node]) -> None:
+    """Products that stand together as one. Those `inside`, which the next step needs, are not mixed with others, which
+    may leave the loop; nor are those of sequences, which do."""
+    graph = loop.graph
+    users = graph.users()
+    roots = set(graph.roots.values())
+    groups: dict[Hashable, list[_Product]] = {}
+    for node in graph.nodes:
+        if node.op == "matmul" and node.type.rank == node.inputs[0].type.rank == 2:
+            weights, operand = (loop.reads(value) for value in node.inputs)
+            if weights is Reads.CONSTANTS is not operand:
+                outermost = _outermost(node, users, roots) if operand is Reads.CARRIES else None
+                groups.setdefault((operand, node in inside), []).append(_Product(node, outermost))
+    made: dict[Node, Node] = {}
+    for products in groups.values():
+        made |= _merged(loop.inner, sorted(products, key=lambda product: _place(loop, product.weights)))
+    if made:
+        loop.substitute(made)
+
+
+def _place(loop: Opened, weights: Node) -> int:
+    """Weights are merged in the order in which the program has them, in the loop of a gradient as in the loop itself:
+    what they make together there is the transposed here."""
+    return next((loop.given[node].number for node in topological([weights]) if node in loop.given), 0)
+
+
+def _outermost(node: Node, users: Mapping[Node, Sequence[Node]], roots: Collection[Node]) -> Node | None:
+    """The sum that a node is a term of, through sums that nothing else reads."""
+    found = None
+    while node not in roots and len(users[node]) == 1:
+        (user,) = users[node]
+        if user.op != "add" or user.type.sizes != node.type.sizes:
+            break
+        node = found = user
+    return found
+
+
+def _merged(b: Builder, products: Sequence[_Product]) -> dict[Node, Node]:
+    """What stands for the products and sums that are merged: those of the operand or of the sum that has most of them
+    come first."""
+    made: dict[Node, Node] = {}
+    replaced: dict[Node, dict[Node, Node | None]] = {}
+    left = dict.fromkeys(products)
+    while True:
+        groups: dict[tuple[str, Node], list[_Product]] = {}
+        for product in left:
+            groups.setdefault(("operand", product.operand), []).append(product)
+            if product.sum is not None:
+                groups.setdefault(("sum", product.sum), []).append(product)
+        (kind, _), group = max(groups.items(), key=lambda item: len(item[1]), default=(("", None), []))
+        if len(group) < 2:
+            break
+        if kind == "operand":
+            made |= _stacked(b, group)
+        else:
+            assert group[0].sum is not None
+            replaced.setdefault(group[0].sum, {}).update(_side_by_side(b, group))
+        for product in group:
+            del left[product]
+    return made | {total: _with_terms(b, total, terms) for total, terms in replaced.items()}
+
+
+def _stacked(b: Builder, group: Sequence[_Product]) -> dict[Node, Node]:
+    """One product with the weights one below the other, and its parts."""
+    weights = joined(b, [product.weights for product in group], 0)
+    first = group[0].node
+    type = first.type.with_axes((weights.type.axes[0], first.type.axes[1]))
+    whole = b.typed("matmul", (weights, group[0].operand), (), type, first.span)
+    made: dict[Node, Node] = {}
+    start = ZERO
+    for product in group:
+        size = product.weights.type.axes[0].size
+        attrs = (("axis", 0), ("size", size), ("start", start))
+        made[product.node] = b.typed("slice", (whole,), attrs, product.node.type, product.node.span)
+        start = start + size
+    return made
+
+
+def _side_by_side(b: Builder, group: Sequence[_Product]) -> dict[Node, Node | None]:
+    """One product for several terms of a sum, in the place of the first."""
+    weights = joined(b, [product.weights for product in group], 1)
+    operand = joined(b, [product.operand for product in group], 0)
+    node = group[0].node
+    terms: dict[Node, Node | None] = {product.node: None for product in group}
+    return terms | {node: b.typed("matmul", (weights, operand), (), node.type, node.span)}
+
+
+def _with_terms(b: Builder, total: Node, terms: Mapping[Node, Node | None]) -> Node:
+    """A sum with other terms; None is none."""
+
+    def of(node: Node) -> Node | None:
+        if node in terms or node.op != "add" or node.type.sizes != total.type.sizes:
+            return terms.get(node, node)
+        kept = [value for value in map(of, node.inputs) if value is not None]
+        return added(b, kept) if kept else None
+
+    found = of(total)
+    assert found is not None
+    return found
+
+
+def joined(b: Builder, values: Sequence[Node], axis: int) -> Node:
+    """Values one after the other; slices that follow one another in one value are one slice of it, and transposed
+    values are joined before they are transposed."""
+    if all(value.op == "transpose" for value in values):
+        return b.add("transpose", joined(b, [value.inputs[0] for value in values], 1 - axis))
+    runs: list[tuple[Node, Dim, Dim]] = []
+    for value in values:
+        base, start, size = value, ZERO, value.type.axes[axis].size
+        if value.op == "slice" and value.attr("axis") == axis:
+            base, start = value.inputs[0], value.attr("start")
+        if runs and runs[-1][0] is base and runs[-1][1] + runs[-1][2] == start:
+            runs[-1] = (base, runs[-1][1], runs[-1][2] + size)
+        else:
+            runs.append((base, start, size))
+    whole = [
+        base if size == base.type.axes[axis].size else b.add("slice", base, axis=axis, start=start, size=size)
+        for base, start, size in runs
+    ]
+    return b.add("concat", *whole, axis=axis) if len(whole) > 1 else whole[0]
