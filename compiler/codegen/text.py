@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Container
 
-
 LINE = 150
 """The length of a comment in the generated module."""
 
