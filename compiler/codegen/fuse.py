@@ -13,6 +13,7 @@ the first cache. There are these kinds:
 - `transpose`    a copy of a matrix in the other orientation, or of the matrices of a convolution's filters
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
 - `scan`         a loop over steps: no kernel, but a program of kernels inside the program
+- `joined`       a `concat` whose parts other kernels write in their places: no kernel
 
 Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
 axes, one for each channel: every unit leaves its part, and a `gather` adds them up. A value joins the group of one of

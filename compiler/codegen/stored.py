@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
 from dlc.compiler.codegen.layout import Stride, is_scalar, layout_of, product
+from dlc.compiler.codegen.merging import merge, side_by_side
 from dlc.compiler.codegen.sliding import LARGEST_TILE, large_tile
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
@@ -31,6 +32,8 @@ class Settled:
 def settle(graph: Graph, panel: int) -> Settled:
     """Fuse a graph and decide what is stored. `panel` is the width of the matrix tile."""
     fusion = Fusion(graph, panel)
+    side_by_side(fusion, {node for name, node in graph.roots.items() if name.startswith(("update.", "gradient."))})
+    merge(fusion, anything=any(node.op == "held" for node in graph.nodes))
     position = {node: number for number, node in enumerate(graph.nodes)}
     roots = {node for node in graph.roots.values() if not is_scalar(node.type)}
     kept = roots | {value for group in fusion.groups for value in must_store(group, fusion.home)}
