@@ -8,7 +8,7 @@ call. What was damaged is compiled again. Numba is imported only where something
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,15 +25,17 @@ HOST_KERNELS = {
 """The kernels that are not generated, by symbol: their files and names."""
 
 
-def load_programs(module: Module, titles: Iterable[str]) -> Mapping[str, int]:
-    """The addresses of programs of a module; those programs and the kernels that they call are compiled together.
-    Raises `CacheFolderError` where the cache folder cannot be trusted."""
-    programs = {title: module.programs[title] for title in titles}
-    kernels = {name: module.kernels[name] for piece in programs.values() for name in piece.needs}
-    symbols = {title: module.symbol(piece) for title, piece in programs.items()}
-    pieces = [*programs.values(), *kernels.values()]
-    names = [*symbols.values(), *(module.symbols[name] for name in kernels)]
-    load([Job(symbol, piece.name, module.file_text(piece)) for symbol, piece in zip(names, pieces, strict=True)])
+def load_programs(modules: Mapping[str, Module]) -> Mapping[str, int]:
+    """The addresses of programs, by title, from the modules that have them; those programs and the kernels that they
+    call are compiled together. Raises `CacheFolderError` where the cache folder cannot be trusted."""
+    symbols: dict[str, str] = {}
+    jobs: dict[str, Job] = {}
+    for title, module in modules.items():
+        program = module.programs[title]
+        symbols[title] = module.symbol(program)
+        pieces = {symbols[title]: program} | {module.symbols[name]: module.kernels[name] for name in program.needs}
+        jobs |= {symbol: Job(symbol, piece.name, module.file_text(piece)) for symbol, piece in pieces.items()}
+    load(list(jobs.values()))
     return {title: _address(symbol) for title, symbol in symbols.items()}
 
 

@@ -403,7 +403,7 @@ def jitted_prediction_of(model: Model) -> Callable[..., Any]:
     from dlc.runtime.native_engine import generated
 
     checked, made = model.spec.checked, model.main.programs
-    module = generated(checked, made, model.dtype, plain=model.target != "native")
+    module = generated(checked, made, model.dtype, plain=model.target != "native", only="forward")
     tensors = [("parameter", name) for name in checked.parameters] + [("state", name) for name in checked.states]
     wanted = reads(made.graphs["forward"])
     inputs = [name for name in checked.inputs if name in wanted]

@@ -343,9 +343,7 @@ def _slot(life: Life, slots: list[list[Buffer]], sizes: list[Size], free_from: l
     for number, buffers in enumerate(slots):
         if buffers[-1] in life.successor_of and free_from[number] == life.first + 1:
             return number
-    fitting = [
-        number
-        for number, size in enumerate(sizes)
-        if free_from[number] <= life.first and (size.covers(life.buffer.size) or life.buffer.size.covers(size))
-    ]
-    return min(fitting, key=lambda number: abs(sizes[number].at(LINE) - life.buffer.size.at(LINE)), default=None)
+    wanted = life.buffer.size
+    free = [number for number in range(len(slots)) if free_from[number] <= life.first]
+    free.sort(key=lambda number: abs(sizes[number].at(LINE) - wanted.at(LINE)))
+    return next((number for number in free if sizes[number].covers(wanted) or wanted.covers(sizes[number])), None)

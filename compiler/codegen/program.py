@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
@@ -244,8 +245,9 @@ class ProgramWriter:
             self.lines.append(f"    {name} = {bare(op.combine(emitter, name, parts))}")
         self.scalars[node] = name
 
-    def comments(self, group: Group, stored: list[Node]) -> list[str]:
-        """What a kernel computes, as equations: every member that has a name in the spec, and what it stores."""
+    @cached_property
+    def shown_names(self) -> tuple[dict[Node, str], dict[Node, str]]:
+        """What values are called in comments; and those that are updates, by what they update."""
         named = dict(self.graph.name_of())
         updates = {
             node: root.partition(".")[2] for root, node in self.made.in_place.items() if root.startswith("update.")
@@ -256,6 +258,11 @@ class ProgramWriter:
                 named[node] = Printer({}).text(node).removesuffix(" * 1")
             elif node in self.settled.stored:
                 named.setdefault(node, self.names[node])
+        return named, updates
+
+    def comments(self, group: Group, stored: list[Node]) -> list[str]:
+        """What a kernel computes, as equations: every member that has a name in the spec, and what it stores."""
+        named, updates = self.shown_names
         shown = [node for node in group.members if node in named or node in stored]
         return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals, *group.sums]]
 
