@@ -191,6 +191,41 @@ model Net:
     assert [name for name, p in checked.parameters.items() if p.frozen] == ["W", "f.W", "f.b"]
 
 
+@pytest.mark.parametrize(
+    ("places", "drawn"),
+    [("body", 0), ("all", 0), ("body.block[1]", 2), ("body.block[1].dense[1]", 3), ("body.block", 1), ("top", 3)],
+)
+def test_a_frozen_layer_goes_by_its_otherwise(places: str, drawn: int) -> None:
+    """Also where the line stands below the layer's use, and in functions that the layer calls."""
+    checked = proved(f"""
+function noisy(A : (...)):
+    when training:
+        D : (...) ~ bernoulli(0.5)
+        output A * D
+    otherwise:
+        output A
+
+layer Block():
+    input A : (n, m)
+    output A -> Dense(4, relu) -> Dropout(0.5)
+
+layer Body():
+    input A : (n, m)
+    output noisy(A -> Block() -> Block())
+
+model Net:
+    input  X : (3, m)
+    target Y : (1, m)
+    Y_hat = X -> Body() as body -> Dense(1) as top
+    freeze {places}
+    param c : (1, 1)
+    loss squared_error(c * Y_hat, Y)
+    output Y_hat
+""")
+    draws = [node for node in checked.training.nodes if node.op.startswith("draw_")]
+    assert len(draws) == drawn
+
+
 def test_compile_time_arithmetic_is_exact() -> None:
     checked = proved("""
 n_x = 64 * 64 * 3
