@@ -173,11 +173,14 @@ class _Reals:
         layout = self.origin.layout
         if layout.declaration.optional:
             bad &= ~np.isnan(raw)
-        for row, column in np.argwhere(bad).tolist():
+
+        def message(row: int, column: int) -> Diagnostic:
             number = float(raw[row, column])
             after = f" after the steps of {layout.name}" if np.isfinite(number) else ""
             where = self.place(int(numbers[row]), column)
-            problems.add("V502", f"{where}: {number:g} is not a finite number{after}", self.origin.span)
+            return Diagnostic("V502", f"{where}: {number:g} is not a finite number{after}", self.origin.span)
+
+        problems.add_values(layout.name, bad, message, together=len(layout.dense) > 1)
 
 
 def missing(layout: Layout, count: int, dtype: str) -> Array:

@@ -193,6 +193,21 @@ def test_further_layers_are_a_warning_and_what_stands_elsewhere_a_note(tmp_path:
     assert "third.W" in dlc.check(path)[0].message
 
 
+def test_a_part_of_another_name_is_loaded_with_a_warning(tmp_path: Path) -> None:
+    """It may be another part of the same shapes. (`dlc check` shows notes only where they are asked for.)"""
+    path = spec(tmp_path, LOAD)
+    file = written(tmp_path, {**values("features."), "head.W": np.zeros((9, 9), "f4")})
+    (found,) = dlc.check(path)
+    assert (found.code, found.severity) == ("R609", "warning")
+    assert found.message == (
+        '"backbone.safetensors" has nothing called backbone; features has all of its names and shapes, and is loaded; '
+        "not read: head.W"
+    )
+    assert found.help == "where it is the same part, call it features here too; else it is another file that is meant"
+    with pytest.warns(UserWarning, match="R609: .* features has all of its names and shapes"):
+        compiled(spec(tmp_path)).load_weights(file, "backbone")
+
+
 def test_the_nearest_file_and_the_nearest_name_are_offered(tmp_path: Path) -> None:
     written(tmp_path, values())
     path = spec(tmp_path, 'load backbone from "backbnoe.safetensors"')
