@@ -67,7 +67,7 @@ def _shapes(files: Sequence[ImageFile], span: Span | None) -> dict[ImageFile, tu
                 shapes[file] = picture.height, picture.width, CHANNELS[mode_of(picture, file)]
         except BadImage as problem:
             bad.append(problem)
-    require_good(bad, len(files), span)
+    require_good(sorted(bad, key=lambda problem: problem.file.shown), len(files), span)
     return shapes
 
 
