@@ -71,7 +71,7 @@ ROOM_OF_PARTS = re.compile(r"(?<=total_parts,)\s+\([^)]*\) // 8")
 
 
 def product_with_totals(width: int, depth: int = 17) -> nets.Graph:
-    """A = tanh(W @ X + b), the sums of its squares over all and over the examples: they follow a product in its tile."""
+    """A = tanh(W @ X + b), and the sums of its squares over all and over the examples, made in the product's tile."""
     b = Builder()
     x, w = nets.leaf(b, "input", "X", depth, nets.M), nets.leaf(b, "parameter", "W", width, depth)
     a = b.add("tanh", b.add("add", b.add("matmul", w, x), nets.leaf(b, "parameter", "b", width, 1)))
