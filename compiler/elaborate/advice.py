@@ -155,7 +155,9 @@ def for_remainder(condition: ast.Expr, number: Callable[[ast.Expr], Any]) -> str
     match condition:
         case ast.Binary(op="==", left=ast.Binary(op="%", left=first, right=second), right=ast.Number(value=0)):
             n, k = (_count(number(side)) for side in (first, second))
-            return f"{_divisors(n, k)}; {multiples(n, k)}" if n and k else None
+            near = _divisors(n, k) if n and k else []
+            text = f"{n} can be divided by {' and '.join(map(str, near))}; " if near else ""
+            return text + multiples(n, k) if n and k else None
     return None
 
 
@@ -165,12 +167,12 @@ def _count(value: Any) -> int:
     return size if isinstance(size, int) and size > 0 else 0
 
 
-def _divisors(a: int, b: int) -> str:
-    """`512 can be divided by 4 and 8` beside 7: the nearest there are."""
+def _divisors(a: int, b: int) -> list[int]:
+    """4 and 8 for 512 and 7: the nearest below and above, where they are near."""
     steps = range(FARTHEST_DIVISOR)
-    below = next((b - step for step in steps if step < b and a % (b - step) == 0), 1)
-    above = next((b + step for step in steps if a % (b + step) == 0), None)
-    return f"{a} can be divided by {below}{f' and {above}' if above is not None else ''}"
+    below = (b - step for step in steps if step < b and a % (b - step) == 0)
+    above = (b + step for step in steps if a % (b + step) == 0)
+    return [found for side in (below, above) if (found := next(side, None)) is not None]
 
 
 def multiples(a: int, b: int) -> str:
