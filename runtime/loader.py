@@ -13,7 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from dlc.compiler.codegen import Module
-from dlc.compiler.codegen.host.objects import address_of_symbol, cache_folder, fingerprint, keep, kept, link
+from dlc.compiler.codegen.host.objects import (
+    CacheFolderError,
+    address_of_symbol,
+    cache_folder,
+    fingerprint,
+    keep,
+    kept,
+    link,
+)
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.runtime.compilation import Job, compile_jobs
 
 HOST_KERNELS = {
@@ -77,6 +86,14 @@ def load(jobs: Sequence[Job]) -> None:
         keep(home / f"{job.symbol}.o", code)
         objects[job.symbol] = code
     link(objects)
+
+
+def require_own_folder() -> None:
+    """Raises DiagnosticError R605 where the cache folder cannot be made or cannot be trusted."""
+    try:
+        cache_folder()
+    except CacheFolderError as problem:
+        raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
 
 
 def write_text(path: Path, text: str) -> None:

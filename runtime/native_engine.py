@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
-from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
 from dlc.compiler.codegen.module import Module
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.driver import Programs
@@ -19,6 +18,7 @@ from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count, reads
 from dlc.runtime.initial import first_value
+from dlc.runtime.loader import require_own_folder
 from dlc.runtime.native import Native
 from dlc.runtime.threads import usable_threads
 
@@ -66,10 +66,7 @@ class NativeEngine:
         plain: bool = False,
     ) -> None:
         self.checked, self.programs, self.dtype = checked, programs, dtype
-        try:
-            cache_folder()
-        except CacheFolderError as problem:
-            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
+        require_own_folder()
         self.module = generated(checked, programs, dtype, plain=plain)
         self.native = Native(self.module, threads=threads or usable_threads(), seed=seed)
         self.parameters = {name: self.native.parameters[name] for name in checked.parameters}

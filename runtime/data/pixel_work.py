@@ -61,10 +61,11 @@ def _run(name: str, count: int, *given: Array | int) -> None:
 
 
 def _kernel(name: str) -> Any:
-    """Of several threads that ask for the first time one compiles."""
+    """Of several threads that ask for the first time one compiles. Raises R605, as every use of the cache folder."""
     with _loading:
         if name not in _loaded:
-            from dlc.runtime.loader import load_host
+            from dlc.runtime.loader import load_host, require_own_folder
 
+            require_own_folder()
             _loaded[name] = KERNEL(load_host(f"dlc_pixels_{name}"))
         return _loaded[name]

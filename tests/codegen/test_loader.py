@@ -16,6 +16,7 @@ from moves import einsum
 
 from dlc.compiler.codegen.host import objects
 from dlc.compiler.codegen.host.objects import CacheFolderError
+from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.ir import Graph
 from dlc.runtime import compilation, loader
 from dlc.runtime.compilation import Job
@@ -120,8 +121,9 @@ def test_pixels_too_are_not_changed_by_code_that_others_may_write(
 ) -> None:
     monkeypatch.setattr(pixel_work, "_loaded", {})
     folder.chmod(0o777)
-    with pytest.raises(CacheFolderError):
+    with pytest.raises(DiagnosticError, match="others may write to the folder for compiled code") as caught:
         flipped()
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["R605"]
 
 
 def test_programs_of_equal_text_call_their_own_kernels(folder: Path) -> None:
