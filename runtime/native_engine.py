@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from dlc.compiler.codegen import NotSupported, generate
 from dlc.compiler.codegen.arena import ProgramTable
 from dlc.compiler.codegen.host.machine import Dtype, item_bytes
-from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
 from dlc.compiler.codegen.memory import persistent_part
 from dlc.compiler.codegen.module import Module, tables_of
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
@@ -26,6 +25,7 @@ from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
 from dlc.runtime.initial import first_value
+from dlc.runtime.loader import require_own_folder
 from dlc.runtime.native import Native
 from dlc.runtime.threads import usable_threads
 
@@ -113,10 +113,7 @@ class NativeEngine:
         plain: bool = False,
     ) -> None:
         self.checked, self.programs, self.dtype = checked, programs, dtype
-        try:
-            cache_folder()
-        except CacheFolderError as problem:
-            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
+        require_own_folder()
         made = Generated(checked, programs, dtype, plain=plain)
         self.native = Native(made, threads=threads or usable_threads(), seed=seed)
         self.parameters = {name: self.native.parameters[name] for name in checked.parameters}

@@ -7,6 +7,7 @@ model.forward(X=x)["Y_hat"]
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -269,12 +270,16 @@ class Model:
         """Takes parameters and states from a safetensors file: all of them, or what stands under a place, `"backbone"`.
 
         It is what `load backbone from "…"` does in a spec when the model is compiled: the names in the file are those
-        of this network, or of the part alone. Raises `SpecError` (R607 to R612, and N201 for an unknown place).
+        of this network, or of the part alone. A part that has another name in the file is taken with a Python warning.
+        Raises `SpecError` (R607 to R612, and N201 for an unknown place).
         """
         from dlc.runtime.weights.plan import asked
 
         with told(self._sources):
-            self._fill([asked(self.spec.checked, Path(file), place)])
+            weights, doubts = asked(self.spec.checked, Path(file), place)
+            self._fill([weights])
+        for doubt in doubts:
+            warnings.warn(f"{doubt.code}: {doubt.message}", stacklevel=2)
 
     def _fill(self, files: Sequence[Weights]) -> None:
         """Gives parameters and states the values that files have."""

@@ -61,7 +61,7 @@ def record(model: Model) -> dict[str, Any]:
         "data_root": None if request.limit is None else str(request.limit.resolve()),
         "hypers": {name: _plain(value) for name, value in request.hypers.items()},
         "settings": dict(request.settings),
-        "resolved": _resolved(model.spec),
+        "resolved": resolved(model.spec),
         "seed": model.seed,
         "dtype": model.dtype,
         "target": model.target,
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _resolved(spec: Spec) -> dict[str, Any]:
+def resolved(spec: Spec) -> dict[str, Any]:
     """All settings as they count, for people and for comparisons between runs."""
     train = spec.train
     stop = train.early_stop

@@ -93,7 +93,8 @@ def stack(writer: KernelWriter) -> list[str]:
     direct = next((buffer for node, buffer in writer.stores if node is anchor), None)
     if direct is None:
         tile = writer.body.tiles[anchor] = writer.arguments.fresh(f"{writer.names[anchor]}_tile")
-        lines.append(f"{tile} = real_at(scratch({(part or about(outer)) * across * item}) - begin * {across * item})")
+        room = writer.body.scratch((part or about(outer)) * across * item)
+        lines.append(f"{tile} = real_at({room} - begin * {across * item})")
         result = f"{tile}[{writer.body.inside_row(anchor, canonical(anchor))}]"
     else:
         result = writer.body.element(direct, canonical(anchor))
@@ -129,7 +130,8 @@ def products(writer: KernelWriter, made: Stack, result: str) -> list[str]:
         beside = [(index, axis.size)]
         ahead = [] if axis.left and axis.right else [f"x = {right if axis.left else left}"]
         first, second = (left if axis.left else "x"), (right if axis.right else "x")
-        lines = [f"sums, parts = ({', '.join([f'real_at(scratch({axis.size * writer.target.item}))'] * 2)})"]
+        room = [f"real_at({writer.body.scratch(axis.size * writer.target.item)})" for _ in range(2)]
+        lines = [f"sums, parts = ({', '.join(room)})"]
         lines += added_up(
             depth,
             f"sums[{index}]",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,10 @@ from dlc.compiler.settings import (
     DATA_KEYS,
     Arithmetic,
     ByColumn,
+    Crop,
     DataSettings,
+    Flip,
+    Rotate,
     Selection,
     Selector,
 )
@@ -80,6 +84,7 @@ def plan(
         except DiagnosticError as error:
             found += error.diagnostics
     if len(origins) == len(wanted):
+        found += _left_behind(settings, origins.values())
         found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     return (None if failed else Plan(files, origins)), found
@@ -213,6 +218,26 @@ def _count(origin: Origin, file: Opened) -> int:
     """The m of a stored array."""
     shape = file.arrays[origin.array].shape
     return (shape[::-1] if origin.transposed else shape)[origin.layout.batch_axis(origin.dense)]
+
+
+def _left_behind(settings: DataSettings, origins: Iterable[Origin]) -> list[Diagnostic]:
+    """A target that may say places in an image, and stays as it is while augment moves the image: several real numbers,
+    or classes at the places of another grid."""
+    moves = {Flip: "flip", Crop: "crop", Rotate: "rotate"}
+    moving = list(dict.fromkeys(moves[type(change)] for change in settings.augment if type(change) in moves))
+    found = []
+    for origin in origins if moving else ():
+        layout = origin.layout
+        if layout.declaration.role != "target" or layout.declaration.index or origin.change is not None:
+            continue
+        if math.prod(layout.dense) < 2 or (layout.class_axis is not None and len(layout.features) < 2):
+            continue
+        message = f"augment moves the image, and the target {layout.text} stays as it is"
+        rule = f"{' and '.join(moving)} move what lies over an image pixel by pixel, and nothing else"
+        help = "where it says places in the image (boxes, landmarks), change colors alone: color_shift(…), pca_color()"
+        place = settings.places.get("augment", settings.span)
+        found.append(Diagnostic("T411", message, place, "warning", related=declared(layout), rule=rule, help=help))
+    return found
 
 
 def _leaks(origins: Mapping[str, Origin]) -> list[Diagnostic]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.settings import Arithmetic, PcaColor, Step
 from dlc.grammar.span import Span
-from dlc.runtime.data.augmentation import kernels, principal_colors
+from dlc.runtime.data import pixel_work
+from dlc.runtime.data.augmentation import principal_colors
 from dlc.runtime.data.changes import UNCHANGED
 from dlc.runtime.data.columns import Column
 from dlc.runtime.data.image_store import LazyImages, Stored, most_bytes
@@ -158,7 +159,7 @@ class _Reals:
         raw = images.reshape(len(images), -1)
         if self.table is not None and raw.dtype == np.uint8:
             result = np.empty(raw.shape, self.dtype)
-            kernels().look_up(raw.reshape(-1), self.table, result.reshape(-1))
+            pixel_work.look_up(raw.reshape(-1), self.table, result.reshape(-1))
             return result.reshape(len(images), *self.origin.layout.dense)
         result = self.of(raw)
         problems = Problems()
@@ -173,11 +174,14 @@ class _Reals:
         layout = self.origin.layout
         if layout.declaration.optional:
             bad &= ~np.isnan(raw)
-        for row, column in np.argwhere(bad).tolist():
+
+        def message(row: int, column: int) -> Diagnostic:
             number = float(raw[row, column])
             after = f" after the steps of {layout.name}" if np.isfinite(number) else ""
             where = self.place(int(numbers[row]), column)
-            problems.add("V502", f"{where}: {number:g} is not a finite number{after}", self.origin.span)
+            return Diagnostic("V502", f"{where}: {number:g} is not a finite number{after}", self.origin.span)
+
+        problems.add_values(layout.name, bad, message, together=len(layout.dense) > 1)
 
 
 def missing(layout: Layout, count: int, dtype: str) -> Array:
