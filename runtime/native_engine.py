@@ -17,6 +17,7 @@ from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
+from dlc.runtime.endings import Words
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count, reads
 from dlc.runtime.initial import first_value
 from dlc.runtime.native import Native
@@ -66,6 +67,7 @@ class NativeEngine:
         plain: bool = False,
     ) -> None:
         self.checked, self.programs, self.dtype = checked, programs, dtype
+        self.words: Words = {}
         try:
             cache_folder()
         except CacheFolderError as problem:

@@ -1,6 +1,7 @@
 """Where each input's values stand: the columns of a table that a selection names, an array, images or their classes.
 
-Only headers are known here; sizes are compared with the declaration, and a mismatch shows both places.
+Only headers are known here; sizes are compared with the declaration, and a mismatch shows both places. Texts have a
+module of their own, `text_origins`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.settings import AS_STORED, Crop, ImageForm, PcaColor, Selection, Selector
+from dlc.compiler.settings import AS_STORED, Crop, ImageForm, PcaColor, Selection, Selector, Tokens
 from dlc.grammar.span import Span
 from dlc.runtime.data.changes import Change, Size, after
 from dlc.runtime.data.formats import ArrayHeader, Opened
@@ -21,18 +22,19 @@ from dlc.runtime.data.parquet import NUMBERS, TEXTS
 
 MAX_LISTED = 12
 
-Kind = Literal["columns", "array", "image", "label"]
+Kind = Literal["columns", "array", "image", "label", "text", "line"]
 Crops = tuple[Crop, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where one input's values stand: by its `kind`, `columns` of a table, in order, an `array`, the pixels of each
-    `image`, or its `label`, one of the `classes`.
+    `image`, its `label`, one of the `classes`, windows of a `text`, or each `line` of one.
 
     `dense` says that the class axis of a `one_hot` input is in the data; `texts` that the cells of its columns are
     labels of any type, and not numbers that steps apply to; `form` is what is done to images before all steps, `change`
-    what augment does, and `size` the height and width before that, where they are other than declared.
+    what augment does, and `size` the height and width before that, where they are other than declared; `tokens` is how
+    texts become sequences.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class Origin:
     form: ImageForm = AS_STORED
     change: Change | None = None
     size: Size | None = None
+    tokens: Tokens | None = None
 
     @property
     def example(self) -> tuple[int, ...]:
@@ -78,8 +81,8 @@ class Origin:
                 _, width, channels = (*self.layout.dense, 1)[:3]
                 row, place = divmod(column, width * channels)
                 return f"row {row}, column {place // channels}, channel {place % channels}"
-            case "label":
-                return "label"
+            case "label" | "text" | "line":
+                return self.kind
 
 
 def require_changeable(origin: Origin, change: Change, span: Span) -> None:

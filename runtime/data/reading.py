@@ -23,19 +23,22 @@ from dlc.runtime.data.image_store import LazyImages, most_bytes
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.parquetfile import read_columns
 from dlc.runtime.data.pixels import Bytes, check_header, formed_array, pixels_of
+from dlc.runtime.data.text_origins import time_axis, window_step
+from dlc.runtime.data.textfile import read_text
+from dlc.runtime.data.tokens import Texts, stream, tokenized, windows
 from dlc.runtime.threads import usable_threads
 
 Array = NDArray[Any]
-Values = Array | LazyImages
+Values = Array | LazyImages | Texts
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The examples of several files, one file after the other.
 
-    `values[name]` is (examples, columns): float64, pixels and arrays in their own type, or objects (the texts of label
-    cells); or images that are not decoded yet.
-    `starts` are the numbers of the files' first examples, `lines` the line of each example in its file (of a CSV),
+    `values[name]` is (examples, columns): float64, pixels and arrays in their own type, objects (the texts of label
+    cells); or images that are not decoded yet, or tokens that are not classes yet.
+    `starts` are the numbers of the files' first examples, `lines` the line of each example in a CSV or a text,
     `fold` the words of the column that says the split, `names` the file of each image.
     """
 
@@ -101,14 +104,19 @@ def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> _Par
             return _read_npz(file, origins, fold)
         case "idx":
             return _read_idx(file, origins)
+        case "text":
+            return _read_text(file, origins)
     return _read_images(file, origins)
 
 
 def _joined(parts: Sequence[Values], threads: int) -> Values:
     """The values of all files. Images are decoded now, or later where their pixels are too many to be kept."""
+    texts = [part for part in parts if isinstance(part, Texts)]
+    if texts:
+        return Texts.joined(texts)
     lazy = [part for part in parts if isinstance(part, LazyImages)]
     if not lazy:
-        arrays = [part for part in parts if not isinstance(part, LazyImages)]
+        arrays = [part for part in parts if isinstance(part, np.ndarray)]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     images = LazyImages.joined(lazy)
     if images.bytes <= most_bytes():
@@ -130,7 +138,9 @@ def _read_csv(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> 
     table = read_table(file.path, file.shown, file.header, list(wanted.values()), file.span)
     values: dict[str, Values] = {}
     for name, origin in origins.items():
-        if origin.texts:
+        if origin.tokens is not None:
+            values[name] = tokenized(table.texts[origin.columns[0]], origin.tokens)
+        elif origin.texts:
             values[name] = np.array([table.texts[column] for column in origin.columns], dtype=object).T
         else:
             values[name] = np.stack([table.numbers[column] for column in origin.columns], axis=1)
@@ -140,9 +150,34 @@ def _read_csv(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> 
 def _read_parquet(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> _Part:
     wanted = [column for origin in origins.values() for column in origin.columns]
     columns = read_columns(file, [*wanted, *([fold] if fold is not None else [])])
-    values = {name: np.stack([columns[c] for c in origin.columns], axis=1) for name, origin in origins.items()}
+    values: dict[str, Values] = {}
+    for name, origin in origins.items():
+        if origin.tokens is not None:
+            values[name] = tokenized(columns[origin.columns[0]].tolist(), origin.tokens)
+        else:
+            values[name] = np.stack([columns[c] for c in origin.columns], axis=1)
     count = len(next(iter(columns.values())))
     return _Part(values, count, None, columns[fold].tolist() if fold is not None else ())
+
+
+def _read_text(file: Opened, origins: Mapping[str, Origin]) -> _Part:
+    """The lines of a text that are not blank, or windows of all of it. Raises V504 where it is too short for one."""
+    text = read_text(file.path, file.shown, file.span)
+    tokens = {name: origin.tokens for name, origin in origins.items() if origin.tokens is not None}
+    values: dict[str, Values] = {}
+    if any(origin.kind == "line" for origin in origins.values()):
+        lines = [(number, stripped) for number, line in enumerate(text.split("\n"), 1) if (stripped := line.strip())]
+        values |= {name: tokenized([line for _, line in lines], own) for name, own in tokens.items()}
+        return _Part(values, len(lines), np.array([number for number, _ in lines], np.int64))
+    found = stream(text, next(iter(tokens.values())))
+    short = all(time_axis(origin.layout).symbol is not None for origin in origins.values())
+    made, begins = windows(found, tokens, window_step(origins), short=short)
+    if not len(begins):
+        reach = max(own.ahead + (own.window or 1) for own in tokens.values())
+        unit = next(iter(tokens.values())).unit
+        message = f"{file.shown} is too short: it has {len(found.codes)} {unit}, and one example takes {reach}"
+        raise unreadable(message, file.span)
+    return _Part(values | made, len(begins), begins)
 
 
 def _read_images(file: Opened, origins: Mapping[str, Origin]) -> _Part:
