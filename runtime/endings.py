@@ -8,6 +8,7 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
 from dlc.compiler.program import InputDeclaration
 from dlc.runtime.data.preprocessing import Preprocessing
+from dlc.runtime.data.tokens import END
 
 Words = Mapping[tuple[str, str], int]
 """The class number of a word, by the input or target that is written and the word."""
@@ -46,8 +47,9 @@ def require_words(graph: Graph, preprocessing: Preprocessing, inputs: Mapping[st
         help = f"the data of {name} has class numbers: write that of the last word"
         if vocabulary is not None:
             meant = vocabulary.near(word)
-            behind = f"{vocabulary.unit}(end = on) puts <EOS> behind each text"
-            help = f'did you mean "{meant}"?' if meant else behind
+            ends = f"{vocabulary.unit}(end = on) puts {END} behind each text"
+            ends = 'a line of the text ends with until = "\\n"' if "\n" in vocabulary.classes else ends
+            help = f'did you mean "{meant}"?' if meant else ends
         related = (Related(f"{name} is declared here", inputs[name].span),) if name in inputs else ()
         raise DiagnosticError(Diagnostic("V513", message, node.span, related=related, help=help))
 

@@ -95,7 +95,7 @@ class Columns:
     def _then(self, inner: ast.Expr, step: Step) -> Selection:
         selection = self.read(inner)
         if selection.tokens is not None:
-            raise wrong(f"no step stands behind {selection.tokens.unit}", inner.span)
+            raise wrong(f"no step stands behind {selection.tokens.unit}: it is for numbers of a table", inner.span)
         return replace(selection, steps=(*selection.steps, step))
 
     def _applied(self, inner: ast.Expr, expr: ast.Expr) -> Selection:
@@ -116,7 +116,9 @@ class Columns:
             if getattr(tokens, name):
                 message = f"{name} is for one whole text: here each {selection.kind} is an example of its own"
                 raise wrong(message.replace("each column", "each row"), expr.span)
-        return replace(selection, tokens=tokens)
+        # `line -> chars` as a whole; of `chars(line)` the call has it all.
+        behind = (inner.span.line, inner.span.column) < (expr.span.line, expr.span.column)
+        return replace(selection, tokens=tokens, span=inner.span.to(expr.span) if behind else expr.span)
 
     def _whole_text(self, expr: ast.Expr) -> Selection:
         """`chars`, `words(lower = on)`: one long text, cut into windows."""

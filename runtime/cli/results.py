@@ -183,6 +183,27 @@ def sequences_of(model: Model, output: str, array: Array, lengths: NDArray[np.in
     ]
 
 
+def shown_texts(model: Model, output: str, array: Array, examples: Examples) -> list[str] | None:
+    """An output as one text for each example: what was generated, or what a sequence is; None for another output."""
+    texts = texts_of(model, output, array)
+    if texts is not None or (steps := steps_of(model, output, examples)) is None:
+        return texts
+    found = sequences_of(model, output, array, steps[1], steps[0])
+    return found[0] if len(found) == 1 else None
+
+
+def given_texts(model: Model, name: str, rows: Sequence[Array]) -> list[str] | None:
+    """What some examples of an input or target are as texts, those that are made of texts."""
+    entry = model.preprocessing.entries.get(name) if model.preprocessing is not None else None
+    if entry is None or entry.tokens is None:
+        return None
+    flat = [row.reshape(-1).tolist() for row in rows]
+    if entry.vocabulary is not None:
+        return [entry.vocabulary.decode(row) for row in flat]
+    named = entry.classes
+    return [" ".join(str(value if named is None else named[value]) for value in row) for row in flat]
+
+
 def columns_of(model: Model, output: str, width: int) -> list[str]:
     """Names for the values of an output: those of the target that it predicts, else the output's own, numbered."""
     entries: Mapping[str, Any] = model.preprocessing.entries if model.preprocessing is not None else {}

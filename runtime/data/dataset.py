@@ -5,7 +5,7 @@ plan (headers) -> read -> labels to class numbers -> split -> fit on the trainin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,13 @@ class Examples:
     def place(self, example: int) -> str:
         """Where an example stands in the files: `digits.csv:17`."""
         return self.source.place(int(self.rows[example]))
+
+    def chosen(self, examples: Sequence[int]) -> Examples:
+        """Some of the examples, by their numbers among these."""
+        rows = np.array(examples, np.int64)
+        fixed = {name for name in self.arrays if name in self.layouts and self.layouts[name].batch is None}
+        arrays = {name: column if name in fixed else column[rows] for name, column in self.arrays.items()}
+        return replace(self, arrays=arrays, count=len(rows), rows=self.rows[rows])
 
     def declared(self) -> dict[str, Array]:
         """The arrays in their declared orientation: what the Python API takes. Images are not augmented."""

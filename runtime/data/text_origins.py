@@ -164,12 +164,13 @@ def require_texts(layout: Layout, column: str, file: Opened, span: Span | None) 
 
 def require_sequence(layout: Layout, selection: Selection) -> None:
     """Raises T404 where a column is to fill a sequence, and nothing says what its steps are."""
-    if not layout.dimensions or layout.batch is None:
+    others = [size for axis, size in enumerate(layout.sizes) if axis not in (layout.batch, layout.class_axis)]
+    if selection.kind != "column" or layout.batch is None or not layout.dimensions or set(others) > {None, 1}:
         return
     message = f"{layout.text} is a sequence, and {selection.text} is one value for each example"
     unit = "words" if layout.class_axis is not None or layout.declaration.index else "numbers"
     help = f"write {selection.text} -> {unit}"
-    help += " (or -> chars; -> labels for names of classes with blanks between them)" if unit == "words" else ""
+    help += ", or -> chars; -> labels where the cell has names of classes" if unit == "words" else ""
     raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout), help=help))
 
 

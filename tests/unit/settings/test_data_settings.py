@@ -284,7 +284,7 @@ def test_messages(data, line, expected):
                 "T402",
                 "source must say what kind of file it is",
                 "2:14",
-                'write csv("a.csv"), parquet("a.csv"), npz("a.csv"), images("a.csv") or idx("a.csv")',
+                'write csv("a.csv"), parquet("a.csv"), npz("a.csv"), images("a.csv"), idx("a.csv") or text("a.csv")',
             ),
         ),
         ("source = csv(3)", ("T402", "path must be the path of a file or folder, in quotes, not 3", "2:18", None)),
