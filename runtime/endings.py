@@ -48,7 +48,10 @@ def require_words(graph: Graph, preprocessing: Preprocessing, inputs: Mapping[st
         if vocabulary is not None:
             meant = vocabulary.near(word)
             ends = f"{vocabulary.unit}(end = on) puts {END} behind each text"
-            ends = 'a line of the text ends with until = "\\n"' if "\n" in vocabulary.classes else ends
+            if "\n" in vocabulary.classes:
+                ends = (
+                    f'write until = "\\n", or {name} = line -> chars: each line is then an example and ends with {END}'
+                )
             help = f'did you mean "{meant}"?' if meant else ends
         related = (Related(f"{name} is declared here", inputs[name].span),) if name in inputs else ()
         raise DiagnosticError(Diagnostic("V513", message, node.span, related=related, help=help))

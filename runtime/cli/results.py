@@ -153,16 +153,21 @@ def _labels(named: Fitted | None, count: int) -> Sequence[object]:
 
 
 def texts_of(model: Model, output: str, array: Array) -> list[str] | None:
-    """What a generator wrote, as texts; None for another output, and where no vocabulary knows its classes."""
+    """What a generator wrote, as texts (labels and class numbers with blanks between them); None for another output."""
     node = model.spec.checked.evaluation.roots[f"output.{output}"]
     while node.op != "generate" and len(node.inputs) == 1:
         (node,) = node.inputs
     written = written_by(node)
-    if written is None or model.preprocessing is None or written not in model.preprocessing.vocabularies:
+    if written is None:
         return None
-    until, known = node.attr("until"), model.preprocessing.vocabularies[written]
-    until = known.classes.get(until) if isinstance(until, str) else until
-    return [known.decode(row.astype(int).tolist(), until) for row in array]
+    rows, until = array.astype(int).tolist(), node.attr("until")
+    entry = model.preprocessing.entries.get(written) if model.preprocessing is not None else None
+    if entry is not None and entry.vocabulary is not None:
+        until = entry.vocabulary.classes.get(until) if isinstance(until, str) else until
+        return [entry.vocabulary.decode(row, until) for row in rows]
+    named = _labels(entry, model.spec.inputs[written].classes or 0)
+    ends = [row.index(until) if until in row else len(row) for row in rows]
+    return [" ".join(str(named[number]) for number in row[:end]) for row, end in zip(rows, ends, strict=True)]
 
 
 def sequences_of(model: Model, output: str, array: Array, lengths: NDArray[np.int64], place: int) -> list[list[str]]:

@@ -36,7 +36,7 @@ from dlc.runtime.data.origins import (
 )
 from dlc.runtime.data.parquet import TEXTS
 from dlc.runtime.data.paths import resolve
-from dlc.runtime.data.text_origins import disagreements, from_texts, require_sequence
+from dlc.runtime.data.text_origins import disagreements, from_texts, notes, require_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def plan(
         except DiagnosticError as error:
             found += error.diagnostics
     if len(origins) == len(wanted):
-        found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins) + disagreements(origins)
+        found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins)
+        found += disagreements(origins) + notes(settings.columns, origins)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     return (None if failed else Plan(files, origins)), found
 

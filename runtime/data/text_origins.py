@@ -70,6 +70,8 @@ def from_texts(layout: Layout, selection: Selection, files: list[Opened]) -> Ori
         raise DiagnosticError(Diagnostic("U901", message, layout.declaration.span))
     time = time_axis(layout)
     _require_kind(layout, tokens, selection.span)
+    if by_lines(selection, time):
+        selection = replace(selection, kind="line")
     if selection.kind == "text":
         tokens = replace(tokens, window=_window(layout, tokens, time, selection.span))
     elif time.place == 0:
@@ -84,6 +86,27 @@ def from_texts(layout: Layout, selection: Selection, files: list[Opened]) -> Ori
     assert kind in ("columns", "text", "line")
     tokens = replace(tokens, end=_ends(layout, tokens, time, whole=kind == "text"))
     return Origin(kind, layout, selection.span, columns=columns, texts=True, tokens=tokens)
+
+
+def by_lines(selection: Selection, time: TimeAxis) -> bool:
+    """Whether `chars` or `words` alone are those of each line: where nothing says how long a window of the text is."""
+    tokens = selection.tokens
+    if selection.kind != "text" or tokens is None or tokens.window or tokens.step or tokens.ahead:
+        return False
+    return time.symbol is not None and time.most is None
+
+
+def notes(selections: Mapping[str, Selection], origins: Mapping[str, Origin]) -> list[Diagnostic]:
+    """What was chosen where the `data:` block leaves it open."""
+    found = []
+    for name, origin in origins.items():
+        if origin.kind == "line" and selections[name].kind == "text" and origin.tokens is not None:
+            symbol = time_axis(origin.layout).symbol
+            message = f"each line of the text is an example of {name}, as nothing says how long {symbol} is"
+            help = f"write line -> {origin.tokens.unit} to say so; for windows of the whole text "
+            help += f"{origin.tokens.unit}(window = 100), or dim {symbol} <= 100"
+            found.append(Diagnostic("T403", message, origin.span, "note", help=help))
+    return found
 
 
 def _part(selection: Selection) -> str:

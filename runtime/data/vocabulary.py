@@ -56,11 +56,13 @@ class Vocabulary:
         before a comma."""
         ends = {self.classes.get(END), until}
         found: list[str] = []
-        for number in classes:
-            if int(number) in ends:
+        for number in map(int, classes):
+            if number in ends:
                 break
-            if self.tokens[int(number)] != PADDING:
-                found.append(self.tokens[int(number)])
+            # A model may have more classes than there are tokens.
+            token = self.tokens[number] if number < len(self.tokens) else UNKNOWN
+            if token != PADDING:
+                found.append(token)
         if self.unit == "chars":
             return "".join(found)
         return _NO_BLANK_BEHIND.sub("", _NO_BLANK_BEFORE.sub("", " ".join(found)))

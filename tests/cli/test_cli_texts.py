@@ -125,6 +125,23 @@ def test_tags_stand_beside_each_other(dlc: Shell) -> None:
     assert "tags.csv: 3 examples" in measured.out
 
 
+def test_labels_and_class_numbers_that_are_written(dlc: Shell) -> None:
+    """Three notes, of which the last ends a melody and is not printed."""
+    text = DATES.replace("column(iso) -> chars", "column(notes) -> labels").replace('"<EOS>"', "2")
+    text = text.replace("V_y = 9", "V_y = 3").replace("dates.csv", "notes.csv").replace("0.75, 0.25", "0.5, 0.5")
+    dlc.write("notes.dl", text)
+    for table, words in (("notes\nc d z\nd z\n", {"c", "d"}), ("notes\n0 1 2\n1 2\n", {"0", "1"})):
+        head, *rows = table.split()[0], *table.splitlines()[1:]
+        dlc.write("notes.csv", "human," + head + "\n" + "".join(f"May,{row}\n" for row in rows))
+        trained = dlc("train", "notes.dl", "--target", "reference", "-q")
+        assert trained.code == 0, trained.err
+        done = dlc("predict", trained.run, "--data", "notes.csv")
+        name, *written = csv.reader(io.StringIO(done.out))
+        assert name == ["iso"]
+        assert len(written) == 2
+        assert all(set(cells[0].split()) <= words for cells in written)
+
+
 def test_mistakes(dates: Shell) -> None:
     trained = dates("train", "dates.dl", "--target", "reference", "-q", "--set", "epochs=1")
     dates.write("long.csv", "human\n21 March of this year\n")

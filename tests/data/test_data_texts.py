@@ -87,6 +87,7 @@ def test_characters_go_both_ways():
     assert known.encode("AB\na") == [1, 2, 3, 1]
     assert known.decode([1, 3, 2, 0, 1]) == "a\nb"
     assert known.decode([1, 3, 2, 0, 1], until=3) == "a"
+    assert known.decode([1, 7, 2]) == "a<UNK>b", "a model may have more classes"
     with pytest.raises(ValueError, match="'c' is not in the vocabulary"):
         known.encode("c")
 
@@ -272,6 +273,14 @@ def test_a_window_is_as_long_as_the_model_says(texts):
         assert part.arrays["y"].shape == (2, 5)
 
 
+def test_without_a_window_each_line_is_an_example(texts):
+    for lines in (LINE + "chars", WHOLE + "chars"):
+        made = texts(lines, [target(4, T)], "ab\nbca\n").load()
+        assert decoded(made, made.splits["train"]) == [["a", "b", "<EOS>"], ["b", "c", "a", "<EOS>"]]
+        notes = ["each line of the text is an example of y, as nothing says how long T is"]
+        assert [d.message for d in made.notes] == (notes if lines.startswith(WHOLE + "chars") else [])
+
+
 def test_splits_of_a_text_stand_one_behind_the_other(texts):
     """And the vocabulary knows nothing of what comes behind the training split; the last window is whatever is left."""
     text = "aab" * 8 + "bbc" * 2 + "bcd" * 2 + "c"
@@ -357,7 +366,7 @@ def test_a_character_on_the_border_of_what_a_check_reads(texts):
 @pytest.mark.parametrize(
     ("lines", "inputs", "code", "message"),
     [
-        (WHOLE + "chars", [target(9, T)], "T403", "y : (9, m, T) one_hot has as many steps as there are"),
+        (WHOLE + "chars(ahead = 1)", [target(9, T)], "T403", "y : (9, m, T) one_hot has as many steps as there are"),
         (
             WHOLE + "chars(window = 6)",
             [target(9, BOUNDED)],

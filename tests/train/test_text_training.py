@@ -218,7 +218,8 @@ def test_the_end_of_a_line_of_a_whole_text(names: Any) -> None:
     text = NET.replace("line -> chars(lower = on)", "chars(window = 10)").replace("V = 24", "V = 48")
     with pytest.raises(dlc.SpecError) as caught:
         names(text=text).fit()
-    assert caught.value.diagnostics[0].help == 'a line of the text ends with until = "\\n"'
+    help = 'write until = "\\n", or y = line -> chars: each line is then an example and ends with <EOS>'
+    assert caught.value.diagnostics[0].help == help
     model = names(text=text.replace('"<EOS>"', '"\\n"'))
     model.fit()
     known = model.preprocessing.vocabularies["y"]
