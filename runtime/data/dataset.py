@@ -24,13 +24,21 @@ from dlc.runtime.data.image_origins import IMAGES, require_labels, require_shape
 from dlc.runtime.data.image_store import most_bytes
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.opening import format_of, opened
-from dlc.runtime.data.origins import Kind, Origin, array_is_dense, array_size, require_columns, require_kinds
+from dlc.runtime.data.origins import (
+    Kind,
+    Origin,
+    array_is_dense,
+    array_size,
+    require_columns,
+    require_kinds,
+    with_sizes,
+)
 from dlc.runtime.data.physical import fitted, missing, transformed
 from dlc.runtime.data.pictures import Pictures
 from dlc.runtime.data.preprocessing import Fitted, Preprocessing
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
-from dlc.runtime.data.sequences import Sequences, uniform
+from dlc.runtime.data.sequences import Padded, Sequences, padded, uniform
 from dlc.runtime.data.splits import Indices, by_column, by_fractions, in_order
 from dlc.runtime.data.text_columns import fit_texts, text_columns
 from dlc.runtime.data.text_origins import require_texts
@@ -131,6 +139,7 @@ def load(
         columns[name] = transformed(origin, entries[name], source, splits["train"], dtype, threads, problems)
     problems.raise_if_any()
     layouts = {name: Layout.of(declaration) for name, declaration in inputs.items()}
+    columns = _with_lengths(columns, layouts, source)
     columns |= {name: missing(layouts[name], source.count, dtype) for name in inputs if name not in columns}
     source = replace(source, values={})
     parts = {
@@ -140,12 +149,22 @@ def load(
     return DataSet(parts, Preprocessing(entries), tuple(notes))
 
 
+def _with_lengths(columns: Columns, layouts: Mapping[str, Layout], source: Rows) -> dict[str, Column]:
+    """Arrays whose examples have sizes of their own are cut batch by batch; the lengths stand beside them."""
+    own = {LENGTHS + name: lengths for name, lengths in source.lengths.items()}
+    ragged = {name for name in columns if source.lengths and name in layouts and layouts[name].dimensions}
+    return own | {
+        name: padded(as_array(column), layouts[name], source.lengths) if name in ragged else column
+        for name, column in columns.items()
+    }
+
+
 def _chosen(columns: Columns, rows: Indices, training: bool) -> dict[str, Column]:
     """A split's part of the columns. Images are made now where nothing changes them and they are few enough; sequences
     are made batch by batch where their lengths differ."""
     chosen: dict[str, Column] = {}
     for name, column in columns.items():
-        if isinstance(column, Sequences):
+        if isinstance(column, Sequences | Padded):
             chosen[name] = column.select(rows)
             continue
         later = isinstance(column, Pictures) and (column.bytes > most_bytes() or (training and column.change.augment))
@@ -196,6 +215,7 @@ def apply(
             continue
         columns[name] = transformed(origin, entries[name], source, rows, dtype, threads, problems)
     problems.raise_if_any()
+    columns = _with_lengths(columns, layouts, source)
     columns |= {name: missing(layouts[name], source.count, dtype) for name in wanted if name not in columns}
     return Examples(_chosen(columns, rows, False), source.count, layouts, replace(source, values={}), rows)
 
@@ -227,6 +247,8 @@ def _saved_origin(entry: Fitted, layout: Layout, file: Opened, alone: bool) -> O
             dense = array_is_dense(*placed, span, entry.crops)
             size = array_size(*placed, dense) if entry.crops else None
             found = Origin("array", layout, span, array=entry.array, transposed=entry.transposed, dense=dense)
+            if layout.dimensions:
+                return with_sizes(found, [file])
             return replace(found, change=change, size=size)
         case "image":
             size = require_shapes([file], layout, entry.form, entry.crops, span)

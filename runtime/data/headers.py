@@ -30,6 +30,7 @@ from dlc.runtime.data.origins import (
     declared,
     from_array,
     from_columns,
+    lengths_mistakes,
     listed,
     no_column,
     require_changeable,
@@ -82,6 +83,7 @@ def plan(
             found += error.diagnostics
     if len(origins) == len(wanted):
         found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins)
+        found += lengths_mistakes(files.values(), origins.values())
         found += disagreements(origins) + notes(settings.columns, origins)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     return (None if failed else Plan(files, origins)), found
@@ -133,7 +135,7 @@ def _origin(
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
     if settings.format in ("csv", "parquet"):
         require_sequence(layout, selection)
-    if layout.unsupported:
+    if layout.unsupported and (settings.format != "npz" or layout.batch is None):
         raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
     if settings.format in IMAGES:
         origin = from_images(layout, selection, files, crops)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.runtime import metrics
 from dlc.runtime.buckets import POOL, bucketed
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.engine import rows_of
+from dlc.runtime.metrics import example_losses, measure
 from dlc.runtime.train import Nobody, Training, example_order
 
 NAMES = """
@@ -157,8 +159,8 @@ def test_a_stop_changes_no_bit(names: Any) -> None:
     assert_same(values(whole), values(parts))
 
 
-def test_a_measure_does_not_see_the_padding(names: Any) -> None:
-    """Perplexity over all characters of the split is that of the names one by one."""
+def test_a_measure_does_not_see_the_padding(names: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perplexity over all characters of the split is that of the names one by one, in batches of two."""
     model = names()
     model.fit(epochs=1)
     part = model.load_data().splits["test"]
@@ -167,9 +169,48 @@ def test_a_measure_does_not_see_the_padding(names: Any) -> None:
         y = part.arrays["y"][row]
         loss = model.loss(y=y[None])
         log, count, total = log + loss, count + len(y), total + loss
-    found = model.measure(part.arrays)
+    monkeypatch.setattr(metrics, "BATCH", 2)
+    found = measure(model.engine, model.spec.checked, model.main.programs, part.arrays, 2)
     assert found["perplexity"] == pytest.approx(math.exp(log / count), rel=1e-12)
     assert found["loss"] == pytest.approx(total / part.count, rel=1e-12)
+    single = example_losses(model.engine, model.spec.checked, part.arrays)
+    expected = [model.loss(y=part.arrays["y"][row][None]) for row in range(part.count)]
+    np.testing.assert_allclose(single, expected, rtol=1e-12)
+
+
+def test_arrays_with_lengths_are_trained_on_as_given_in_python(tmp_path: Path) -> None:
+    """Of an NPZ, without shuffling; NaN stands in the padding."""
+    rng = np.random.default_rng(1)
+    x, lengths = rng.standard_normal((3, 10, 6)), np.array([6, 2, 3, 1, 5, 4, 4, 2, 6, 3])
+    y = rng.integers(0, 2, 10)
+    spoiled = np.where(np.arange(6) < lengths[:, None], x, np.nan)
+    np.savez(tmp_path / "a.npz", x=spoiled, y=y, T=lengths)
+    path = tmp_path / "net.dl"
+    path.write_text(
+        """\
+model Net:
+    dim T
+    input  x : (3, m, T)
+    target y : (2, m) one_hot
+    a     = x -> GRU(4)
+    y_hat = a<T> -> Dense(2, softmax)
+    loss   cross_entropy(y_hat, y)
+    output y_hat
+
+data:
+    source = npz("a.npz")
+
+train:
+    batch   = 3
+    shuffle = off
+    epochs  = 4
+"""
+    )
+    models = [dlc.load(path).compile(dtype="float64", target="reference") for _ in range(2)]
+    models[0].fit()
+    models[1].fit(x=x, y=y, lengths={"T": lengths})
+    for name, array in models[0].params.items():
+        np.testing.assert_allclose(models[1].params[name], array, rtol=1e-9, atol=1e-12)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
