@@ -23,6 +23,7 @@ from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS
+from dlc.runtime.endings import Words, with_classes
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
 from dlc.runtime.initial import first_value
 from dlc.runtime.loader import require_own_folder
@@ -33,11 +34,19 @@ Array = NDArray[Any]
 
 
 def generated(
-    checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool = False, only: str | None = None
+    checked: CheckedModel,
+    programs: Programs,
+    dtype: str,
+    *,
+    plain: bool = False,
+    only: str | None = None,
+    words: Words | None = None,
 ) -> Module:
-    """The module of all programs of a model, or of one of them. Raises DiagnosticError U901 for what has no generated
-    form yet."""
+    """The module of all programs of a model, or of one of them; `words` end its generators. Raises DiagnosticError U901
+    for what has no generated form yet, V513 for words that are not known."""
     given = _titled(programs)
+    if only in (None, "forward"):
+        given["forward"] = with_classes(given["forward"], words or {})
     try:
         shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
@@ -72,13 +81,14 @@ class Generated:
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool) -> None:
         shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
         self.made: dict[str, Module] = {}
+        self.words: Words = {}
         self.generate = partial(generated, checked, programs, dtype, plain=plain)
         self.tables = tables_of(shared, _dtype(dtype), _Tables(self))
 
     def of(self, title: str) -> Module:
         """The module that has a program."""
         if title not in self.made:
-            self.made[title] = self.generate(only=title)
+            self.made[title] = self.generate(only=title, words=self.words)
         return self.made[title]
 
 
@@ -114,8 +124,8 @@ class NativeEngine:
     ) -> None:
         self.checked, self.programs, self.dtype = checked, programs, dtype
         require_own_folder()
-        made = Generated(checked, programs, dtype, plain=plain)
-        self.native = Native(made, threads=threads or usable_threads(), seed=seed)
+        self.generated = Generated(checked, programs, dtype, plain=plain)
+        self.native = Native(self.generated, threads=threads or usable_threads(), seed=seed)
         self.parameters = {name: self.native.parameters[name] for name in checked.parameters}
         self.states = {name: self.native.states[name] for name in checked.states}
         self.slots = {name: self.native.states[name] for name in programs.slots}
@@ -126,6 +136,17 @@ class NativeEngine:
         ):
             for name, declaration in group.items():
                 memory[name][...] = first_value(declaration, seed, dtype)
+
+    @property
+    def words(self) -> Words:
+        return self.generated.words
+
+    @words.setter
+    def words(self, words: Words) -> None:
+        if words != self.generated.words:
+            self.generated.words = words
+            for known in (self.generated.made, self.native.tables.programs, self.native.code):
+                known.pop("forward", None)  # type: ignore[attr-defined]
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)

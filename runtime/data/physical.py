@@ -22,21 +22,24 @@ from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.pictures import FIT_BLOCK, Pictures, middle_blocks
 from dlc.runtime.data.preprocessing import Fitted, FittedStep, applied, fit
 from dlc.runtime.data.problems import Problems
-from dlc.runtime.data.reading import Rows, Values
+from dlc.runtime.data.reading import Rows
 from dlc.runtime.data.splits import Indices
+from dlc.runtime.data.tokens import Texts
 
 Array = NDArray[Any]
+Values = Array | LazyImages
 
 BLOCK = 1 << 20
 """Values that steps are applied to at one time."""
 
 
 def fitted(
-    origin: Origin, steps: tuple[Step, ...], values: Values, train: Indices, threads: int, notes: list[Diagnostic]
+    origin: Origin, steps: tuple[Step, ...], source: Rows, train: Indices, threads: int, notes: list[Diagnostic]
 ) -> Fitted:
     """What saved with the model says how values become an input. Statistics come from the training rows (of images that
     are cropped, from their middles), the names of classes from all."""
-    layout = origin.layout
+    layout, values = origin.layout, source.values[origin.layout.name]
+    assert not isinstance(values, Texts)
     classes: tuple[Label, ...] | None = origin.classes
     found: tuple[FittedStep, ...] = ()
     if values.dtype != object:
@@ -86,6 +89,7 @@ def transformed(
 ) -> Column:
     """The physical column of one input; what cannot be goes to `problems`."""
     layout, raw = origin.layout, source.values[origin.layout.name]
+    assert not isinstance(raw, Texts)
 
     def place(row: int, column: int) -> str:
         return f"{source.place(row)}: {origin.column_text(column)}"
