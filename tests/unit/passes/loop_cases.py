@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ def by_hand(
     the results that are taken of it, and the gradient."""
     inner, b = Builder(), Builder()
     types = {name: _slice(type, axis) for name, (type, axis) in sequences.items()}
-    values: dict[str, Node] = {}
+    values: dict[str, Any] = {"zero": Dim.of(0), "two": Dim.of(2)}
     for group, found in (("sequence", types), ("carry", carries), ("constant", constants)):
         for i, (name, type) in enumerate(found.items()):
             values[name] = inner.typed("held", (), (("name", f"{group}.{i}"),), type)
