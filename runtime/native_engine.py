@@ -146,7 +146,7 @@ class NativeEngine:
         if words != self.generated.words:
             self.generated.words = words
             for known in (self.generated.made, self.native.tables.programs, self.native.code):
-                known.pop("forward", None)  # type: ignore[attr-defined]
+                known.pop("forward", None)
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)
