@@ -26,14 +26,14 @@ def test_buffers_that_live_together_never_overlap() -> None:
         lives = []
         for number in range(20):
             first = int(rng.integers(0, 12))
-            size = Size(64 * int(rng.integers(0, 9)), 64 * int(rng.integers(0, 5)))
+            size = Size.of(64 * int(rng.integers(0, 9)), 64 * int(rng.integers(0, 5)))
             lives.append(Life(Buffer(f"b{number}", "transient", "real", size), first, first + int(rng.integers(0, 5))))
         lives.sort(key=lambda life: life.first)
-        total = allocate(lives, Size(128, 64))
+        total = allocate(lives, Size.of(128, 64))
         for m in (LANES, 4 * LANES, 100 * LANES):
             for i, one in enumerate(lives):
                 start, end = one.buffer.offset.at(m), one.buffer.offset.at(m) + one.buffer.size.at(m)
-                assert Size(128, 64).at(m) <= start
+                assert Size.of(128, 64).at(m) <= start
                 assert end <= total.at(m)
                 for other in lives[:i]:
                     if one.first <= other.last and other.first <= one.last:
@@ -42,8 +42,8 @@ def test_buffers_that_live_together_never_overlap() -> None:
 
 
 def test_dead_buffers_are_used_again() -> None:
-    lives = [Life(Buffer(str(n), "transient", "real", Size(0, 64)), n, n + 1) for n in range(10)]
-    assert allocate(lives, Size()) == Size(0, 128)
+    lives = [Life(Buffer(str(n), "transient", "real", Size.of(0, 64)), n, n + 1) for n in range(10)]
+    assert allocate(lives, Size()) == Size.of(0, 128)
 
 
 def test_a_weight_is_stored_by_columns_and_activations_by_examples() -> None:
