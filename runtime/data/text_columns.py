@@ -14,11 +14,11 @@ from dlc.runtime.data.labels import encode, find_classes
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.preprocessing import Fitted
-from dlc.runtime.data.problems import MISSING_HELP, Problems
+from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows
 from dlc.runtime.data.sequences import Sequences
 from dlc.runtime.data.splits import Indices
-from dlc.runtime.data.text_origins import TimeAxis, time_axis
+from dlc.runtime.data.text_origins import TimeAxis, most_classes, specials, time_axis, vocabularies
 from dlc.runtime.data.tokens import END, PADDING, SPECIAL, UNKNOWN, Texts
 from dlc.runtime.data.vocabulary import Vocabulary, vocabulary
 
@@ -36,23 +36,19 @@ def fit_texts(origins: Sequence[Origin], source: Rows, train: Indices, notes: li
     Vocabularies come from the training rows alone; labels are names, and come from all. Raises V503 for more labels
     than classes.
     """
+    shared: dict[str, Vocabulary] = {}
+    for members in vocabularies(origins):
+        made = _shared(members, source, train, notes)
+        shared |= {origin.layout.name: made for origin in members}
     entries: dict[str, Fitted] = {}
-    groups: dict[object, list[Origin]] = {}
     for origin in origins:
         assert origin.tokens is not None
-        key = (origin.kind, origin.columns, origin.tokens.unit, origin.tokens.lower)
-        groups.setdefault(key if origin.tokens.unit in ("chars", "words") else origin.layout.name, []).append(origin)
-    for members in groups.values():
-        shared = _shared(members, source, train, notes)
-        for origin in members:
-            assert origin.tokens is not None
-            classes = None
-            if origin.tokens.unit == "labels":
-                names = np.array(_texts(source, origin).names, dtype=object)
-                classes = find_classes(names[:, None], origin.layout, origin.text, origin.span)
-            entries[origin.layout.name] = Fitted(
-                origin.kind, origin.columns, "", False, False, (), classes, tokens=origin.tokens, vocabulary=shared
-            )
+        name, classes = origin.layout.name, None
+        if origin.tokens.unit == "labels":
+            names = np.array(_texts(source, origin).names, dtype=object)
+            classes = find_classes(names[:, None], origin.layout, origin.text, origin.span)
+        placed = (origin.kind, origin.columns, "", False, False)
+        entries[name] = Fitted(*placed, (), classes, tokens=origin.tokens, vocabulary=shared.get(name))
     return entries
 
 
@@ -62,22 +58,19 @@ def _texts(source: Rows, origin: Origin) -> Texts:
     return texts
 
 
-def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list[Diagnostic]) -> Vocabulary | None:
+def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list[Diagnostic]) -> Vocabulary:
     """The vocabulary of inputs that read the same texts: its classes are the same in all of them."""
-    given = [origin.tokens for origin in members if origin.tokens is not None]
-    if given[0].unit not in ("chars", "words"):
-        return None
+    tokens = members[0].tokens
+    assert tokens is not None
     used: dict[str, int] = {}
     for origin in members:
         texts = _texts(source, origin)
         for name, count in zip(texts.names, texts.used(train).tolist(), strict=True):
             used[name] = max(used.get(name, 0), count)
-    limit = min(
-        t.vocabulary or origin.layout.declaration.classes or 0 for t, origin in zip(given, members, strict=True)
-    )
-    end, pad = any(tokens.end for tokens in given), any(tokens.pad for tokens in given)
+    end, pad = specials(members)
     counts = np.array(list(used.values()), np.int64)
-    made = vocabulary(given[0].unit, list(used), counts, limit, lower=given[0].lower, end=end, pad=pad)
+    limit = most_classes(members)
+    made = vocabulary(tokens.unit, list(used), counts, limit, lower=tokens.lower, end=end, pad=pad)
     notes += _notes(made, used, members[0])
     return made
 
@@ -223,7 +216,7 @@ class _Made:
         """The steps of each example; too many, too few and none are told."""
         counts, most = self.texts.counts, self.time.most
         for row in np.flatnonzero(counts == 0).tolist():
-            self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, MISSING_HELP)
+            self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, "leave such rows out")
         if most is not None and (counts > most).any():
             said = f"the model says `dim {self.time.symbol} <= {most}`" if self.time.symbol else f"has {most} steps"
             said = said if self.time.symbol else f"{self.layout.text} {said}"
