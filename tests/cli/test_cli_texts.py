@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from cli_shell import Shell
@@ -105,6 +106,16 @@ def test_a_run_goes_on_to_the_same_bits(dates: Shell) -> None:
     ends = [(dates.folder / run / "last.safetensors").read_bytes() for run in (whole.run, first.run)]
     tensors = [end[8 + int.from_bytes(end[:8], "little") :] for end in ends]
     assert tensors[0] == tensors[1]
+
+
+def test_a_text_that_changed_has_other_classes(dates: Shell) -> None:
+    trained = dates("train", "dates.dl", "--target", "reference", "-q", "--set", "epochs=1")
+    dates.write("dates.csv", DATES_CSV.replace("May", "Nov"))
+    message = r"error\[R603\]: the data has changed since the run began: class \d+ of x was '\w', and is '[nov]' now"
+    for verb in (("evaluate", trained.run), ("train", "dates.dl", "--resume", trained.run)):
+        refused = dates(*verb)
+        assert refused.code == 1
+        assert re.search(message, refused.err), refused.err
 
 
 def test_tags_stand_beside_each_other(dlc: Shell) -> None:
