@@ -171,10 +171,10 @@ class _Made:
         names = self.texts.names
         match self.tokens.unit:
             case "numbers":
-                return np.array([self._number(code, name) for code, name in enumerate(names)], self.dtype)
+                return self._numbers(names)
             case "labels":
                 cells = np.array(names, dtype=object)[:, None]
-                rows = self._first_rows()
+                rows = self.texts.first_rows()
 
                 def told(code: int, _: int) -> str:
                     return self.place(rows[code])
@@ -185,7 +185,7 @@ class _Made:
         assert known is not None
         found = [known.class_of(name) for name in names]
         if None in found:
-            rows = self._first_rows()
+            rows = self.texts.first_rows()
             for code, name in enumerate(names):
                 # A token of a whole text may stand in none of its windows.
                 if found[code] is None and code in rows:
@@ -194,46 +194,44 @@ class _Made:
                     self.problems.add("V503", message, self.origin.span, help)
         return np.array([-1 if number is None else number for number in found], np.int32)
 
-    def _number(self, code: int, name: str) -> float:
-        try:
-            number = float(name)
-        except ValueError:
-            number = np.nan
-        if not np.isfinite(number):
-            place = self.place(self._first_rows()[code])
-            self.problems.add("V501", f"{place}: {name[:40]!r} is not a finite number", self.origin.span)
-        return number
-
-    def _first_rows(self) -> dict[int, int]:
-        """The first example with each token, by the token's code."""
-        rows: dict[int, int] = {}
-        for row, (start, count) in enumerate(zip(self.texts.starts.tolist(), self.texts.counts.tolist(), strict=True)):
-            for code in self.texts.codes[start : start + count].tolist():
-                rows.setdefault(code, row)
-        return rows
+    def _numbers(self, names: Sequence[str]) -> Array:
+        found = np.array([_number(name) for name in names], self.dtype)
+        bad = np.flatnonzero(~np.isfinite(found)).tolist()
+        rows = self.texts.first_rows() if bad else {}
+        for code in bad:
+            message = f"{self.place(rows[code])}: {names[code][:40]!r} is not a finite number"
+            self.problems.add("V501", message, self.origin.span)
+        return found
 
     def _counts(self) -> Indices:
         """The steps of each example; too many, too few and none are told."""
         counts, most = self.texts.counts, self.time.most
         for row in np.flatnonzero(counts == 0).tolist():
             self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, "leave such rows out")
-        if most is not None and (counts > most).any():
-            said = f"the model says `dim {self.time.symbol} <= {most}`" if self.time.symbol else f"has {most} steps"
-            said = said if self.time.symbol else f"{self.layout.text} {said}"
-            for row in np.flatnonzero(counts > most).tolist():
-                message = f"{self.place(row)}: the text has {self._told(counts[row])}, and {said}"
-                help = f"write {self.tokens.unit}(cut = {most}): the rest of longer texts is left out"
-                self.problems.add("V509", message, self.origin.span, help)
+        if most is not None:
+            self._tell_lengths(counts > most, f"write {self.tokens.unit}(cut = {most}): the rest is left out")
         if self.time.symbol is None and not self.tokens.pad:
-            for row in np.flatnonzero((counts < (most or 1)) & (counts > 0)).tolist():
-                message = f"{self.place(row)}: the text has {self._told(counts[row])}, "
-                message += f"and {self.layout.text} has {most} steps"
-                help = "add `dim T`, which is each text's own"
-                if self.tokens.unit in ("chars", "words"):
-                    help += f", or write {self.tokens.unit}(pad = on): {PADDING} fills shorter ones"
-                self.problems.add("V509", message, self.origin.span, help)
+            help = "add `dim T`, which is each text's own"
+            if self.tokens.unit in ("chars", "words"):
+                help += f", or write {self.tokens.unit}(pad = on): {PADDING} fills shorter ones"
+            self._tell_lengths((counts > 0) & (counts < (most or 1)), help)
         return np.maximum(counts, 1)
+
+    def _tell_lengths(self, wrong: NDArray[np.bool_], help: str) -> None:
+        """V509 for texts of lengths that the model does not take."""
+        symbol, most = self.time.symbol, self.time.most
+        said = f"the model says `dim {symbol} <= {most}`" if symbol else f"{self.layout.text} has {most} steps"
+        for row in np.flatnonzero(wrong).tolist():
+            message = f"{self.place(row)}: the text has {self._told(int(self.texts.counts[row]))}, and {said}"
+            self.problems.add("V509", message, self.origin.span, help)
 
     def _told(self, count: int) -> str:
         unit = self.tokens.unit if count != 1 else self.tokens.unit.removesuffix("s")
         return f"{count} {unit}{f' with {END}' if self.tokens.end else ''}"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan

@@ -551,6 +551,21 @@ def test_a_character_without_a_class(texts):
     assert (found.code, found.message) == ("V503", f"{made.folder}/new.txt:2: 'x' does not occur in the training split")
 
 
+def test_a_character_between_windows_has_no_class(texts):
+    """x stands in no window of the training text, and first between two windows of the new one."""
+    made = texts(WHOLE + "chars(window = 2, step = 3)", [target(2, T)], "abxbaxab")
+    fitted = made.load().preprocessing
+    assert fitted.vocabularies["y"].tokens == ("a", "b")
+    (made.folder / "new.txt").write_text("aax\nxb\nabb")
+    with pytest.raises(DiagnosticError) as caught:
+        apply(fitted, made.folder / "new.txt", made.inputs, True)
+    found = [(d.code, d.message.split("/")[-1]) for d in caught.value.diagnostics]
+    assert found == [
+        ("V503", "new.txt:1: '\\n' does not occur in the training split"),
+        ("V503", "new.txt:1: 'x' does not occur in the training split"),
+    ]
+
+
 def test_too_short(texts):
     made = texts(WHOLE + "chars", [target(9, 7)], "abc")
     assert mistakes(made.refused()) == [("V504", "t.txt is too short: it has 3 chars, and one example takes 7")]
