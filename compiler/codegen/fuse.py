@@ -57,9 +57,9 @@ Domain = tuple[Count, tuple[Stride, ...]]
 @dataclass(eq=False)
 class Group:
     """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value, and
-    `bases` are what it reads from memory. A product (or a stack of them) is `whole` when a unit of its kernel has entire
-    rows, so that what works on rows may follow it. A `gather` adds up the parts that its `source` left of the sum
-    `gathers`, its first member."""
+    `bases` are what it reads from memory. A product, or a stack of them, is `whole` when a unit of its kernel has
+    entire rows, so that what works on rows may follow it. A `gather` adds up the parts that its `source` left of the
+    sum `gathers`, its first member."""
 
     kind: str
     domain: Domain

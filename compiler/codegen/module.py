@@ -41,7 +41,7 @@ HOST_IMPORTS = {
 
 
 HOST_FUNCTIONS = (
-    ("tile", "plain", ("matmul_panel", "transpose")),
+    ("tile", "plain", ("matmul_panel", "strided_panel", "transpose")),
     ("convolution", "plain_convolution", ("convolve_rows", "filter_gradient_rows", "input_gradient_rows")),
     ("pooling", "plain_windows", ("pool_gradient_rows", "pool_rows")),
 )
