@@ -61,7 +61,7 @@ def compiled(case: Case, threads: int, channels_last: bool = False) -> Rival:
     into the code of a prediction, so that batch normalization can go into the filters.
     """
     torch.set_num_threads(threads)
-    net = Net(case, channels_last)
+    net = Net(case, channels_last, loops=True)
     batches = net.batches()
     if case.predicts:
         torch._inductor.config.freezing = True
@@ -110,9 +110,9 @@ def compiled(case: Case, threads: int, channels_last: bool = False) -> Rival:
 class Net(torch.nn.Module):
     """A case with its initial numbers. It is `Layers` as well: `forward` calls the network on itself."""
 
-    def __init__(self, case: Case, channels_last: bool, own: bool = False) -> None:
+    def __init__(self, case: Case, channels_last: bool, own_gru: bool = False, loops: bool = False) -> None:
         super().__init__()
-        self.case, self.channels_last, self.own_gru = case, channels_last, own
+        self.case, self.channels_last, self.own_gru, self.loops = case, channels_last, own_gru, loops
         tensors = case.outline.parameters | case.outline.states
         for name, value in (case.outline.merged(case.parameters()) | case.states()).items():
             laid_out = self.laid_out(torch.from_numpy(value), tensors.get(name))
@@ -211,14 +211,31 @@ class Net(torch.nn.Module):
         return [self.own(f"{name}.W_x"), self.own(f"{name}.W_h"), bias, torch.zeros_like(bias)]
 
     def lstm(self, name: str, x: Any, n: int) -> Any:
-        """`nn.LSTM`, as a function."""
+        """`nn.LSTM`, as a function. It cannot be traced with its gradient, so a compiled step has the loop that torch's
+        compiler would make of it."""
+        if self.loops:
+            return self.lstm_steps(name, x, n)
         start = x.new_zeros(1, x.shape[1], n)
         return torch.lstm(x, (start, start), self.gates(name), True, 1, 0.0, self.training, False, False)[0]
 
     def both_ways(self, name: str, x: Any, n: int) -> Any:
+        if self.loops:
+            ahead, back = self.lstm_steps(f"{name}.forward", x, n), self.lstm_steps(f"{name}.backward", x.flip(0), n)
+            return torch.cat((ahead, back.flip(0)), -1)
         start = x.new_zeros(2, x.shape[1], n)
         weights = self.gates(f"{name}.forward") + self.gates(f"{name}.backward")
         return torch.lstm(x, (start, start), weights, True, 1, 0.0, self.training, True, False)[0]
+
+    def lstm_steps(self, name: str, x: Any, n: int) -> Any:
+        W_x, W_h, b, _ = self.gates(name)
+        a = c = x.new_zeros(x.shape[1], n)
+        states = []
+        for z in F.linear(x, W_x, b).unbind():
+            u, f, tilde, o = torch.addmm(z, a, W_h.T).chunk(4, 1)
+            c = u.sigmoid() * tilde.tanh() + f.sigmoid() * c
+            a = o.sigmoid() * c.tanh()
+            states.append(a)
+        return torch.stack(states)
 
     def gru(self, name: str, x: Any, n: int) -> Any:
         """The course's applies its reset gate before the product, torch's behind it: so a loop, with the products of x
