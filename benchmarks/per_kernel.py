@@ -1,6 +1,6 @@
 """Where the time of a training step (or prediction) goes: each kernel's milliseconds, GFLOP/s and share of peak.
 
-    python benchmarks/per_kernel.py CASE [--threads 1] [--repeats 20] [--slowest 15] [--json FILE]
+    python benchmarks/per_kernel.py CASE [--threads 1] [--repeats 20] [--best] [--slowest 15] [--json FILE]
 
 The generated program is run as it is, but for a look at the clock after every launch of a kernel. Medians over the
 repeats; what stands between two launches counts for the one behind it. A launch in a loop (the steps of a scan) counts
@@ -75,8 +75,8 @@ def inputs_of(case: Case) -> dict[str, NDArray[Any]]:
     return {name: np.ascontiguousarray(np.moveaxis(a, axes[name], 0)[: case.batch]) for name, a in found.items()}
 
 
-def times_of(case: Case, threads: int, repeats: int) -> list[Measured]:
-    """Every launch in the order of the program."""
+def times_of(case: Case, threads: int, repeats: int, best: bool = False) -> list[Measured]:
+    """Every launch in the order of the program; with `best` each one's fastest repeat counts."""
     model = compiled(case, threads)
     title = "forward" if case.predicts else "train"
     module = generated(model.spec.checked, model.main.programs, "float32")
@@ -93,11 +93,11 @@ def times_of(case: Case, threads: int, repeats: int) -> list[Measured]:
         native.run(title, given, m, dict.fromkeys(("t", "step", "epoch"), float(step)), step)
         nanoseconds, times = clock.laps(native.transient[end:], len(calls))
         durations.append(nanoseconds / 1e6)
-    medians = np.median(durations[3:], axis=0)
+    counted = (np.min if best else np.median)(durations[3:], axis=0)
     shown = equations(module.programs[title].text)
     return [
         Measured(call.name, lines, float(ms), int(often) * operations(call, m), int(often))
-        for call, lines, ms, often in zip(calls, shown, medians, times, strict=True)
+        for call, lines, ms, often in zip(calls, shown, counted, times, strict=True)
     ]
 
 
@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--best", action="store_true", help="of the repeats, on a machine that is not all yours")
     parser.add_argument("--slowest", type=int, metavar="N", help="show the N that take longest, longest first")
     parser.add_argument("--peak", type=float, help="GFLOP/s of the machine, measured in a quieter minute")
     parser.add_argument("--json", metavar="FILE", help="write every figure there too")
@@ -133,7 +134,7 @@ def main() -> None:
     pin(args.threads)
     case = CASES[args.case]
     peak = args.peak or measure(args.threads, "float32", 0.0)["best"]
-    measured = times_of(case, args.threads, args.repeats)
+    measured = times_of(case, args.threads, args.repeats, args.best)
     total = sum(each.milliseconds for each in measured)
     gigaflops = sum(each.flops for each in measured) / total / 1e6
     print(f"{case.name}, {args.threads} thread(s), measured peak {peak:.0f} GFLOP/s")
