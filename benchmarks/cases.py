@@ -45,9 +45,9 @@ class Case:
     """A network, and the way it is trained, or (`optimizer` is "none") how it predicts.
 
     One class means sigmoid with binary cross-entropy, several mean softmax with cross-entropy, none a target of numbers
-    in the form of the examples with one half of the squared error. The loss is summed over the steps of a sequence. The learning rates are
-    small on purpose: however many steps a fast contender takes, units should not die nor outputs saturate, for that
-    leads to denormal numbers, which some contenders flush to zero and others compute with.
+    in the form of the examples with one half of the squared error. The loss is summed over the steps of a sequence.
+    The learning rates are small on purpose: however many steps a fast contender takes, units should not die nor outputs
+    saturate, for that leads to denormal numbers, which some contenders flush to zero and others compute with.
     """
 
     name: str
@@ -124,7 +124,14 @@ def _dense(name: str, widths: tuple[int, ...], batch: int, examples: int, optimi
 
 def _sequences() -> list[Case]:
     models, words = "benchmarks/models", {"V": 64, "d_model": 256, "heads": 8, "N": 6}
-    reads = {"classes": 10, "batch": 32, "examples": 512, "optimizer": "adam", "learning_rate": 1e-4, "maps": True}
+    reads: dict[str, Any] = {
+        "classes": 10,
+        "batch": 32,
+        "examples": 512,
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "maps": True,
+    }
     return [
         *(
             Case(f"{c}-{n}", tagger(c, n), (50, 64), spec=f"{models}/{c}", hypers={"n_a": n}, **reads)
@@ -143,7 +150,15 @@ def _cases() -> list[Case]:
     lenet = Case("", lenet5, (28, 28, 1), 10, 0, 4096, "momentum", 1e-4, spec="specs/convolution/lenet5", hypers=grey)
     residual = Case("", resnet50, (224, 224, 3), 1000, 1, 4, "none", spec="specs/convolution/resnet50")
     mobile = Case(
-        "", mobilenet_v2, (224, 224, 3), 1000, 1, 4, "none", spec="specs/convolution/mobilenet_v2", hypers={"keep_prob": 1}
+        "",
+        mobilenet_v2,
+        (224, 224, 3),
+        1000,
+        1,
+        4,
+        "none",
+        spec="specs/convolution/mobilenet_v2",
+        hypers={"keep_prob": 1},
     )
     return [
         *(_dense(f"mlp-{m}-sgd", big, m, 8192, "sgd", 1e-3) for m in (32, 128, 1024)),

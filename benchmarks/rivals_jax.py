@@ -64,8 +64,9 @@ def predicting(case: Case, batches: list[tuple[Any, Any]]) -> Rival:
 def stacked(case: Case) -> tuple[Any, Any]:
     """X (batches, batch, …) and Y (batches, batch, …), on jax's device; (batches, T, batch, …) for recurrent layers."""
     x, y = case.data()
-    shaped = (array.reshape(-1, case.batch, *array.shape[1:]) for array in (x, y.astype(np.int32) if case.classes else y))
-    a, b = (jnp.asarray(a.swapaxes(1, 2) if case.outline.recurrent else a) for a in shaped)
+    targets = y.astype(np.int32) if case.classes else y
+    shaped = (array.reshape(-1, case.batch, *array.shape[1:]) for array in (x, targets))
+    a, b = (jnp.asarray(array.swapaxes(1, 2) if case.outline.recurrent else array) for array in shaped)
     return a, b
 
 

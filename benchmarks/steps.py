@@ -153,8 +153,7 @@ class Result:
         return [
             f"{name}: losses {losses} against {[before, after]} of {reference}"
             for name, losses in self.losses.items()
-            if name not in DIFFERENT
-            and not (abs(losses[0] - before) <= first and abs(losses[1] - after) <= second)
+            if name not in DIFFERENT and not (abs(losses[0] - before) <= first and abs(losses[1] - after) <= second)
         ]
 
 
