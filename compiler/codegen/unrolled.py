@@ -120,18 +120,21 @@ class Unrolled:
 
     def arranged(self, value: Node, labels: Labels) -> tuple[Node, Labels]:
         """A value with its channels divided among the groups, and without a window of one place."""
-        if value.type.rank == len(labels):
-            return value, labels
-        axes = tuple(map(self.axes.__getitem__, labels))
-        return self.b.typed("reshape", (value,), (("axes", axes),), TensorType(axes), self.node.span), labels
+        return self.reshaped(value, self.type_of(labels)), labels
 
     def product(
         self, left: tuple[Node, Labels], right: tuple[Node, Labels], result: Labels, type: TensorType | None = None
     ) -> Node:
-        """The sum of products, with the axes of `type` (of the convolution, if none is given)."""
-        type = type or self.node.type
+        """The sum of products, as a value of `type` (the convolution's own, if none is given)."""
         attrs = (("left", left[1]), ("result", result), ("right", right[1]))
-        whole = type.rank == len(result)
-        made = type if whole else TensorType(tuple(map(self.axes.__getitem__, result)))
-        node = self.b.typed("einsum", (left[0], right[0]), attrs, made, self.node.span)
-        return node if whole else self.b.typed("reshape", (node,), (("axes", type.axes),), type, self.node.span)
+        made = self.b.typed("einsum", (left[0], right[0]), attrs, self.type_of(result), self.node.span)
+        return self.reshaped(made, type or self.node.type)
+
+    def type_of(self, labels: Labels) -> TensorType:
+        return TensorType(tuple(map(self.axes.__getitem__, labels)))
+
+    def reshaped(self, value: Node, type: TensorType) -> Node:
+        """The same elements as a value of `type`."""
+        attrs = (("axes", type.axes),) if value.type.sizes != type.sizes else ()
+        op = "reshape" if attrs else "rename"
+        return value if value.type == type else self.b.typed(op, (value,), attrs, type, self.node.span)
