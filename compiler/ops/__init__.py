@@ -12,6 +12,7 @@ from dlc.compiler.ops import (
     leaf,
     loop,
     movement,
+    put,
     reduction,
     stable,
     window,
