@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
+from dlc.compiler.codegen.by_step import by_step
 from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
 from dlc.compiler.codegen.module import Module
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
@@ -32,7 +33,7 @@ def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: b
     declared = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
     declared |= {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
     try:
-        graphs = {title: run(graph, BEFORE_CODE) for title, graph in _titled(programs).items()}
+        graphs = {title: run(by_step(graph), BEFORE_CODE) for title, graph in _titled(programs).items()}
         return generate(
             graphs,
             name=checked.name,

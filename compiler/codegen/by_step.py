@@ -96,7 +96,7 @@ class _OneStep:
             name, form = self.later.pop()
             self.roots[name] = self.form(form)
         turn = Turn(
-            Graph.of(self.roots),
+            _without_masks(Graph.of(self.roots)),
             len(self.sequences),
             len(self.carries),
             tuple(axis for _, axis in self.sequences.values()),
@@ -108,11 +108,12 @@ class _OneStep:
         """What depends on the words; and what depends neither on them nor on how many there are."""
         spoken, fixed = {self.words}, set[Node]()
         for node in self.graph.nodes:
-            if any(value in spoken for value in node.inputs):
+            inputs = node.inputs if node.op != "position" else ()  # of whose operand only the shape counts
+            if any(value in spoken for value in inputs):
                 spoken.add(node)
             dim = node.attr("dim")
             symbols = node.type.symbols | (dim.symbols if isinstance(dim, Dim) else frozenset())
-            if node not in spoken and self.time not in symbols and all(value in fixed for value in node.inputs):
+            if node not in spoken and self.time not in symbols and all(value in fixed for value in inputs):
                 fixed.add(node)
         return spoken, fixed
 
@@ -157,8 +158,10 @@ class _OneStep:
             return Recipe((), self.number)
         if node.op == "held":
             return self.given(form)
+        if node.op == "constant":
+            return Recipe((), lambda: self.b.constant(node.attr("value")))
         if node in self.fixed and not now:
-            return self.same(form)
+            return Recipe((), lambda: self.constant(self.outside(node)))
         if node.op in ("draw_uniform", "draw_normal"):
             raise NoStep
         if back and node in self.spoken and self.settled(form):
@@ -204,13 +207,7 @@ class _OneStep:
         node, now, back = form
         value = self.inputs[int(str(node.attr("name")).partition(".")[2])]
         if not now:
-
-            def constant() -> Node:
-                leaf = self.leaf("constant", self.constants, node.type)
-                self.constants[leaf] = value
-                return leaf
-
-            return Recipe((), constant)
+            return Recipe((), lambda: self.constant(value))
         if len(now) > 1 or node.type.kind != "real":
             raise NoStep
         if back:
@@ -224,6 +221,12 @@ class _OneStep:
             return self.b.add("expand", leaf, axes=(axis,))
 
         return Recipe((), sequence)
+
+    def constant(self, value: Node) -> Node:
+        """A leaf for a value of the program around."""
+        leaf = self.leaf("constant", self.constants, value.type)
+        self.constants[leaf] = value
+        return leaf
 
     def carry(self, type: TensorType, first: Node) -> tuple[Node, str]:
         """A leaf for what is carried, and the name of its root."""
@@ -263,15 +266,6 @@ class _OneStep:
         return Recipe((Form(node, frozenset({axis})),), put)
 
     # --- operations --------------------------------------------------------------------------------------------
-
-    def same(self, form: Form) -> Recipe:
-        """What does not depend on time."""
-        node = form.node
-
-        def copied(*inputs: Node) -> Node:
-            return self.b.typed(node.op, inputs, node.attrs, node.type, node.span)
-
-        return Recipe(tuple(Form(value, frozenset()) for value in node.inputs), copied)
 
     def local(self, form: Form) -> Recipe:
         """What each place of time has for itself: operands in the same form, and whole where they are folded."""
@@ -393,9 +387,36 @@ class _OneStep:
         """A value that does not depend on time, in the program around."""
         new: dict[Node, Node] = {}
         for node in topological([value]):
-            if node.op == "held":
+            if node.op == "position":
+                shape = self.type(node, self.times[node] - {node.attr("axis")}).axes
+                zeros = self.outer.add("broadcast", self.outer.constant(0.0), axes=shape)
+                new[node] = self.outer.typed("position", (zeros,), node.attrs, node.type, node.span)
+            elif node not in self.fixed:
+                continue
+            elif node.op == "held":
                 new[node] = self.inputs[int(str(node.attr("name")).partition(".")[2])]
             else:
                 inputs = tuple(new[operand] for operand in node.inputs)
                 new[node] = self.outer.typed(node.op, inputs, node.attrs, node.type, node.span)
         return new[value]
+
+
+def _without_masks(graph: Graph) -> Graph:
+    """Without the choices whether a place is there: the step's own is."""
+
+    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op != "select" or inputs[0].op != "le" or inputs[1].type != node.type:
+            return None
+        left, right = map(_number_in, inputs[0].inputs)
+        return inputs[1] if left is right else None
+
+    return rebuild(graph, rule)
+
+
+def _number_in(value: Node) -> Node:
+    """The number that a value repeats, or the value."""
+    while value.op in ("broadcast", "expand", "drop", "rename") and value.inputs[0].type.sizes.count(ONE) == (
+        value.inputs[0].type.rank
+    ):
+        value = value.inputs[0]
+    return value

@@ -65,6 +65,10 @@ class KernelNames(Protocol):
         """The name of a kernel; equal texts have the same, and no variable has it."""
         ...
 
+    def host(self, wish: str, says: str, kernel: Kernel) -> str:
+        """The same for a kernel that does nothing but call a function of the host."""
+        ...
+
 
 @dataclass
 class ProgramWriter:
@@ -101,7 +105,7 @@ class ProgramWriter:
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
         self.steps = steps_of(self)
-        kernels = [group for group in self.made.groups if group not in self.steps]
+        kernels = [group for group in self.made.groups if group not in self.steps and group.kind != "grown"]
         self.products = {group: product_of_group(group) for group in kernels}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in kernels}
 
@@ -114,7 +118,7 @@ class ProgramWriter:
         calls += [self.copy(node, buffer) for node, buffer in self.plan.copies if not is_scalar(node.type)]
         results = self.results()
         head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
-        if any(node.op in DRAWS for node in self.graph.nodes):
+        if re.search(r"\bseed\b", "\n".join(self.lines)):
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
         text = "\n".join([*self.lines, *map(size_text, (buffer.offset for buffer in self.used))])
         for size in sorted(set(re.findall(r"\bdim_\w+", text))):
@@ -160,6 +164,8 @@ class ProgramWriter:
 
     def calls_of(self, group: Group) -> list[Call]:
         """The lines of a kernel's call, or of a loop over those of a step."""
+        if group.kind == "grown":
+            return []
         return self.steps[group].loop() if group in self.steps else [self.call(group)]
 
     def call(self, group: Group) -> Call:
@@ -201,7 +207,8 @@ class ProgramWriter:
         if isinstance(entry, str):
             return [entry]
         if isinstance(entry, Node):
-            return [self.scalar(entry)]
+            number = self.scalar(entry)
+            return [number if entry.type.kind == "real" else f"float64({number})"]
         if not self.target.check:
             return [self.address(entry)]
         item = 8 if entry.kind in ("index", "partial") else self.target.item

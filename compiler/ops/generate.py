@@ -138,13 +138,18 @@ class Greedy(_OneByOne):
 
 @dataclass(frozen=True, slots=True)
 class Sampling(_OneByOne):
-    """A class with its probability; below the temperature 1 probable ones come more often, above it less."""
+    """A class with its probability; below the temperature 1 probable ones come more often, above it less. Only the
+    `top_k` most probable ones count, the first of equals; 0: all."""
 
     temperature: float = 1.0
+    top_k: int = 0
 
     def pick(self, probabilities: Any, uniform: Callable[[], Any]) -> Any:
         logs = np.log(probabilities)
         weights = np.exp((logs - np.max(logs, axis=0)) / self.temperature)
+        if self.top_k:
+            ranks = np.argsort(np.argsort(-probabilities, axis=0, kind="stable"), axis=0)
+            weights = np.where(ranks < self.top_k, weights, 0.0)
         up_to = np.cumsum(weights, axis=0)
         place = uniform() * up_to[-1]
         return np.argmax(up_to > place, axis=0)
