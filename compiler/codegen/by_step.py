@@ -1,10 +1,10 @@
 """Generators step by step: from a prediction for all steps to a `Turn`, which computes the next one alone.
 
-Along time, a value is wanted in one of two forms: *now*, its place of the step, or *whole*, all places up to it. What is
-local in time passes these forms on. A shift now is its operand one step back: the word before, or a value that the step
-before has carried over. A scan is its step, with what it carries. What is folded over time is wanted whole, and grows
-by a place with each step: a cache, as long as the longest text, of which the masks that make a prediction causal hide
-what is not yet written.
+Along time, a value is wanted in one of two forms: *now*, its place of the step, or *whole*, all places up to it. What
+is local in time passes these forms on. A shift now is its operand one step back: the word before, or a value that the
+step before has carried over. A scan is its step, with what it carries. What is folded over time is wanted whole, and
+grows by a place with each step: a cache, as long as the longest text, of which the masks that make a prediction causal
+hide what is not yet written.
 
 A prediction that has no such form is computed for all steps each time, on all words so far.
 """
@@ -19,8 +19,10 @@ from dlc.compiler.dims import ONE, Axis, Dim, TensorType, scalar
 from dlc.compiler.elaborate.causal import EXISTS, reads_of
 from dlc.compiler.ir import Builder, Graph, Node, bodies, rebuild, topological
 from dlc.compiler.ops import OPS
+from dlc.compiler.ops.base import is_number
 from dlc.compiler.ops.generate import Prefix, Turn
 from dlc.compiler.ops.loop import Step
+from dlc.compiler.passes.stabilise import stabilise
 
 Made = tuple[Turn, tuple[Node, ...]]
 """A turn, and the operands of its generator."""
@@ -96,7 +98,7 @@ class _OneStep:
             name, form = self.later.pop()
             self.roots[name] = self.form(form)
         turn = Turn(
-            _without_masks(Graph.of(self.roots)),
+            stabilise(_plainer(Graph.of(self.roots))),
             len(self.sequences),
             len(self.carries),
             tuple(axis for _, axis in self.sequences.values()),
@@ -153,7 +155,7 @@ class _OneStep:
         if node is self.words:
             return self.word(form)
         if node.op == "size" and self.time in node.attr("dim").symbols:
-            if node.attr("dim") != Dim.symbol(self.time) or self.time is None:
+            if self.time is None or node.attr("dim") != Dim.symbol(self.time):
                 raise NoStep
             return Recipe((), self.number)
         if node.op == "held":
@@ -332,7 +334,7 @@ class _OneStep:
         node, now, back = form
         step: Step = node.attr("step")
         last = node.type.rank - 1
-        kind, _, number = str(node.attr("take")).partition(".")
+        kind = str(node.attr("take")).partition(".")[0]
         inside = {symbol for inner in step.graph.nodes for symbol in inner.type.symbols}
         if kind == "last" or now != {last} or node.attr("reverse") or self.time in inside:
             raise NoStep
@@ -401,14 +403,19 @@ class _OneStep:
         return new[value]
 
 
-def _without_masks(graph: Graph) -> Graph:
-    """Without the choices whether a place is there: the step's own is."""
+def _plainer(graph: Graph) -> Graph:
+    """Without the choices whether a place is there: the step's own is. And with the choice between the word before and
+    nothing behind the product with a table, not before it: so the word can be looked up there."""
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op != "select" or inputs[0].op != "le" or inputs[1].type != node.type:
-            return None
-        left, right = map(_number_in, inputs[0].inputs)
-        return inputs[1] if left is right else None
+        if node.op == "select" and inputs[0].op == "le" and inputs[1].type == node.type:
+            left, right = map(_number_in, inputs[0].inputs)
+            return inputs[1] if left is right else None
+        if node.op == "matmul" and inputs[1].op == "select":
+            begins, zero, value = inputs[1].inputs
+            if is_number(zero, 0) and not begins.type.rank and value.op == "one_hot":
+                return b.add("select", begins, zero, b.add("matmul", inputs[0], value))
+        return None
 
     return rebuild(graph, rule)
 

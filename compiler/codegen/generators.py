@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.kernels import Kernel
-from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, factor_text, is_scalar, layout_of, size_of
+from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, factor_text, layout_of, size_of
 from dlc.compiler.codegen.memory import LINE, Buffer, Plan, buffer_of
 from dlc.compiler.codegen.program import Call, size_text, wrapped
 from dlc.compiler.codegen.scans import Carry, Given, StepWriter
@@ -86,7 +86,8 @@ class TurnWriter(StepWriter):
         self.word = self.kept("word", each, wide)
         self.words = self.kept("words", each.times(self.width), wide)
         if isinstance(self.by, Sampling):
-            self.weights, self.order = self.kept("weights", Size.of(classes)), self.kept("order", Size.of(self.by.top_k))
+            self.weights = self.kept("weights", Size.of(classes))
+            self.order = self.kept("order", Size.of(min(self.by.top_k, classes)))
         if isinstance(self.by, Beam):
             many = each.times(wide)
             self.parents, self.beam = self.kept("parents", many), self.kept("beam", many.times(4))

@@ -37,8 +37,8 @@ from dlc.compiler.ops.loop import Step
 
 @dataclass(frozen=True)
 class Given:
-    """A buffer of a step that is a part of one of the program around it, or of one that the loop keeps: `start` elements
-    behind its start, and with each step `stride` elements on."""
+    """A buffer of a step that is a part of one of the program around it, or of one that the loop keeps: `start`
+    elements behind its start, and with each step `stride` elements on."""
 
     base: Node | Buffer
     start: Stride = 0

@@ -5,9 +5,9 @@ bound from outside: inputs, parameters, states. *Inline* values move elements (o
 read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted*, *stacked*
 (stacks of matrix products) and *scattered* values need a loop of their own. *Slid* values are convolutions and pooling,
 which the host computes, and *filters* the gradients of filters; *windowed* values are other folds over a neighbourhood
-of each place. *Looped* values are what scans and generators leave; in a scan's step its carries and constants are memory,
-and the step's slice of a sequence is read through where it lies in the sequence. *Grown* values are carries that a step
-writes one place of.
+of each place. *Looped* values are what scans and generators leave; in a scan's step its carries and constants are
+memory, and the step's slice of a sequence is read through where it lies in the sequence. *Grown* values are carries
+that a step writes one place of.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """

@@ -70,6 +70,7 @@ __all__ = [
     "loop",
     "movement",
     "op",
+    "put",
     "reduction",
     "stable",
     "unbroadcast",

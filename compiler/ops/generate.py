@@ -47,9 +47,9 @@ class Turn(Step):
     """One step of a generator: what is predicted next, and what the next step has to know of this one.
 
     Leaves with the op `held`: `word` (m), the word before, which the first step does not read; or `words` (m, S), all
-    words so far, with zeros in the places behind; `number`, that of the step, from 1; and those of a scan's step. Roots:
-    `prediction` (V, m, 1), or (V, m, S) where the step's place counts; `carry.<i>`. Operands: those of a scan's step;
-    `axes` are the axes of the sequences that time goes along.
+    words so far, with zeros in the places behind; `number`, that of the step, from 1; and those of a scan's step.
+    Roots: `prediction` (V, m, 1), or (V, m, S) where the step's place counts; `carry.<i>`. Operands: those of a scan's
+    step; `axes` are the axes of the sequences that time goes along.
     """
 
     axes: tuple[int, ...]
@@ -227,8 +227,9 @@ def _attrs(by: Hashable, take: str, *, until: int | None, longest: int) -> tuple
 class Generate(Loop):
     """Words that a model predicts from its own words: `take` is `words` (m, longest), class indices, or `lengths` (m).
 
-    Operands: the constants of `step`, a `Prefix`, or those of a `Turn`. `by` is a `Choice`; `until` the class that ends an example, None, or
-    a word of the vocabulary that is still to be looked up; `examples` is m; `name` names the draws.
+    Operands: the constants of `step`, a `Prefix`, or those of a `Turn`. `by` is a `Choice`; `until` the class that ends
+    an example, None, or a word of the vocabulary that is still to be looked up; `examples` is m; `name` names the
+    draws.
     """
 
     differentiable = False

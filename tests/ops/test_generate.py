@@ -154,7 +154,8 @@ def test_samples_are_the_inverse_of_the_cumulative_distribution(temperature: flo
         expected: tuple[int, ...] = ()
         while len(expected) < LONGEST and expected[-1:] != (END,):
             weights = chain.probabilities(i, expected) ** (1 / temperature)
-            expected = (*expected, int(np.searchsorted(np.cumsum(weights) / weights.sum(), draws[i, len(expected)], side="right")))
+            u = draws[i, len(expected)]
+            expected = (*expected, int(np.searchsorted(np.cumsum(weights) / weights.sum(), u, side="right")))
         assert words[i].tolist() == padded(expected)
 
 
