@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.settings import DATA_KEYS, TRAIN_KEYS
 from dlc.grammar import ast
+from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse
 
 
@@ -21,18 +22,23 @@ def assignments(path: Path, model: str | None, texts: Mapping[str, str]) -> tupl
     hypers = [s.name.id for s in statements if isinstance(s, ast.Hyper | ast.Parameter)]
     known = [*hypers, *TRAIN_KEYS, *DATA_KEYS, *_inputs(statements)]
     if unknown := [name for name in texts if name not in known]:
-        raise DiagnosticError(*(_unknown(name, known) for name in unknown))
+        optimizer = _optimizer(path)
+        raise DiagnosticError(*(_unknown(name, texts[name], known, optimizer) for name in unknown))
     settings = {name: text for name, text in texts.items() if name not in hypers}
     return {name: text for name, text in texts.items() if name in hypers}, settings
 
 
-def _statements(path: Path, model: str | None) -> Iterator[ast.Statement | ast.Parameter]:
-    """Everything in the bodies of the file's models; nothing where it cannot be read, which the check will say."""
+def _items(path: Path) -> Sequence[ast.Tree]:
+    """What stands in a file; nothing where it cannot be read, which the check will say."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse(path.read_text(encoding="utf-8"), str(path))[0].items
     except (OSError, UnicodeDecodeError):
-        return
-    for item in parse(text, str(path))[0].items:
+        return ()
+
+
+def _statements(path: Path, model: str | None) -> Iterator[ast.Statement | ast.Parameter]:
+    """Everything in the bodies of the file's models."""
+    for item in _items(path):
         if isinstance(item, ast.Definition) and item.kind == "model" and model in (None, item.name.id):
             yield from item.parameters
             yield from item.body or ()
@@ -43,7 +49,19 @@ def _inputs(statements: list[ast.Statement | ast.Parameter]) -> list[str]:
     return [target.id for s in declared for target in s.targets if isinstance(target, ast.Name)]
 
 
-def _unknown(name: str, known: list[str]) -> Diagnostic:
+def _optimizer(path: Path) -> ast.Call | None:
+    """The optimizer that the first `train:` block calls."""
+    for item in _items(path):
+        for setting in item.settings if isinstance(item, ast.Block) and item.kind == "train" else ():
+            if setting.name.id == "optimizer" and isinstance(setting.values[0], ast.Call):
+                return setting.values[0]
+    return None
+
+
+def _unknown(name: str, text: str, known: list[str], optimizer: ast.Call | None) -> Diagnostic:
     near = did_you_mean(name, known)
     help = f"did you mean {near}?" if near else f"what can be set: {', '.join(dict.fromkeys(known))}"
+    if optimizer is not None and name in [argument.name.id for argument in optimizer.arguments if argument.name]:
+        call = unparse(optimizer.function)
+        help = f"{name} is an argument of the optimizer: --set 'optimizer={call}({name} = {text})'"
     return Diagnostic("T401", f"--set {name}: there is no such hyper and no such setting", None, help=help)

@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Symbol
 from dlc.compiler.driver import Programs, programs
 from dlc.compiler.ir import Graph, bodies
@@ -23,6 +22,7 @@ from dlc.runtime.data.columns import Columns, as_array
 from dlc.runtime.data.dataset import to_declared
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS, Layout, has_examples
+from dlc.runtime.endings import Words, with_classes
 from dlc.runtime.initial import draws, first_value
 from dlc.runtime.reference import evaluate
 
@@ -48,7 +48,12 @@ class Totals:
 
 
 class Engine(Protocol):
-    """A compiled model with its memory. `parameters`, `states` and `slots` (the optimizer's states) are writable."""
+    """A compiled model with its memory. `parameters`, `states` and `slots` (the optimizer's states) are writable.
+
+    `words` are the classes of the words that end its generators, as far as they are known; `forward` needs them.
+    """
+
+    words: Words
 
     @property
     def parameters(self) -> Arrays: ...
@@ -145,14 +150,13 @@ class ReferenceEngine:
 
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, seed: int) -> None:
         self.checked, self.programs, self.dtype, self.seed = checked, programs, dtype, seed
+        self.words: Words = {}
         self.parameters: dict[str, Array] = {n: first_value(p, seed, dtype) for n, p in checked.parameters.items()}
         self.states: dict[str, Array] = {n: first_value(s, seed, dtype) for n, s in checked.states.items()}
         self.slots: dict[str, Array] = {n: first_value(s, seed, dtype) for n, s in programs.slots.items()}
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
-        graph = self.programs.graphs["forward"]
-        _needs_no_vocabulary(graph)
-        roots = self._run(graph, inputs)
+        roots = self._run(with_classes(self.programs.graphs["forward"], self.words), inputs)
         return {name.removeprefix("output."): value.astype(self.dtype) for name, value in roots.items()}
 
     def loss(self, inputs: Arrays) -> tuple[float, float]:
@@ -201,15 +205,6 @@ class ReferenceEngine:
         step = int((scalars or {}).get("step", 0))
         values = evaluate(graph, bindings, sizes, draws(self.seed, step, self.dtype, _batch_axes(graph)))
         return {name: np.asarray(value) for name, value in values.items()}
-
-
-def _needs_no_vocabulary(graph: Graph) -> None:
-    """Raises DiagnosticError U901 where a generator ends at a word: no data gives the words their class numbers yet."""
-    for node in graph.nodes:
-        word = node.attr("until")
-        if isinstance(word, str):
-            message = f'until = "{word}" needs a vocabulary, which is not yet supported'
-            raise DiagnosticError(Diagnostic("U901", message, node.span, help="write the word's class number"))
 
 
 def _batch_axes(graph: Graph) -> dict[str, int]:

@@ -48,7 +48,7 @@ def jitted_prediction(
     writer.line("persistent_index[0] = transient.size")
     writer.line(f"return {found[0] if len(found) == 1 else '(' + ', '.join(found) + ')'}")
     symbol = module.symbol(module.programs["forward"])
-    llvm.add_symbol(symbol, load_programs(module, ["forward"])["forward"])
+    llvm.add_symbol(symbol, load_programs({"forward": module})["forward"])
     space: dict[str, Any] = {"np": np, "forward": declared(symbol, PROGRAM_SIGNATURE), "REAL": dtype.type}
     # The text holds nothing of a spec but sizes and offsets: names are numbered.
     exec(compile(writer.text(len(inputs)), "<predict>", "exec"), space)

@@ -8,12 +8,21 @@ call. What was damaged is compiled again. Numba is imported only where something
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from dlc.compiler.codegen import Module
-from dlc.compiler.codegen.host.objects import address_of_symbol, cache_folder, fingerprint, keep, kept, link
+from dlc.compiler.codegen.host.objects import (
+    CacheFolderError,
+    address_of_symbol,
+    cache_folder,
+    fingerprint,
+    keep,
+    kept,
+    link,
+)
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.runtime.compilation import Job, compile_jobs
 
 HOST_KERNELS = {
@@ -22,33 +31,46 @@ HOST_KERNELS = {
     "dlc_gather_rows": ("dlc.runtime.batch_kernels", "gather_rows"),
     "dlc_run_batches": ("dlc.runtime.batch_kernels", "run_batches"),
 }
-"""The kernels that are not generated, by symbol: their files and names."""
+"""The kernels that are not generated and that every program may call, by symbol: their files and names."""
+PIXEL_KERNELS = {
+    f"dlc_pixels_{name}": ("dlc.runtime.data.pixel_kernels", name)
+    for name in (
+        "cut",
+        "turn_nearest",
+        *(f"turn_bilinear_{dtype}" for dtype in ("uint8", "float32", "float64")),
+        *(f"{name}_{dtype}" for name in ("shift", "look_up") for dtype in ("float32", "float64")),
+    )
+}
+"""What is done to images before they are batches; each is loaded when it is first asked for."""
 
 
-def load_programs(module: Module, titles: Iterable[str]) -> Mapping[str, int]:
-    """The addresses of programs of a module; those programs and the kernels that they call are compiled together.
-    Raises `CacheFolderError` where the cache folder cannot be trusted."""
-    programs = {title: module.programs[title] for title in titles}
-    kernels = {name: module.kernels[name] for piece in programs.values() for name in piece.needs}
-    symbols = {title: module.symbol(piece) for title, piece in programs.items()}
-    pieces = [*programs.values(), *kernels.values()]
-    names = [*symbols.values(), *(module.symbols[name] for name in kernels)]
-    load([Job(symbol, piece.name, module.file_text(piece)) for symbol, piece in zip(names, pieces, strict=True)])
+def load_programs(modules: Mapping[str, Module]) -> Mapping[str, int]:
+    """The addresses of programs, by title, from the modules that have them; those programs and the kernels that they
+    call are compiled together. Raises `CacheFolderError` where the cache folder cannot be trusted."""
+    symbols: dict[str, str] = {}
+    jobs: dict[str, Job] = {}
+    for title, module in modules.items():
+        program = module.programs[title]
+        symbols[title] = module.symbol(program)
+        pieces = {symbols[title]: program} | {module.symbols[name]: module.kernels[name] for name in program.needs}
+        jobs |= {symbol: Job(symbol, piece.name, module.file_text(piece)) for symbol, piece in pieces.items()}
+    load(list(jobs.values()))
     return {title: _address(symbol) for title, symbol in symbols.items()}
 
 
 def load_host(symbol: str) -> int:
-    """The address of one of the host's kernels."""
-    load([])
+    """The address of one of the kernels that are not generated. Raises `CacheFolderError` as above."""
+    load([_host_job(symbol, *PIXEL_KERNELS[symbol])] if symbol in PIXEL_KERNELS else [])
     return _address(symbol)
+
+
+def _host_job(symbol: str, file: str, name: str) -> Job:
+    return Job(symbol, name, f"from {file} import {name}\n")
 
 
 def load(jobs: Sequence[Job]) -> None:
     """Make jobs part of this process, and the host's kernels with them: from the disk, or compiled now."""
-    wanted = [
-        *jobs,
-        *(Job(symbol, name, f"from {file} import {name}\n") for symbol, (file, name) in HOST_KERNELS.items()),
-    ]
+    wanted = [*jobs, *(_host_job(symbol, *place) for symbol, place in HOST_KERNELS.items())]
     wanted = [job for job in wanted if address_of_symbol(job.symbol) is None]
     if not wanted:
         return
@@ -68,6 +90,14 @@ def load(jobs: Sequence[Job]) -> None:
     link(objects)
 
 
+def require_own_folder() -> None:
+    """Raises DiagnosticError R605 where the cache folder cannot be made or cannot be trusted."""
+    try:
+        cache_folder()
+    except CacheFolderError as problem:
+        raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Keep a text beside its machine code, to be read, where that is possible."""
     with suppress(OSError):
@@ -79,7 +109,8 @@ def folder() -> Path:
     here = Path(__file__).parent
     own = hashlib.sha256()
     codegen = here.parent / "compiler" / "codegen"
-    for file in (here / "batch_kernels.py", here / "batches.py", codegen / "support.py", codegen / "arena.py"):
+    files = here / "batch_kernels.py", here / "batches.py", here / "data" / "pixel_kernels.py"
+    for file in (*files, codegen / "support.py", codegen / "arena.py"):
         own.update(file.read_bytes())
     made = cache_folder() / f"{fingerprint()}{own.hexdigest()[:8]}"
     with suppress(OSError):  # where nothing can be written, nothing is found and nothing kept

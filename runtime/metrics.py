@@ -19,6 +19,7 @@ from dlc.compiler.ir import Graph, topological
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, InputDeclaration
 from dlc.runtime.data.columns import Columns
+from dlc.runtime.data.sequences import total_steps
 from dlc.runtime.engine import Engine, bind_inputs, example_count, reads, rows_of
 from dlc.runtime.reference import evaluate
 
@@ -26,14 +27,22 @@ BATCH = 256
 """Examples a batch of an evaluation has at least: large enough for the matrix tile, small enough for the cache."""
 
 
-def batches(inputs: Columns, declarations: Mapping[str, InputDeclaration], size: int) -> Iterator[dict[str, Any]]:
-    """The inputs in batches of examples; once as they are where nothing has examples."""
-    count = example_count(inputs, declarations)
+def batches(
+    inputs: Columns, declarations: Mapping[str, InputDeclaration], size: int
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The inputs in batches of examples, each with its rows; once as they are where nothing has examples.
+
+    Where examples have lengths of their own, the shortest come first: little of a batch is then padding.
+    """
+    count, steps = example_count(inputs, declarations), total_steps(inputs)
     if count is None:
-        yield rows_of(inputs, declarations, slice(None))
+        yield slice(None), rows_of(inputs, declarations, slice(None))
         return
+    order = None if steps is None else np.argsort(steps, kind="stable")
     for start in range(0, count, size):
-        yield rows_of(inputs, declarations, slice(start, start + size))
+        part = slice(start, start + size)
+        rows = part if order is None else order[part]
+        yield rows, rows_of(inputs, declarations, rows)
 
 
 def measure(
@@ -45,7 +54,7 @@ def measure(
     known: dict[str, Any] = {"m": np.float64(count)}
     for level in range(len(plan.levels)):
         totals: dict[str, Any] = {}
-        for batch in batches(inputs, checked.inputs, size):
+        for _, batch in batches(inputs, checked.inputs, size):
             for name, value in engine.totals(level, batch, known).items():
                 totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
         known |= totals
@@ -110,12 +119,12 @@ def example_losses(engine: Engine, checked: CheckedModel, inputs: Columns) -> ND
     graph = run(Graph.of(roots), (*BEFORE_GRADIENTS, *AFTER_GRADIENTS))
     known: dict[tuple[str, str], Any] = {("parameter", name): value for name, value in engine.parameters.items()}
     known |= {("state", name): value for name, value in engine.states.items()}
-    parts = []
-    for batch in batches(inputs, checked.inputs, BATCH):
+    losses = np.zeros(example_count(inputs, checked.inputs) or 1)
+    for rows, batch in batches(inputs, checked.inputs, BATCH):
         given, sizes = bind_inputs(reads(graph), batch, checked.inputs)
         values = evaluate(graph, known | given, sizes)
-        parts.append(np.asarray(sum(value.reshape(-1) for value in values.values()), np.float64))
-    return np.concatenate(parts)
+        losses[rows] = sum(value.reshape(-1) for value in values.values())
+    return losses
 
 
 def shown(value: float) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import Module
-from dlc.compiler.codegen.arena import VIOLATIONS_NUMBER, Arena, MemoryViolation
+from dlc.compiler.codegen.arena import VIOLATIONS_NUMBER, Arena, MemoryViolation, Tables
 from dlc.runtime.batches import DataMemory
 from dlc.runtime.loader import HOST_KERNELS, load_host, load_programs
 
@@ -20,10 +20,19 @@ Array = NDArray[Any]
 RUN_BATCHES = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
 
-class Native(Arena):
-    """A generated module; programs are compiled, or loaded from the disk, on first use. See `Arena`."""
+class Source(Protocol):
+    """Where the programs come from: a module, or what generates one for each when it is asked for."""
 
-    def __init__(self, module: Module, *, threads: int = 1, seed: int = 0) -> None:
+    @property
+    def tables(self) -> Tables: ...
+
+    def of(self, title: str) -> Module: ...
+
+
+class Native(Arena):
+    """Generated programs; they are compiled, or loaded from the disk, on first use. See `Arena`."""
+
+    def __init__(self, module: Source, *, threads: int = 1, seed: int = 0) -> None:
         self.module = module
         self.code: dict[str, int] = {}
         super().__init__(module.tables, self.address, threads, seed)
@@ -39,7 +48,7 @@ class Native(Arena):
 
     def prepare(self, titles: Iterable[str]) -> None:
         """Compile programs that will be needed together, or load them."""
-        self.code |= load_programs(self.module, [title for title in titles if title not in self.code])
+        self.code |= load_programs({title: self.module.of(title) for title in titles if title not in self.code})
 
     def train_batches(
         self,

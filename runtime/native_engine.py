@@ -4,43 +4,59 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
+from dlc.compiler.codegen.arena import ProgramTable
 from dlc.compiler.codegen.by_step import by_step
-from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder
-from dlc.compiler.codegen.module import Module
+from dlc.compiler.codegen.host.machine import Dtype, item_bytes
+from dlc.compiler.codegen.memory import persistent_part
+from dlc.compiler.codegen.module import Module, tables_of
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.dims import TensorType
 from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS
+from dlc.runtime.endings import Words, with_classes
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
 from dlc.runtime.initial import first_value
+from dlc.runtime.loader import require_own_folder
 from dlc.runtime.native import Native
 from dlc.runtime.threads import usable_threads
 
 Array = NDArray[Any]
 
 
-def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool = False) -> Module:
-    """The module of all programs of a model. Raises DiagnosticError U901 for what has no generated form yet."""
-    declared = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
-    declared |= {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
+def generated(
+    checked: CheckedModel,
+    programs: Programs,
+    dtype: str,
+    *,
+    plain: bool = False,
+    only: str | None = None,
+    words: Words | None = None,
+) -> Module:
+    """The module of all programs of a model, or of one of them; `words` end its generators. Raises DiagnosticError U901
+    for what has no generated form yet, V513 for words that are not known."""
+    given = _titled(programs)
+    if only in (None, "forward"):
+        given["forward"] = with_classes(given["forward"], words or {})
     try:
-        graphs = {title: run(by_step(graph), BEFORE_CODE) for title, graph in _titled(programs).items()}
+        shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
-            graphs,
+            {title: run(by_step(graph), BEFORE_CODE) for title, graph in given.items() if only in (None, title)},
             name=checked.name,
-            dtype="float32" if dtype == "float32" else "float64",
+            dtype=_dtype(dtype),
             path="plain" if plain else "tile",
             source_name=os.path.basename(checked.file),
-            declared=declared,
+            shared=shared,
         )
     except NotSupported as problem:
         span = problem.node.span if problem.node is not None else None
@@ -48,6 +64,45 @@ def generated(checked: CheckedModel, programs: Programs, dtype: str, *, plain: b
         raise DiagnosticError(
             Diagnostic("U901", f"not yet supported in compiled code: {problem.message}", span, help=help)
         ) from None
+
+
+def _dtype(dtype: str) -> Dtype:
+    return "float32" if dtype == "float32" else "float64"
+
+
+def _declared(checked: CheckedModel, programs: Programs) -> dict[tuple[str, str], TensorType]:
+    """All tensors that stay, whether a program reads them or not."""
+    parameters = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
+    return parameters | {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
+
+
+class Generated:
+    """The programs of a model, each generated when it is first asked for: most runs need one or two."""
+
+    def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool) -> None:
+        shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
+        self.made: dict[str, Module] = {}
+        self.words: Words = {}
+        self.generate = partial(generated, checked, programs, dtype, plain=plain)
+        self.tables = tables_of(shared, _dtype(dtype), _Tables(self))
+
+    def of(self, title: str) -> Module:
+        """The module that has a program."""
+        if title not in self.made:
+            self.made[title] = self.generate(only=title, words=self.words)
+        return self.made[title]
+
+
+class _Tables(dict[str, ProgramTable]):
+    """The tables of programs, by title."""
+
+    def __init__(self, generated: Generated) -> None:
+        super().__init__()
+        self.generated = generated
+
+    def __missing__(self, title: str) -> ProgramTable:
+        self[title] = self.generated.of(title).tables.programs[title]
+        return self[title]
 
 
 def _titled(programs: Programs) -> dict[str, Graph]:
@@ -69,12 +124,9 @@ class NativeEngine:
         plain: bool = False,
     ) -> None:
         self.checked, self.programs, self.dtype = checked, programs, dtype
-        try:
-            cache_folder()
-        except CacheFolderError as problem:
-            raise DiagnosticError(Diagnostic("R605", str(problem), None)) from None
-        self.module = generated(checked, programs, dtype, plain=plain)
-        self.native = Native(self.module, threads=threads or usable_threads(), seed=seed)
+        require_own_folder()
+        self.generated = Generated(checked, programs, dtype, plain=plain)
+        self.native = Native(self.generated, threads=threads or usable_threads(), seed=seed)
         self.parameters = {name: self.native.parameters[name] for name in checked.parameters}
         self.states = {name: self.native.states[name] for name in checked.states}
         self.slots = {name: self.native.states[name] for name in programs.slots}
@@ -85,6 +137,17 @@ class NativeEngine:
         ):
             for name, declaration in group.items():
                 memory[name][...] = first_value(declaration, seed, dtype)
+
+    @property
+    def words(self) -> Words:
+        return self.generated.words
+
+    @words.setter
+    def words(self, words: Words) -> None:
+        if words != self.generated.words:
+            self.generated.words = words
+            for known in (self.generated.made, self.native.tables.programs, self.native.code):
+                known.pop("forward", None)
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)

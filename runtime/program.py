@@ -7,6 +7,7 @@ model.forward(X=x)["Y_hat"]
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from dlc.runtime.data.dataset import load as load_data
 from dlc.runtime.data.dimensions import check_requirements
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.data.preprocessing import Preprocessing
+from dlc.runtime.endings import known_words, require_words
 from dlc.runtime.engine import Arrays, Engine, Target, build, programs_of, reads
 from dlc.runtime.errors import DataError, SpecError, told
 from dlc.runtime.metrics import measure
@@ -87,7 +89,7 @@ class Model:
 
     def __init__(self, spec: Spec, dtype: str, seed: int, threads: int | None, target: Target) -> None:
         self.spec, self.dtype, self.seed, self.threads, self.target = spec, dtype, seed, threads, target
-        self.preprocessing: Preprocessing | None = None
+        self._preprocessing: Preprocessing | None = None
         self._works: dict[Any, Work] = {}
         self._read: dict[Any, TrainSettings] = {}
         self._given: dict[str, str] = {}
@@ -96,6 +98,22 @@ class Model:
         self.params = Tensors(self.main.engine.parameters)
         self.state = Tensors(self.main.engine.states)
         self._fill(spec.prepared.weights)
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What was fitted on the training data; None before there was any."""
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, fitted: Preprocessing | None) -> None:
+        self._preprocessing = fitted
+        for work in self._works.values():
+            self._name_words(work)
+
+    def _name_words(self, work: Work) -> None:
+        """Tells an engine the classes of the words that its generators end with."""
+        if self._preprocessing is not None:
+            work.engine.words = known_words(work.programs.graphs["forward"], self._preprocessing)
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
@@ -237,6 +255,7 @@ class Model:
             loaded = load_data(
                 data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
             )
+            require_words(self.main.programs.graphs["forward"], loaded.preprocessing, self.spec.inputs)
             for part in loaded.splits.values():
                 check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing
@@ -269,12 +288,16 @@ class Model:
         """Takes parameters and states from a safetensors file: all of them, or what stands under a place, `"backbone"`.
 
         It is what `load backbone from "…"` does in a spec when the model is compiled: the names in the file are those
-        of this network, or of the part alone. Raises `SpecError` (R607 to R612, and N201 for an unknown place).
+        of this network, or of the part alone. A part that has another name in the file is taken with a Python warning.
+        Raises `SpecError` (R607 to R612, and N201 for an unknown place).
         """
         from dlc.runtime.weights.plan import asked
 
         with told(self._sources):
-            self._fill([asked(self.spec.checked, Path(file), place)])
+            weights, doubts = asked(self.spec.checked, Path(file), place)
+            self._fill([weights])
+        for doubt in doubts:
+            warnings.warn(f"{doubt.code}: {doubt.message}", stacklevel=2)
 
     def _fill(self, files: Sequence[Weights]) -> None:
         """Gives parameters and states the values that files have."""
@@ -366,6 +389,7 @@ class Model:
                     checked, made, target=self.target, dtype=self.dtype, seed=self.seed, threads=self.threads
                 )
             self._works[key] = Work(checked, made, engine, Progress())
+            self._name_words(self._works[key])
         return self._works[key]
 
     def latest(self) -> Work:
@@ -403,7 +427,7 @@ def jitted_prediction_of(model: Model) -> Callable[..., Any]:
     from dlc.runtime.native_engine import generated
 
     checked, made = model.spec.checked, model.main.programs
-    module = generated(checked, made, model.dtype, plain=model.target != "native")
+    module = generated(checked, made, model.dtype, plain=model.target != "native", only="forward")
     tensors = [("parameter", name) for name in checked.parameters] + [("state", name) for name in checked.states]
     wanted = reads(made.graphs["forward"])
     inputs = [name for name in checked.inputs if name in wanted]

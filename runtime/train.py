@@ -18,8 +18,10 @@ from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.driver import Programs
 from dlc.compiler.program import CheckedModel
 from dlc.compiler.settings import EarlyStop, TrainSettings
+from dlc.runtime.buckets import bucketed
 from dlc.runtime.data.columns import Columns, as_array
-from dlc.runtime.engine import Engine, Totals, example_count
+from dlc.runtime.data.sequences import is_ragged, total_steps
+from dlc.runtime.engine import Engine, Totals, example_count, rows_of
 from dlc.runtime.feeding import Feed, Group, batches_of_block, needs_feed
 from dlc.runtime.metrics import BATCH, measure
 
@@ -161,6 +163,8 @@ class Training:
     """Batches of an epoch."""
     group: int = field(init=False)
     """Batches of a call of the engine."""
+    _steps: NDArray[np.int64] | None = None
+    """Of each example, where the lengths differ."""
     _good: Snapshot | None = None
     _feed: Feed | None = None
 
@@ -172,6 +176,9 @@ class Training:
         self.group = batches_per_call(self.checked, self.batch)
         if needs_feed(self.data):
             self.group = min(self.group, batches_of_block(self.data, self.checked.inputs, self.batch))
+        if is_ragged(self.data):
+            self.group = 1
+            self._steps = total_steps(self.data)
 
     @property
     def planned_steps(self) -> int:
@@ -242,23 +249,30 @@ class Training:
         return None
 
     def _computer(self, epoch: int) -> Callable[[Group, int], Totals]:
-        """What computes a group of the epoch's batches: from the arrays of all examples, or from the feed."""
-        feed = self._feed
-        if feed is None:
+        """What computes a group of the epoch's batches: from the arrays of all examples, from the feed, or, where
+        lengths differ, from batches that are as long as their longest example."""
+        feed, inputs = self._feed, self.checked.inputs
+        if feed is None and not is_ragged(self.data):
             order, arrays = self._order(epoch), {name: as_array(column) for name, column in self.data.items()}
             return lambda group, step: self.engine.train(
                 arrays, order, self.batch, group.first, group.count, step, epoch
             )
 
+        examples = self._order(epoch)
+
         def compute(group: Group, step: int) -> Totals:
-            block = feed.take(group)
-            order = np.arange(example_count(block, self.checked.inputs) or 1)
-            return self.engine.train(block, order, self.batch, 0, group.count, step, epoch)
+            rows = examples[group.first * self.batch : (group.first + group.count) * self.batch]
+            block = rows_of(self.data, inputs, rows) if feed is None else feed.take(group)
+            return self.engine.train(block, np.arange(len(rows)), self.batch, 0, group.count, step, epoch)
 
         return compute
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        return example_order(self.examples, self.seed, epoch, self.settings.shuffle and self.batches > 1)
+        shuffle = self.settings.shuffle and self.batches > 1
+        order = example_order(self.examples, self.seed, epoch, shuffle)
+        if not shuffle or self._steps is None:
+            return order
+        return bucketed(order, self._steps, self.batch, self.seed, epoch)
 
     def _next(self, done: int, step: int) -> int:
         """How many batches are computed next, when so many of the epoch and so many steps are done."""

@@ -28,6 +28,7 @@ from collections.abc import Iterable, Mapping
 from dlc.compiler.codegen.host.machine import Dtype, host
 from dlc.compiler.codegen.kernels import Target
 from dlc.compiler.codegen.layout import NotSupported
+from dlc.compiler.codegen.memory import Persistent, persistent_part
 from dlc.compiler.codegen.module import Module, write_module
 from dlc.compiler.dims import TensorType
 from dlc.compiler.ir import Graph
@@ -45,16 +46,23 @@ def generate(
     declared: Mapping[tuple[str, str], TensorType] | None = None,
     notes: Iterable[str] = (),
     check: bool | None = None,
+    shared: Persistent | None = None,
 ) -> Module:
     """The module of a model's programs (simplified and expanded graphs, by name).
 
     `path` is `tile` (vector code for this CPU) or `plain` (loops only: correct anywhere, and the oracle of the other).
     `declared` adds tensors, by role (`parameter`, `state`) and name, that no program reads. `check` (by default
     `DLC_CHECK=1` in the environment) makes every kernel verify each address it touches against the memory plan.
+    `shared` is the persistent part, where these are not all programs of the model.
     Raises `NotSupported` for a graph that has no form here yet.
     """
     checking = os.environ.get("DLC_CHECK") == "1" if check is None else check
     target = Target(dtype, path, host(), checking)
     return write_module(
-        programs, name=name, source_name=source_name, target=target, declared=declared or {}, notes=notes
+        programs,
+        name=name,
+        source_name=source_name,
+        target=target,
+        shared=persistent_part(programs, declared or {}, target.item) if shared is None else shared,
+        notes=notes,
     )

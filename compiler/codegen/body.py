@@ -26,9 +26,14 @@ PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 _USED = """
     m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 t0 t1 t2 t3 x tile
     tile_start terms begin end column step seed flag e c u p q s folded best v0 v1 v2 v3 v4 v5 w0 w1 w2 w3 w4 w5
-    c0 c1 c2 c3 c4 c5 place last_place
+    c0 c1 c2 c3 c4 c5 place last_place turned beside beside_start side last_side top
+    bottom b_start
 """
 RESERVED = BUILT_IN | frozenset(_USED.split())
+
+MOST_ON_STACK = 1 << 20
+"""Bytes that a kernel may ask for on the stack of the thread that runs it: threads have 8 MiB on Linux, and on some
+systems less."""
 
 RENAMED = frozenset({"rename", "transpose", "permute", "drop", "expand", "broadcast"})
 """Movements that only give axes other places."""
@@ -120,6 +125,11 @@ def family(name: str) -> str:
     return re.sub(r"(_\d+)+(?=_|$)", "", name) or name
 
 
+class NoRoom(NoRun, NotSupported):
+    """A kernel would need more memory on the stack than there may be: where its loop can be written without runs it is,
+    and else the program is refused."""
+
+
 @dataclass(frozen=True)
 class Saved:
     """The state of a body's text."""
@@ -129,6 +139,7 @@ class Saved:
     names: Mapping[Argument, str]
     pointers: Mapping[Buffer, str]
     taken: set[str]
+    on_stack: int
 
 
 class Body:
@@ -146,6 +157,7 @@ class Body:
         self.copied: set[Node] = set()
         self.emitter = KernelEmitter()
         self.ahead: list[str] = []
+        self.on_stack = 0
         self.branching = False
         self.run: Run | None = None
         self.slices: Mapping[Node, Buffer] = {}  # of sequences, in a scan's step
@@ -155,13 +167,22 @@ class Body:
     def saved(self) -> Saved:
         """What a text that is given up must not have changed."""
         given = self.arguments
-        return Saved(dict(self.locals), list(given.entries), dict(given.names), dict(given.pointers), set(given.taken))
+        entries, taken = list(given.entries), set(given.taken)
+        return Saved(dict(self.locals), entries, dict(given.names), dict(given.pointers), taken, self.on_stack)
 
     def restore(self, saved: Saved) -> None:
         given = self.arguments
         self.locals, given.entries, given.names = dict(saved.locals), list(saved.entries), dict(saved.names)
         given.pointers, given.taken = dict(saved.pointers), set(saved.taken)
-        self.run, self.ahead = None, []
+        self.run, self.ahead, self.on_stack = None, [], saved.on_stack
+
+    def scratch(self, bytes: int) -> str:
+        """The call for so many bytes on the stack, which belong to the kernel until it ends. Raises NoRoom."""
+        self.on_stack += bytes
+        if self.on_stack > MOST_ON_STACK:
+            most = f"and a kernel may have {MOST_ON_STACK:,}"
+            raise NoRoom(f"rows that need {self.on_stack:,} bytes beside them, {most}")
+        return f"scratch({bytes})"
 
     # --- values ------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ the first cache. There are these kinds:
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
 - `scan`         a loop over steps: no kernel, but a program of kernels inside the program
 - `grown`        what a loop writes one place of with each step: no kernel, the place's own one writes there
+- `joined`       a `concat` whose parts other kernels write in their places: no kernel
 
 Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
 axes, one for each channel: every unit leaves its part, and a `gather` adds them up. A value joins the group of one of
@@ -30,6 +31,7 @@ from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Count, Layout, NotSupported, Stride, is_scalar, layout_of
 from dlc.compiler.codegen.products import laid, operands, product_of, wants_transposed
+from dlc.compiler.codegen.sliding import on_stack
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.codegen.views import offset_of, reached
@@ -56,9 +58,9 @@ Domain = tuple[Count, tuple[Stride, ...]]
 @dataclass(eq=False)
 class Group:
     """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value, and
-    `bases` are what it reads from memory. A product is `whole` when a unit of its kernel has entire rows, so that what
-    works on rows may follow it. A `gather` adds up the parts that its `source` left of the sum `gathers`, its first
-    member."""
+    `bases` are what it reads from memory. A product, or a stack of them, is `whole` when a unit of its kernel has
+    entire rows, so that what works on rows may follow it. A `gather` adds up the parts that its `source` left of the
+    sum `gathers`, its first member."""
 
     kind: str
     domain: Domain
@@ -237,6 +239,7 @@ class Fusion:
     def stack(self, node: Node) -> None:
         """A kernel that computes a stack of matrix products row by row, and takes up what follows."""
         group = self.start("stack", domain_of(layout_of(node.type, node)), node)
+        group.whole = on_stack(group.domain[1])
         self.bring(group, [reached(operand, self.home).base for operand in node.inputs])
         group.members[node] = None
         self.home[node] = group

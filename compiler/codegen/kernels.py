@@ -196,7 +196,7 @@ class KernelWriter:
         size = self.units.block * self.target.item
         zero, emitter = op.identity(self.body.emitter), self.body.emitter
         return [
-            f"sums, parts = real_at(scratch({size})), real_at(scratch({size}))",
+            f"sums, parts = real_at({self.body.scratch(size)}), real_at({self.body.scratch(size)})",
             *self.over_block([f"{SUM} = {zero}"]),
             f"for chunk in range(0, {count}, {CHUNK}):",
             *indented(self.over_block([f"{PART} = {zero}"])),
@@ -246,7 +246,8 @@ class KernelWriter:
             column = "column"
             lines.append(f"column = unit % {cut.times} * {cut.columns}")
         if direct is None:
-            lines.append(f"tile_start = scratch({(self.units.block + ROW_BLOCK) * cut.columns * self.target.item})")
+            size = (self.units.block + ROW_BLOCK) * cut.columns * self.target.item
+            lines.append(f"tile_start = {self.body.scratch(size)}")
         calls = self.panel_calls(product, cut, column, out, depth, direct)
         if direct is not None:
             return [*lines, *calls]
@@ -301,11 +302,13 @@ class KernelWriter:
             lines.append(f"inside({last_c}, {self.arguments.end(direct)}, {flag})")
         return lines
 
-    def panel(self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None) -> str:
+    def panel(
+        self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None, *, exact: bool = False
+    ) -> str:
         """The name of a panel function, which is defined above the kernel."""
         words = [a_row, a_k, b_k, c_row, vectors] + ([] if depth is None else [depth])
-        name = "panel_" + "_".join(map(str, words))
-        known = "" if depth is None else f", depth={depth}"
+        name = "panel_" + "_".join(map(str, words)) + ("_exact" if exact else "")
+        known = ("" if depth is None else f", depth={depth}") + (", exact=True" if exact else "")
         strides = f"a_row={a_row}, a_k={a_k}, b_k={b_k}, c_row={c_row}, vectors={vectors}{known}"
         self.panels[name] = f"{name} = matmul_panel({self.target.dtype!r}, {strides})"
         return name
@@ -379,7 +382,7 @@ class KernelWriter:
         before, row, after = self.finish(SUM)
         return [
             *self.block(),
-            f"sums = real_at(scratch({self.units.block * self.target.item}))",
+            f"sums = real_at({self.body.scratch(self.units.block * self.target.item)})",
             "whole = begin + (end - begin) // 4 * 4",
             "for i in range(begin, whole, 4):",
             *indented(sums("i", 4)),

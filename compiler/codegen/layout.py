@@ -150,12 +150,14 @@ class Size:
         """What each of M examples adds, whatever the other sizes."""
         return int(self.dim.terms.get(((M, 1),), 0))
 
+    @functools.lru_cache(maxsize=1 << 14)  # noqa: B019 - sizes are values
     def covers(self, other: Size) -> bool:
         """Whether it is at least as large for every M (which is at least 16) and all run-time dimensions."""
         rest = self.dim - other.dim
         growing = all(coefficient >= 0 for monomial, coefficient in rest.terms.items() if monomial)
         return growing and Size(rest).at(LANES, other=1) >= 0
 
+    @functools.lru_cache(maxsize=1 << 14)  # noqa: B019 - sizes are values
     def at(self, capacity: int, other: int = TYPICAL) -> int:
         """For so many examples; run-time dimensions count for `other`."""
         return about(self.dim, capacity, other)

@@ -156,12 +156,13 @@ class Loops:
         kept = [index for index in fitted(node, canonical(node.inputs[0])) if index not in ("0", "i")]
         if kept != [run.names[-1]]:
             raise NoRun
-        return self.body.arguments.fresh(f"{self.body.names[node]}_run")
+        name = self.body.arguments.fresh(f"{self.body.names[node]}_run")
+        run.ahead.append(f"{name} = real_at({self.body.scratch(run.length * run.item)})")
+        return name
 
     def folded(self, node: Node, name: str, run: Run, before: list[str], after: list[str]) -> None:
         """These start at 0, and are added up for each channel when the unit ends, or the row, as the sum says."""
         op, channel = _reduction(node), run.names[-1]
-        room = [f"{name} = real_at(scratch({run.length * run.item}))"]
         zeros = [f"for k in range({run.length}):", f"{INDENT}{name}[k] = {op.identity(self.body.emitter)}"]
         whole = node in self.group.sums
         point = fitted(node, canonical(node.inputs[0]))
@@ -174,7 +175,6 @@ class Loops:
             f"{INDENT}for j in range({run.length // run.channels}):",
             f"{INDENT}{INDENT}folded = {adds}",
         ]
-        self.ahead += room
         if whole:
             self.zeros += zeros
             self.after += [*fold, f"{INDENT}{self.part(node, self.body.place_in(node))} = folded"]

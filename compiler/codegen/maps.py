@@ -29,7 +29,7 @@ def slid(writer: KernelWriter) -> list[str]:
     begin, end = ("begin", "end") if part else ("0", str(outer))
     direct = next((buffer for node, buffer in writer.stores if node is anchor), None)
     if direct is None:
-        lines.append(f"tile_start = scratch({((part or outer) * across + 16) * item})")
+        lines.append(f"tile_start = {writer.body.scratch(((part or outer) * across + 16) * item)}")
         to = "tile_start"
     else:
         to = f"{writer.arguments.address(direct)} + i * {layout.row_length * item}"

@@ -8,15 +8,25 @@ as it is needed. It grows with the number of examples: offsets are `fixed + per_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER, VIOLATIONS_NUMBER
 from dlc.compiler.codegen.fuse import Group
-from dlc.compiler.codegen.layout import Layout, Size, is_scalar, layout_of, runtime_names
+from dlc.compiler.codegen.layout import (
+    Layout,
+    Size,
+    Stride,
+    about,
+    is_scalar,
+    layout_of,
+    plain,
+    runtime_names,
+    size_of,
+)
 from dlc.compiler.codegen.schedule import Schedule
 from dlc.compiler.codegen.stored import Settled, last_uses, loop_of, loop_times, readings
-from dlc.compiler.dims import TensorType
+from dlc.compiler.dims import ZERO, TensorType
 from dlc.compiler.ir import Graph, Node
 
 LINE = 64
@@ -47,6 +57,8 @@ class Buffer:
     size: Size
     layout: Layout | None = None
     offset: Size = field(default_factory=Size)
+    inside: tuple[Buffer, Stride] | None = None
+    """The buffer that it is a part of, and where it starts there, in elements."""
 
     def same_memory(self, other: Buffer) -> bool:
         """Whether both are the same elements of the transient part."""
@@ -129,6 +141,32 @@ def buffer_of(name: str, node: Node, item: int) -> Buffer:
     return Buffer(name, "transient", kind, size, layout)
 
 
+def extent_of(layout: Layout, item: int) -> Size:
+    """From the first element to the last."""
+    extent = Size.of(1)
+    for size, stride in zip(layout.sizes, layout.strides, strict=True):
+        extent += (size_of(size) + Size.of(-1)).times(stride).times(1 if about(stride) > 0 else 0)
+    return extent.times(item)
+
+
+def part_of(owner: Buffer, whole: Layout, node: Node, start: Stride, item: int) -> Buffer:
+    """A value inside the buffer of another one, with that one's strides."""
+    own = layout_of(node.type, node)
+    row = own.row_length if own.row_axis is None else whole.strides[own.row_axis]
+    layout = replace(own, strides=whole.strides, row_length=row)
+    extent = extent_of(layout, 8 if kind_of(node) == "index" else item)
+    return Buffer(owner.name, "inside", kind_of(node), extent, layout, inside=(owner, start))
+
+
+def parts_of_joined(concat: Node, owner: Buffer, item: int) -> Iterator[tuple[Node, Buffer]]:
+    """Where the parts of a `concat` lie that nothing copies."""
+    whole = owner.layout or layout_of(concat.type, concat)
+    axis, start = concat.attr("axis"), ZERO
+    for part in concat.inputs:
+        yield part, part_of(owner, whole, part, plain(start * whole.strides[axis]), item)
+        start = start + part.type.sizes[axis]
+
+
 def plan(
     graph: Graph,
     settled: Settled,
@@ -161,9 +199,13 @@ def plan(
     for node in graph.nodes:
         if node in settled.stored and node not in place:
             place[node] = buffer_of(names[node], node, item)
+    for group in made.groups:
+        if group.kind == "joined" and group.anchor is not None:
+            place |= parts_of_joined(group.anchor, place[group.anchor], item)
     stores = {
         group: [(node, place[node]) for node in group.members if settled.home[node] is group and node in place]
         for group in made.groups
+        if group.kind != "joined"
     }
     partials = {
         node: Buffer(f"{names[node]}_parts", "transient", "partial", partial_size(group, 8))
@@ -228,19 +270,27 @@ def lifetimes(
     lives: dict[Buffer, Life] = {}
     for number, group in enumerate(groups):
         for _, value, _ in readings(group, settled.home):
-            if place.get(value) in lives:
-                lives[place[value]].last = max(number, lives[place[value]].last)  # a result stays to the end
+            buffer = whole(place[value]) if value in place else None
+            if buffer in lives:
+                lives[buffer].last = max(number, lives[buffer].last)  # a result stays to the end
         if group.gathers is not None:
             lives[partials[group.gathers]].last = number
-        written = [buffer for _, buffer in stores[group]] + [partials[n] for n in [*group.totals, *group.sums]]
+        written = [buffer for _, buffer in stores.get(group, ())] + [partials[n] for n in [*group.totals, *group.sums]]
         written += [blocks[group]] if group in blocks else []
-        for buffer in written:
-            if buffer.part == "transient":
+        for buffer in map(whole, written):
+            if buffer.part == "transient" and buffer not in lives:
                 lives[buffer] = Life(buffer, number, len(groups) if buffer in kept else number)
-        for node, buffer in stores[group]:
+        for node, buffer in stores.get(group, ()):
             if buffer in lives:
                 lives[buffer].successor_of = [place[v] for v in consumed(node, group, settled, place)]
     return list(lives.values())
+
+
+def whole(buffer: Buffer) -> Buffer:
+    """The buffer that gets room: that which another one is inside of."""
+    while buffer.inside is not None:
+        buffer = buffer.inside[0]
+    return buffer
 
 
 def consumed(node: Node, group: Group, settled: Settled, place: Mapping[Node, Buffer]) -> list[Node]:
@@ -293,9 +343,7 @@ def _slot(life: Life, slots: list[list[Buffer]], sizes: list[Size], free_from: l
     for number, buffers in enumerate(slots):
         if buffers[-1] in life.successor_of and free_from[number] == life.first + 1:
             return number
-    fitting = [
-        number
-        for number, size in enumerate(sizes)
-        if free_from[number] <= life.first and (size.covers(life.buffer.size) or life.buffer.size.covers(size))
-    ]
-    return min(fitting, key=lambda number: abs(sizes[number].at(LINE) - life.buffer.size.at(LINE)), default=None)
+    wanted = life.buffer.size
+    free = [number for number in range(len(slots)) if free_from[number] <= life.first]
+    free.sort(key=lambda number: abs(sizes[number].at(LINE) - wanted.at(LINE)))
+    return next((number for number in free if sizes[number].covers(wanted) or wanted.covers(sizes[number])), None)

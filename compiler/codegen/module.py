@@ -17,12 +17,12 @@ from dlc.compiler.codegen.fuse import Group
 from dlc.compiler.codegen.host.machine import Dtype
 from dlc.compiler.codegen.kernels import Kernel, Target
 from dlc.compiler.codegen.layout import count_text, size_of, sizes_of
-from dlc.compiler.codegen.memory import Buffer, Persistent, persistent_part
+from dlc.compiler.codegen.memory import Buffer, Persistent
 from dlc.compiler.codegen.program import Program, ProgramWriter
 from dlc.compiler.codegen.standalone import standalone_text
 from dlc.compiler.codegen.text import BUILT_IN, comment, identifier
 from dlc.compiler.codegen.values import Role, role
-from dlc.compiler.dims import Dim, Symbol, TensorType
+from dlc.compiler.dims import Dim, Symbol
 from dlc.compiler.dims.poly import Atom
 from dlc.compiler.ir import Graph
 
@@ -41,7 +41,7 @@ HOST_IMPORTS = {
 
 
 HOST_FUNCTIONS = (
-    ("tile", "plain", ("matmul_panel", "transpose")),
+    ("tile", "plain", ("matmul_panel", "strided_panel", "transpose")),
     ("convolution", "plain_convolution", ("convolve_rows", "filter_gradient_rows", "input_gradient_rows")),
     ("pooling", "plain_windows", ("pool_gradient_rows", "pool_rows")),
 )
@@ -76,6 +76,10 @@ class Module:
     dtype: Dtype
     check: bool
 
+    def of(self, title: str) -> Module:
+        """The module that has a program: this one."""
+        return self
+
     @property
     def source(self) -> str:
         """The whole module, to be read; it imports dlc's host files."""
@@ -100,8 +104,7 @@ class Module:
             )
             for title, program in self.plans.items()
         }
-        tensors = {key: place_of(buffer) for key, buffer in self.persistent.tensors.items()}
-        return Tables(self.dtype, self.persistent.bytes, dict(self.persistent.numbers), tensors, programs)
+        return tables_of(self.persistent, self.dtype, programs)
 
     def file_text(self, piece: Piece) -> str:
         """A piece as a file of its own. It knows the kernels that it calls by their symbols."""
@@ -125,11 +128,10 @@ def write_module(
     name: str,
     source_name: str,
     target: Target,
-    declared: Mapping[tuple[str, str], TensorType],
+    shared: Persistent,
     notes: Iterable[str] = (),
 ) -> Module:
     """Generate the module of a model's programs."""
-    shared = persistent_part(programs, declared, target.item)
     kernels = _Kernels()
     written: dict[str, Program] = {}
     for title, graph in programs.items():
@@ -143,6 +145,12 @@ def write_module(
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
     return Module(name, opening, header, pieces, program_pieces, written, shared, target.dtype, target.check)
+
+
+def tables_of(shared: Persistent, dtype: Dtype, programs: dict[str, ProgramTable]) -> Tables:
+    """The persistent part as plain data, with the tables of programs."""
+    tensors = {key: place_of(buffer) for key, buffer in shared.tensors.items()}
+    return Tables(dtype, shared.bytes, dict(shared.numbers), tensors, programs)
 
 
 def place_of(buffer: Buffer) -> Place:

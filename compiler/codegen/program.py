@@ -7,13 +7,23 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER
 from dlc.compiler.codegen.body import Argument
 from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
-from dlc.compiler.codegen.layout import NotSupported, Size, count_text, dim_text, fixed, is_scalar, layout_of
+from dlc.compiler.codegen.layout import (
+    NotSupported,
+    Size,
+    count_text,
+    dim_text,
+    factor_text,
+    fixed,
+    is_scalar,
+    layout_of,
+)
 from dlc.compiler.codegen.memory import Buffer, Persistent, Plan, plan, target_of
 from dlc.compiler.codegen.products import laid
 from dlc.compiler.codegen.schedule import Schedule, schedule
@@ -105,7 +115,7 @@ class ProgramWriter:
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
         self.steps = steps_of(self)
-        kernels = [group for group in self.made.groups if group not in self.steps and group.kind != "grown"]
+        kernels = [group for group in self.made.groups if group.kind not in ("scan", "joined", "grown")]
         self.products = {group: product_of_group(group) for group in kernels}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in kernels}
 
@@ -120,7 +130,7 @@ class ProgramWriter:
         head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
         if re.search(r"\bseed\b", "\n".join(self.lines)):
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
-        text = "\n".join([*self.lines, *map(size_text, (buffer.offset for buffer in self.used))])
+        text = "\n".join([*self.lines, *(self.address_line(buffer, "") for buffer in self.used)])
         for size in sorted(set(re.findall(r"\bdim_\w+", text))):
             slot = self.shared.numbers[f"dim {size.removeprefix('dim_')}"]
             head.append(f"{size} = int64_at(persistent)[{slot}]")
@@ -134,15 +144,26 @@ class ProgramWriter:
 
     def address(self, buffer: Buffer) -> str:
         if buffer not in self.used:
+            if buffer.inside is not None:
+                self.address(buffer.inside[0])
             self.used[buffer] = self.fresh(buffer.name)
         return self.used[buffer]
 
     def address_line(self, buffer: Buffer, name: str) -> str:
         """Where a buffer lies; an input may lie anywhere."""
+        if buffer.inside is not None:
+            return f"{name} = {self.part_text(buffer)}"
         for given, place in self.plan.inputs.items():
             if place is buffer:
                 return f"{name} = int64_at(persistent)[{self.shared.numbers[f'input {given}']}]"
         return f"{name} = {buffer.part} + {size_text(buffer.offset)}"
+
+    def part_text(self, buffer: Buffer) -> str:
+        """The address of a part of another buffer."""
+        assert buffer.inside is not None
+        owner, start = buffer.inside
+        item = 8 if buffer.kind == "index" else self.target.item
+        return f"{self.address(owner)} + {factor_text(start * item)}" if start != 0 else self.address(owner)
 
     def table(self, node: Node) -> list[str]:
         """Numbers that the spec lists, written where kernels read them; in pieces, as long tuples compile slowly."""
@@ -164,7 +185,7 @@ class ProgramWriter:
 
     def calls_of(self, group: Group) -> list[Call]:
         """The lines of a kernel's call, or of a loop over those of a step."""
-        if group.kind == "grown":
+        if group.kind in ("joined", "grown"):
             return []
         return self.steps[group].loop() if group in self.steps else [self.call(group)]
 
@@ -229,8 +250,9 @@ class ProgramWriter:
             self.lines.append(f"    {name} = {bare(op.combine(emitter, name, parts))}")
         self.scalars[node] = name
 
-    def comments(self, group: Group, stored: list[Node]) -> list[str]:
-        """What a kernel computes, as equations: every member that has a name in the spec, and what it stores."""
+    @cached_property
+    def shown_names(self) -> tuple[dict[Node, str], dict[Node, str]]:
+        """What values are called in comments; and those that are updates, by what they update."""
         named = dict(self.graph.name_of())
         updates = {
             node: root.partition(".")[2] for root, node in self.made.in_place.items() if root.startswith("update.")
@@ -241,6 +263,11 @@ class ProgramWriter:
                 named[node] = Printer({}).text(node).removesuffix(" * 1")
             elif node in self.settled.stored:
                 named.setdefault(node, self.names[node])
+        return named, updates
+
+    def comments(self, group: Group, stored: list[Node]) -> list[str]:
+        """What a kernel computes, as equations: every member that has a name in the spec, and what it stores."""
+        named, updates = self.shown_names
         shown = [node for node in group.members if node in named or node in stored]
         return [f"# {self.equation(node, named, updates)}" for node in [*shown, *group.totals, *group.sums]]
 

@@ -93,7 +93,7 @@ class Run:
             lines = body.statement(lambda: f"{name}[{self.names[-1]}] = {body.value(node, point)}")
             body.run, body.ahead = self, held
             filled = [
-                f"{name} = real_at(scratch({self.length * self.item}))",
+                f"{name} = real_at({body.scratch(self.length * self.item)})",
                 f"for {self.names[-1]} in range({self.channels}):",
                 *(f"    {line}" for line in lines),
                 f"for k in range({self.channels}, {self.length}):",

@@ -17,15 +17,25 @@ from dlc.compiler.codegen.layout import (
     NotSupported,
     Size,
     Stride,
-    about,
     count_text,
     dim_text,
     factor_text,
     is_scalar,
     layout_of,
-    size_of,
 )
-from dlc.compiler.codegen.memory import LINE, Buffer, Plan, allocate, buffer_of, kind_of, lifetimes, parts_of
+from dlc.compiler.codegen.memory import (
+    LINE,
+    Buffer,
+    Plan,
+    allocate,
+    buffer_of,
+    extent_of,
+    kind_of,
+    lifetimes,
+    parts_of,
+    parts_of_joined,
+    whole,
+)
 from dlc.compiler.codegen.program import Call, ProgramWriter, size_text
 from dlc.compiler.codegen.values import DRAWS, is_slice
 from dlc.compiler.codegen.views import Strided, offset_of, reached
@@ -86,6 +96,7 @@ class StepWriter(ProgramWriter):
         self.plan = self.planned()
         self.inside = {
             *self.given, *self.plan.place.values(), *self.plan.partials.values(),
+            *(buffer for stores in self.plan.stores.values() for _, buffer in stores),
             *self.lasting, *(writer.block for writer in self.steps.values()),
         }  # fmt: skip
         self.block = Buffer("steps", "transient", "real", self.plan.size)
@@ -111,12 +122,20 @@ class StepWriter(ProgramWriter):
             if not is_scalar(node.type):
                 for value, buffer in self.targets(root, node):
                     targets.setdefault(value, []).append(buffer)
-        needed = {value for group in made.groups for value in group.bases}
+        apart = ("joined", "grown")  # whose parts are written in their places
+        needed = {value for group in made.groups if group.kind not in apart for value in group.bases}
         for node in self.graph.nodes:
             if node in settled.stored and node not in place:
                 own = node in needed and not any(buffer not in self.given for buffer in targets.get(node, ()))
                 lies = targets.get(node, []) if not own else []
                 place[node] = lies[0] if lies else buffer_of(self.names[node], node, item)
+        for group in made.groups:
+            if group.kind == "joined" and group.anchor is not None:
+                owner = place[group.anchor]
+                place |= parts_of_joined(group.anchor, owner, item)
+                for other in targets.pop(group.anchor, ()):
+                    for part, buffer in parts_of_joined(group.anchor, other, item) if other is not owner else ():
+                        targets.setdefault(part, []).append(buffer)
         stores = {
             group: [
                 (node, buffer)
@@ -125,6 +144,7 @@ class StepWriter(ProgramWriter):
                 for buffer in dict.fromkeys([place[node], *targets.get(node, ())])
             ]
             for group in made.groups
+            if group.kind != "joined"
         }
         partials = {
             node: Buffer(f"{self.names[node]}_parts", "transient", "partial", self.room(group, 8))
@@ -181,9 +201,7 @@ class StepWriter(ProgramWriter):
     def part_of(self, given: Given, node: Node, layout: Layout) -> Buffer:
         """A buffer that is a part of an outer one: from its first element to its last."""
         item = 8 if kind_of(node) == "index" else self.target.item
-        extent = Size.of(item)
-        for size, stride in zip(layout.sizes, layout.strides, strict=True):
-            extent += (size_of(size) + Size.of(-1)).times(stride).times(item if about(stride) > 0 else 0)
+        extent = extent_of(layout, item)
         if layout.strides == layout_of(node.type, node).strides:  # whole rows: vectors may reach over the last element
             extent = layout.elements.times(item).in_lines(LINE)
         buffer = Buffer(self.names[node], "around", kind_of(node), extent, layout)
@@ -227,9 +245,14 @@ class StepWriter(ProgramWriter):
     def addresses(self) -> tuple[list[str], list[str]]:
         """The addresses before the loop, and those of each step."""
         block = self.outer.address(self.block)
-        fixed, moving = [], []
+        fixed: list[str] = []
+        moving: list[str] = []
         for buffer, name in self.used.items():
-            given = self.given.get(buffer)
+            given = self.given.get(whole(buffer))
+            if buffer.inside is not None:
+                moves = given.stride != 0 if given is not None else whole(buffer) in self.lasting
+                (moving if moves else fixed).append(f"{name} = {self.part_text(buffer)}")
+                continue
             if given is None:
                 fixed.append(f"{name} = {block} + {size_text(buffer.offset)}")
                 continue

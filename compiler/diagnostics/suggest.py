@@ -8,8 +8,9 @@ from collections.abc import Iterable
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` most likely misspells, or None where none is near.
 
-    A name that differs only in case or in underscores always counts as near. Otherwise a third of the letters may be
-    wrong, missing, added or swapped with a neighbour; ties go to the first in alphabetical order.
+    A name that differs only in case, underscores or brackets (`conv1`, `conv[1]`) always counts as near. Otherwise a
+    third of the letters may be wrong, missing, added or swapped with a neighbour; ties go to the first in alphabetical
+    order.
     """
     others = sorted(set(candidates) - {word})
     for candidate in others:
@@ -35,5 +36,8 @@ def edits(a: str, b: str) -> int:
     return last[-1]
 
 
+_MARKS = str.maketrans("", "", "_[]")
+
+
 def _plain(name: str) -> str:
-    return name.replace("_", "").casefold() or name
+    return name.translate(_MARKS).casefold() or name

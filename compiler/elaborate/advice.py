@@ -3,7 +3,7 @@ loss that does not belong to its activation."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,42 @@ def _course(name: str, sizes: Sequence[str]) -> str | None:
     base = sizes[0].partition("[")[0]
     follows = list(sizes) == [f"{base}[{index}]", f"{base}[{int(index) - 1}]"]
     return f"{family}[l] : ({base}[l], {base}[l-1])" if follows else None
+
+
+FARTHEST_DIVISOR = 1000
+"""A divisor farther away than this is no advice."""
+
+
+def for_remainder(condition: ast.Expr, number: Callable[[ast.Expr], Any]) -> str | None:
+    """For `n % k == 0` that does not hold: the nearest numbers that divide n, and that k divides."""
+    match condition:
+        case ast.Binary(op="==", left=ast.Binary(op="%", left=first, right=second), right=ast.Number(value=0)):
+            n, k = (_count(number(side)) for side in (first, second))
+            near = _divisors(n, k) if n and k else []
+            text = f"{n} can be divided by {' and '.join(map(str, near))}; " if near else ""
+            return text + multiples(n, k) if n and k else None
+    return None
+
+
+def _count(value: Any) -> int:
+    """A size known as a number; 0 for everything else."""
+    size = value.constant if isinstance(value, Dim) else value
+    return size if isinstance(size, int) and size > 0 else 0
+
+
+def _divisors(a: int, b: int) -> list[int]:
+    """4 and 8 for 512 and 7: the nearest below and above, where they are near."""
+    steps = range(FARTHEST_DIVISOR)
+    below = (b - step for step in steps if step < b and a % (b - step) == 0)
+    above = (b + step for step in steps if a % (b + step) == 0)
+    return [found for side in (below, above) if (found := next(side, None)) is not None]
+
+
+def multiples(a: int, b: int) -> str:
+    """`504, 511 and 518 can be divided by 7` beside 512."""
+    below = a // b * b
+    near = ", ".join(str(n) for n in (below - b, below) if n > 0)
+    return f"{f'{near} and ' if near else ''}{below + b} can be divided by {b}"
 
 
 CROSSED = {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlc.compiler.diagnostics.suggest import did_you_mean
+from dlc.compiler.diagnostics import Edit
 from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
 from dlc.compiler.elaborate.context import Context
+from dlc.compiler.elaborate.habits import for_argument, misplaced
 from dlc.compiler.elaborate.over import WORDS, read_over
 from dlc.compiler.elaborate.overloads import chosen
 from dlc.compiler.elaborate.primitives import PRIMITIVES, REQUIRED, Further, Pattern, Signature, Site
@@ -28,6 +29,7 @@ from dlc.grammar.span import Span
 DEEPEST = 30
 """Functions and layers nested deeper than this call themselves."""
 STEPS_OF_A_LAYER = 100
+NO_ADVICE: Mapping[str, str] = {}
 Eval = Callable[[Context, ast.Expr, Scope], Any]
 
 
@@ -212,16 +214,7 @@ def _read_arguments(
         else:
             key = argument.name.id
             if key not in names:
-                near = did_you_mean(key, names)
-                if key in ("axis", "dim") and "over" in names:
-                    near = "over = first, or over = the axis's own name"
-                raise stop(
-                    "N203",
-                    f"{name} has no argument {key}",
-                    argument.name.span,
-                    rule=f"{name}({', '.join(names)})",
-                    help=f"did you mean {near}?" if near else None,
-                )
+                raise _no_argument(name, argument.name, names)
             if key in given:
                 raise stop("N203", f"{name} is given {key} twice", argument.span)
         if signature is not None and key in signature.patterns:
@@ -229,6 +222,13 @@ def _read_arguments(
         else:
             given[key] = _argument(e, key, argument.value, scope, evaluate)
         exprs[key] = argument.value
+
+
+def _no_argument(callee: str, name: ast.Name, names: Sequence[str]) -> Stop:
+    help, own = for_argument(name.id, names)
+    fix = [Edit(name.span, own)] if own is not None else []
+    message = f"{callee} has no argument {name.id}"
+    return stop("N203", message, name.span, rule=f"{callee}({', '.join(names)})", help=help, fix=fix)
 
 
 def _argument(e: Context, key: str, expr: ast.Expr, scope: Scope, evaluate: Eval) -> Any:
@@ -353,12 +353,21 @@ def read_default(e: Context, default: ast.Expr, scope: Scope, evaluate: Callable
 
 
 @contextmanager
-def inside(e: Context, definition: ast.Definition, span: Span, texts: Mapping[str, ast.Expr]) -> Iterator[None]:
-    """While a definition's text is elaborated for the use at `span`. A mistake that leaves it is told at the use."""
+def inside(
+    e: Context,
+    definition: ast.Definition,
+    span: Span,
+    texts: Mapping[str, ast.Expr],
+    advice: Mapping[str, str] = NO_ADVICE,
+    path: str | None = None,
+) -> Iterator[None]:
+    """While a definition's text is elaborated for the use at `span`; a layer's stands at `path`. A mistake that leaves
+    it is told at the use, with the `advice` about the argument that it lies in."""
     if e.depth >= DEEPEST:
         raise stop("D118", f"{definition.name.id} calls itself, or is nested too deep", span)
     e.depth += 1
-    e.findings.uses.append(Use(span, definition.name.id, definition, texts))
+    around, e.path = e.path, e.path if path is None else path
+    e.findings.uses.append(Use(span, definition.name.id, definition, texts, advice))
     try:
         yield
     except Stop as mistake:
@@ -366,6 +375,7 @@ def inside(e: Context, definition: ast.Definition, span: Span, texts: Mapping[st
         raise
     finally:
         e.depth -= 1
+        e.path = around
         e.findings.uses.pop()
 
 
@@ -415,7 +425,8 @@ def apply_instance(
     inner = instance.layer.scope.child(path=path, rest=None, indices={}, counts={}, instance=instance, kind="layer")
     instance.uses.append(span)
     e.count(STEPS_OF_A_LAYER, span)
-    with inside(e, definition, span, instance.written):
+    advice = misplaced(definition, instance.layer.scope, instance.arguments, instance.written)
+    with inside(e, definition, span, instance.written, advice, path):
         for parameter in definition.parameters:
             bind_parameter(e, definition, parameter, instance.arguments, {}, inner, span, evaluate)
             value = inner.names[parameter.name.id]

@@ -19,7 +19,7 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Instance, Tensor, describe
 from dlc.compiler.ir import Builder, Node
 from dlc.compiler.ops import OPS, Contraction, Elementwise, Movement, ShapeError
-from dlc.compiler.program import InputDeclaration, Line, LoadDeclaration
+from dlc.compiler.program import InputDeclaration, Line, LoadDeclaration, covers
 from dlc.grammar import ast
 from dlc.grammar.span import Span
 
@@ -54,14 +54,17 @@ class Context:
     `_mode` is `training`, `deterministic` or `evaluation`; it is asked for below, so that it is known who asked.
     Everything declared is keyed by its full name. `lines` is what `show` prints, kept in training mode only. `known`
     gives for the value of an optional input whether it is known (0 or 1); `asked` are the values of which the program
-    asked that. `divided` says that a `when` was met, `random` that a draw was, `changed` are states behind a `:=`: by
-    them programs differ (`modes.py`). `ambient` holds what an initializer (`fan_in`), a schedule (`epoch`) or a
-    regularizer (`W`, `m`) may read without being given it; `dense` names the one-hot inputs that come as real arrays.
+    asked that. `divided` are the places where a `when` was met, `random` says that a draw was, `changed` are states
+    behind a `:=`: by them programs differ (`modes.py`). `ambient` holds what an initializer (`fan_in`), a schedule
+    (`epoch`) or a regularizer (`W`, `m`) may read without being given it; `dense` names the one-hot inputs that come as
+    real arrays.
     `padded` are the dimensions that are each example's own (`own_lengths`: their names, before they are declared),
     `scans` the scans whose steps are being elaborated, outermost first; `counted` is work that a loop counts already.
     `ledger` takes what is demanded of sizes that are not known, `rigid` makes the inputs of a definition that is
     checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
-    `freed` makes spatial sizes unknown (`spatial.py`), `turned` is the `if` whose other branch is taken (`choices.py`).
+    `path` is the place of the layer whose text is executed, and `settled` are the places known to be frozen: layers
+    there go by their `otherwise`, as in evaluation. `freed` makes spatial sizes unknown (`spatial.py`), `turned` is the
+    `if` whose other branch is taken (`choices.py`).
     """
 
     _mode: str
@@ -102,7 +105,9 @@ class Context:
     depth: int = 0
     rounds: int = 0
     steps: int = 0
-    divided: bool = False
+    path: str = ""
+    settled: tuple[str, ...] = ()
+    divided: set[str] = field(default_factory=set)
     changed: set[Node] = field(default_factory=set)
     random: bool = False
 
@@ -120,6 +125,11 @@ class Context:
     @property
     def evaluation(self) -> bool:
         return self._mode == "evaluation"
+
+    @property
+    def follows_training(self) -> bool:
+        """Which side of a `when` counts here: a part that is frozen is a fixed function, the one that predicts."""
+        return not self.evaluation and not any(covers(place, self.path) for place in self.settled)
 
     def in_mode(self, mode: str) -> Context:
         """The same program in another mode, in which no update counts."""

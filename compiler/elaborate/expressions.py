@@ -12,7 +12,7 @@ from dlc.compiler.elaborate.arithmetic import binary, is_number, to_int, undecid
 from dlc.compiler.elaborate.branches import either_value
 from dlc.compiler.elaborate.calls import apply_value, call
 from dlc.compiler.elaborate.context import Context
-from dlc.compiler.elaborate.habits import for_attribute, for_name, for_package
+from dlc.compiler.elaborate.habits import for_attribute, for_package, for_unknown
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
@@ -146,7 +146,7 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             help=f"write {expr.id}<{t}> = … there: then {expr.id} is the whole sequence here",
         )
     near = e.findings.suggestion(expr.id, [*scope.known(), *standard_names(), *PRIMITIVES, *CONSTANTS])
-    help_text = for_name(expr.id) or (f"did you mean {near}?" if near else None)
+    help_text = for_unknown(expr.id, near)
     if help_text is None and expr.id in WORDS:
         help_text = f"`{expr.id}` has a meaning only after `over =`"
     return stop("N201", f"unknown name {expr.id}", expr.span, help=help_text)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from dlc.compiler.diagnostics import Edit, Related
+from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.dims import Truth, equal
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
-from dlc.compiler.elaborate.values import Tensor
+from dlc.compiler.elaborate.values import Function, Primitive, Tensor
+from dlc.compiler.ops.base import ordinal
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
@@ -20,16 +23,19 @@ _NAMES = {
     "RMSprop": ("RMSProp", "rmsprop"),
     "Adam": ("adam", "AdamW"),
     "Dense": ("Linear", "linear", "FullyConnected", "fc"),
-    "Conv": ("Conv1D", "Conv2D", "Conv3D", "Conv1d", "Conv2d", "Conv3d"),
-    "ConvTranspose": ("Conv2DTranspose", "ConvTranspose2d", "Deconv"),
-    "MaxPool": ("MaxPooling2D", "MaxPool2D", "MaxPool2d", "MaxPooling", "max_pool"),
-    "AvgPool": ("AveragePooling2D", "AvgPool2d", "AvgPool2D", "AveragePool"),
-    "GlobalAvgPool": ("GlobalAveragePooling2D", "AdaptiveAvgPool2d"),
-    "BatchNorm": ("BatchNormalization", "BatchNorm1d", "BatchNorm2d"),
+    "Conv": ("Conv1D", "Conv2D", "Conv3D", "Conv1d", "Conv2d", "Conv3d", "Convolution", "Convolution2D", "conv2d"),
+    "ConvTranspose": ("Conv1DTranspose", "Conv2DTranspose", "ConvTranspose2d", "Deconv", "Deconvolution"),
+    "DepthwiseConv": ("DepthwiseConv2D", "DepthwiseConv2d"),
+    "SeparableConv": ("SeparableConv2D", "SeparableConv2d"),
+    "MaxPool": ("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "MaxPool2D", "MaxPool2d", "MaxPooling", "max_pool"),
+    "AvgPool": ("AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AveragePooling", "AveragePool"),
+    "GlobalAvgPool": ("GlobalAveragePooling2D", "GlobalAveragePooling", "GlobalAvgPool2d", "AdaptiveAvgPool2d"),
+    "BatchNorm": ("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_normalization"),
     "LayerNorm": ("LayerNormalization",),
     "Flatten()": ("flatten",),
     "relu": ("ReLU", "Relu", "RELU"),
     "sigmoid": ("Sigmoid", "logistic"),
+    "silu": ("swish", "Swish"),
     "tanh": ("Tanh",),
     "softmax": ("Softmax",),
     "leaky_relu": ("LeakyReLU", "LeakyRelu"),
@@ -68,6 +74,42 @@ _SAID = {
     "Parameter": "write param W : (n, k) ~ he",
     "self": "parameters are read by their names alone",
 }
+_ARGUMENTS = {
+    "f": ("kernel_size", "pool_size", "filter_size", "kernel", "window", "size"),
+    "n_C": ("filters", "out_channels", "channels", "num_filters", "n_filters", "units", "n"),
+    "n": ("units", "out_features", "hidden_units", "neurons", "size"),
+    "stride": ("strides", "step", "s"),
+    "pad": ("padding", "pads", "p"),
+    "g": ("activation", "act", "nonlinearity", "a"),
+    "keep_prob": ("keep", "p_keep"),
+    "eps": ("epsilon",),
+    "momentum": ("decay",),
+    "slope": ("negative_slope", "alpha"),
+    "over": ("axis", "dim"),
+    "lr": ("learning_rate", "alpha"),
+    "beta": ("momentum", "rho"),
+    "beta1": ("beta_1",),
+    "beta2": ("beta_2",),
+    "V": ("num_embeddings", "vocabulary", "vocab_size"),
+}
+"""An argument's name here, and what means the same elsewhere."""
+_ARGUMENTS_SAID = {
+    "over": "over = first, or over = the axis's own name",
+}
+_MEANT = {
+    "in_channels": "what comes in says how many channels it has: leave it out",
+    "in_features": "what comes in says how many features it has: leave it out",
+    "input_shape": "what comes in says its own shape: leave it out",
+    "bias": "whether there is a bias is the layer's own text: ConvNorm, say, is a convolution without one",
+    "use_bias": "whether there is a bias is the layer's own text: ConvNorm, say, is a convolution without one",
+    "dilation": "filters without gaps are all there are: a filter with zeros between its numbers does the same",
+    "dilation_rate": "filters without gaps are all there are: a filter with zeros between its numbers does the same",
+    "data_format": "the axes are (m, n_H, n_W, n_C); rearrange brings others into this order",
+    "rate": "keep_prob is the share that is kept: 1 less the rate",
+    "p": "keep_prob is the share that is kept: 1 less p",
+    "name": "a name is given by `as`: X -> Dense(8) as fc1",
+}
+"""Arguments of other libraries that have no counterpart."""
 _PACKAGES = ("np", "numpy", "torch", "tf", "nn", "F", "keras", "jnp", "jax", "math", "optim")
 
 _ATTRIBUTES = {
@@ -104,6 +146,41 @@ def for_name(name: str) -> str | None:
     if own is None:
         return None
     return f"here it is {own}" if own.replace("()", "").isidentifier() else f"write {own}"
+
+
+def for_unknown(name: str, near: str | None) -> str | None:
+    """What to write in place of an unknown name: its meaning elsewhere comes before the nearest spelling."""
+    return for_name(name) or (f"did you mean {near}?" if near else None)
+
+
+def for_argument(name: str, names: Sequence[str]) -> tuple[str | None, str | None]:
+    """What to do about an argument that there is not among `names`: the advice, and the name to write in its place."""
+    own = next((own for own in names if name in _ARGUMENTS.get(own, ())), None) or did_you_mean(name, names)
+    if own is not None:
+        return f"did you mean {_ARGUMENTS_SAID.get(own, own)}?", own
+    return _MEANT.get(name), None
+
+
+def misplaced(
+    definition: ast.Definition, scope: Scope, arguments: Mapping[str, Any], written: Mapping[str, ast.Expr]
+) -> dict[str, str]:
+    """`Conv(3, 8, relu)`: for each argument that is a function and does not stand where the layer takes one, by the
+    layer's own defaults, what to write. It counts only where the argument turns out to be wrong."""
+    takes = [p.name.id for p in definition.parameters if _is_function(p.default, scope)]
+    free = [name for name in takes if name not in arguments]
+    names = [p.name.id for p in definition.parameters]
+    if not free:
+        return {}
+    return {
+        name: f"the {ordinal(names.index(name))} argument of {definition.name.id} is {name}: "
+        f"write {free[0]} = {unparse(written[name])}"
+        for name, value in arguments.items()
+        if isinstance(value, Function | Primitive) and name in written and name in names and name not in takes
+    }
+
+
+def _is_function(default: ast.Expr | None, scope: Scope) -> bool:
+    return isinstance(default, ast.Name) and isinstance(scope.find(default.id), Function | Primitive)
 
 
 def for_package(package: str, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.compiler.diagnostics import Diagnostic, Edit, Related
@@ -26,6 +26,8 @@ _KEEPING = ("rename", "transpose", "permute", "reshape", "drop", "expand", "reve
 """Moves after which a tensor has the same elements."""
 _KNOWN = ("parameter", "constant", "table", "size", "scalar")
 """Leaves that are no data."""
+MOST_LISTED = 8
+"""Places that one message lists."""
 
 
 def fans(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
@@ -120,13 +122,20 @@ def require_places(e: Context, findings: Findings) -> None:
                 continue
             near = did_you_mean(target, places(names))
             literal = span.end_column - span.column == len(target)
-            help, fix = (f"did you mean {near}?", (Edit(span, near),) if literal else ()) if near else (None, ())
+            fix = (Edit(span, near),) if near and literal else ()
+            help = f"did you mean {near}?" if near else _top(names)
             findings.add(Diagnostic("N201", f"no {what} is called {target or 'all'}", span, help=help, fix=fix))
     for number, (target, span) in enumerate(loaded):
         before = (other for other in loaded[:number] if covers(other[0], target) or covers(target, other[0]))
         if first := next(before, None):
             related = (Related("first here", first[1]),)
             findings.add(Diagnostic("N202", f"{target or 'the network'} is loaded twice", span, related=related))
+
+
+def _top(names: Sequence[str]) -> str | None:
+    """The outermost places, where they are few."""
+    found = [place for place in places(names) if "." not in place]
+    return f"there are {', '.join(found)}" if 0 < len(found) <= MOST_LISTED else None
 
 
 def _frozen(name: str, e: Context) -> bool:

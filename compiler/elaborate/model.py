@@ -29,7 +29,16 @@ from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Declared, Function, Instance, Poison, Primitive, Tensor, describe
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import ShapeError
-from dlc.compiler.program import CheckedModel, HyperDeclaration, InputDeclaration, Line, LoadDeclaration, M, Partial
+from dlc.compiler.program import (
+    CheckedModel,
+    HyperDeclaration,
+    InputDeclaration,
+    Line,
+    LoadDeclaration,
+    M,
+    Partial,
+    covers,
+)
 from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.parse import parse_definitions
@@ -58,7 +67,17 @@ def elaborate_model(
     def walk(
         mode: str, found: Findings, freed: Freed | None = None, turned: Span | None = None
     ) -> tuple[Context, Scope]:
-        e = Context(mode, found, dense=dense, freed=freed, turned=turned)
+        e, scope = walk_knowing((), mode, found, freed, turned)
+        frozen = tuple(place for place, _ in e.frozen)
+        if any(covers(place, path) for place in frozen for path in e.divided):
+            return walk_knowing(frozen, mode, found, freed, turned)
+        return e, scope
+
+    def walk_knowing(
+        frozen: tuple[str, ...], mode: str, found: Findings, freed: Freed | None, turned: Span | None
+    ) -> tuple[Context, Scope]:
+        """One walk. A `freeze` may stand below what it freezes, so which layers are frozen is known after a first."""
+        e = Context(mode, found, dense=dense, freed=freed, turned=turned, settled=frozen)
         scope = files.child(path="", kind="model", indices={}, counts={})
         scope.names["m"] = Dim.symbol(M)
         e.own_lengths = beside_examples(definition.body or ())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, Related
+from dlc.compiler.elaborate.habits import for_unknown
 from dlc.compiler.elaborate.library import Source, standard_names
 from dlc.compiler.elaborate.over import WORDS
 from dlc.compiler.elaborate.primitives import CONSTANTS, PRIMITIVES
@@ -74,7 +75,7 @@ def check_names(source: Source, scope: Scope, findings: Findings) -> None:
                 continue  # an error stands there already
             if name.id not in bound and scope.find(name.id) is None and name.id not in PRIMITIVES:
                 near = findings.suggestion(name.id, [*bound, *scope.names, *own, *standard_names(), *PRIMITIVES])
-                help = f"did you mean {near}?" if near else None
+                help = for_unknown(name.id, near)
                 findings.add(Diagnostic("N201", f"unknown name {name.id}", name.span, help=help))
 
 

@@ -17,7 +17,7 @@ from dlc.compiler.elaborate.arithmetic import is_number
 from dlc.compiler.elaborate.calls import bind_parameter, call_function, make_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.expressions import evaluate
-from dlc.compiler.elaborate.habits import for_name
+from dlc.compiler.elaborate.habits import for_unknown
 from dlc.compiler.elaborate.library import standard_names
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
@@ -72,8 +72,7 @@ def read_optimizer(checked: CheckedModel, expr: ast.Expr | None) -> Optimizer:
     if not isinstance(value, Layer) or value.definition.kind != "optimizer":
         near = did_you_mean(name, [n for n in standard_names() if _is_optimizer(checked, n)])
         what = f"{name} is {describe(value)}, not an optimizer" if value is not None else f"unknown optimizer {name}"
-        help = for_name(name) or (f"did you mean {near}?" if near else None)
-        raise DiagnosticError(stop("T402", what, expr.span, help=help).diagnostic)
+        raise DiagnosticError(stop("T402", what, expr.span, help=for_unknown(name, near)).diagnostic)
     _check_rate(checked, expr, value)
     return Optimizer(checked, expr)
 

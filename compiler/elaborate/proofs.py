@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dlc.compiler.diagnostics import Diagnostic, Related
 from dlc.compiler.dims import same_sizes
@@ -12,8 +12,11 @@ from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, bodies, topological
 from dlc.compiler.ops import OPS, Contraction, Movement, Reduction
-from dlc.compiler.program import CheckedModel, M
+from dlc.compiler.program import CheckedModel, M, covers
 from dlc.grammar.span import Span
+
+MOST_SHOWN = 3
+"""Further places that one warning shows."""
 
 
 def prove_programs(checked: CheckedModel, training: Context, evaluation: Context, findings: Findings) -> None:
@@ -252,19 +255,40 @@ def _cancelled_biases(checked: CheckedModel, training: Context, findings: Findin
     batch normalization takes it away again."""
     graph = checked.training
     users = graph.users()
+    places: dict[Span, str] = {}
+    given = [place for load in checked.loads for place, _ in load.places]
     for leaf in graph.nodes:
         parameter = checked.parameters.get(str(leaf.attr("name"))) if leaf.op == "parameter" else None
         if parameter is None or parameter.weight:
             continue  # a parameter whose initializer failed is not among them
+        if parameter.frozen or any(covers(place, parameter.name) for place in given):
+            continue  # the network was trained with it, and is written as it was trained
         sums = [node for alias in _same_value(leaf, users) for node in users[alias] if node.op == "add"]
         if len(sums) == 1 and _loses_its_mean(sums[0], leaf, users):
-            name = str(leaf.attr("name"))
-            findings.warn(
-                "P308",
-                f"{name} has no effect: the normalization after it subtracts the mean, and the bias with it",
-                training.parameters[name].place,
-                help="leave the bias out: the shift is the normalization's own (`ConvNorm` is a convolution without)",
-            )
+            places.setdefault(training.parameters[parameter.name].place, parameter.name)
+    if places:
+        _tell_cancelled(places, findings)
+
+
+def _tell_cancelled(places: Mapping[Span, str], findings: Findings) -> None:
+    """One warning for all biases: who has one has them in every layer."""
+    (first, name), *others = places.items()
+    have = "have" if len(others) > 1 else "has"
+    many = f"; nor {have} {_listed([other for _, other in others])}" if others else ""
+    findings.warn(
+        "P308",
+        f"{name} has no effect: the normalization after it subtracts the mean, and the bias with it{many}",
+        first,
+        related=[(f"{other} here", place) for place, other in others[:MOST_SHOWN]],
+        help="leave the bias out: the shift is the normalization's own (`ConvNorm` is a convolution without)",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`b[2], b[3] and 4 more`"""
+    if len(names) > MOST_SHOWN:
+        return f"{', '.join(names[:MOST_SHOWN])} and {len(names) - MOST_SHOWN} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _same_value(node: Node, users: dict[Node, list[Node]]) -> list[Node]:

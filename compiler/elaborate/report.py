@@ -59,19 +59,21 @@ def stop(
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One application of a definition: its place, the name, and the arguments as they are written there."""
+    """One application of a definition: its place, the name, and the arguments as they are written there; `advice` is
+    what to write in place of one of them, where it is wrong."""
 
     place: Span
     name: str
     definition: ast.Definition
     written: Mapping[str, ast.Expr]
+    advice: Mapping[str, str]
 
     def argument(self, span: Span) -> tuple[ast.Expr, str] | None:
-        """What was given for the parameter whose name stands at a place in the definition's text, and for which."""
+        """What was given for the parameter whose name stands at a place in the definition's text, and its name."""
         name = next((name.id for name in _names(self.definition) if name.span == span), None)
         if name is None or name not in self.written:
             return None
-        return self.written[name], f"{name} of {self.name}"
+        return self.written[name], name
 
 
 def _names(tree: Any) -> Iterator[ast.Name]:
@@ -143,21 +145,24 @@ class Findings:
                 if all(part.span != place for part in (*inner, *diagnostic.related)):
                     inner.append(Related(f"needed here, in {outer_what}", place))
                 place = outer
-            place, label = self._argument(span) or (place, None)
-            return replace(diagnostic, span=place, label=label, related=(*diagnostic.related, *inner), fix=())
+            place, label, advice = self._argument(span) or (place, None, None)
+            related, help = (*diagnostic.related, *inner), advice or diagnostic.help
+            return replace(diagnostic, span=place, label=label, related=related, help=help, fix=())
         if place == span or any(related.span == place for related in diagnostic.related):
             return diagnostic
         return replace(diagnostic, related=(*diagnostic.related, Related(f"in this use of {what}", place)))
 
-    def _argument(self, span: Span) -> tuple[Span, str] | None:
-        """The user's own argument that stands behind a name in a layer's text: what is wrong is what was given."""
+    def _argument(self, span: Span) -> tuple[Span, str, str | None] | None:
+        """The user's own argument that stands behind a name in a layer's text, which argument it is, and advice: what
+        is wrong is what was given."""
         for use in reversed(self.uses):
             given = use.argument(span)
             if given is None:
                 return None
-            span = given[0].span
+            expr, name = given
+            span = expr.span
             if not span.file.startswith(LIBRARY):
-                return span, given[1]
+                return span, f"{name} of {use.name}", use.advice.get(name)
         return None
 
     def is_proved(self, span: Span, diagnostic: Diagnostic) -> bool:

@@ -20,6 +20,7 @@ from dlc.compiler.dims import (
     demand_size,
     solve_exactly,
 )
+from dlc.compiler.elaborate.advice import multiples
 from dlc.compiler.elaborate.arithmetic import is_number, simplest, to_dim, whole
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.report import Stop, stop
@@ -150,16 +151,9 @@ def _not_exact(expr: ast.Expr, value: Any, scope: Scope, evaluate: Evaluate) -> 
                 expr.span,
                 label=f"{a} / {b} = {float(value):g}",
                 rule="a bare / in a size must divide exactly",
-                help=f"{_multiples(a, b)}; floor({text}) drops the rest",
+                help=f"{multiples(a, b)}; floor({text}) drops the rest",
             )
     return stop("D107", f"a size must be a whole number, and {text} is {value}", expr.span)
-
-
-def _multiples(a: int, b: int) -> str:
-    """504, 511 and 518 for 512 and 7."""
-    below = a // b * b
-    near = ", ".join(str(n) for n in (below - b, below) if n > 0)
-    return f"{f'{near} and ' if near else ''}{below + b} can be divided by {b}"
 
 
 def annotate(
@@ -374,7 +368,7 @@ def _divisible(whole: Dim, solved: Dim | None) -> str | None:
     if solved is None or not isinstance(solved.constant, Fraction) or not isinstance(whole.constant, int):
         return None
     times = whole.constant / solved.constant
-    return _multiples(whole.constant, int(times)) if times.denominator == 1 and times > 0 else None
+    return multiples(whole.constant, int(times)) if times.denominator == 1 and times > 0 else None
 
 
 def names_in(expr: Any) -> set[str]:

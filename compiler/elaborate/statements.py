@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from dlc.compiler.dims import Condition, DimTooLarge, TensorType, Truth, demand
+from dlc.compiler.elaborate.advice import for_remainder
 from dlc.compiler.elaborate.arithmetic import COMPARISONS, to_int, undecided
 from dlc.compiler.elaborate.blocks import defined, defined_twice, inner_names
 from dlc.compiler.elaborate.branches import both_branches
@@ -96,9 +97,10 @@ class Body:
             case ast.If():
                 self.branch(statement, scope)
             case ast.When(training=training, otherwise=otherwise):
-                self.e.divided = True
-                taken, other = (otherwise, training) if self.e.evaluation else (training, otherwise)
-                self.choose(taken, other, scope)
+                sides = (training, otherwise) if self.e.follows_training else (otherwise, training)
+                if self.e.follows_training:
+                    self.e.divided.add(self.e.path)
+                self.choose(*sides, scope)
             case ast.Require():
                 self.require(statement, scope)
             case ast.Scan():
@@ -451,7 +453,8 @@ class Body:
             return
         if condition is not False:
             raise stop("N214", f"`require` needs a condition, not {describe(condition)}", statement.condition.span)
-        raise _unmet(statement, self.filled_in(statement.condition, scope))
+        help = for_remainder(statement.condition, lambda side: self.evaluate(side, scope))
+        raise _unmet(statement, self.filled_in(statement.condition, scope), help)
 
     def filled_in(self, condition: ast.Expr, scope: Scope) -> str:
         """A condition with its numbers: `n % heads == 0, and here 2 == 0`."""
@@ -473,9 +476,9 @@ class Body:
         self.e.b.facts = facts
 
 
-def _unmet(statement: ast.Require, rule: str) -> Stop:
+def _unmet(statement: ast.Require, rule: str, help: str | None = None) -> Stop:
     text = f": {statement.message.value}" if statement.message is not None else ""
-    return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule)
+    return stop("D113", f"a requirement fails{text}", statement.condition.span, rule=rule, help=help)
 
 
 def _everything_rests_on(statement: ast.Statement, failure: Exception) -> bool:

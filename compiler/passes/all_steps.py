@@ -114,12 +114,11 @@ def _contracted(b: Builder, node: Node, operands: Sequence[Operand], type: Tenso
     return b.typed("einsum", (left.value, right.value), attrs, type, node.span)
 
 
-def summed_product(b: Builder, labels: Sequence[Labels], operands: Sequence[Operand], type: TensorType) -> Node:
-    """The sum over all steps of a product of two timed operands; `labels` are those of a step, `type` is the sum's."""
+def summed_product(b: Builder, labels: Sequence[Labels], values: Sequence[Node], type: TensorType) -> Node:
+    """The sum over all steps of a product of two timed values; `labels` are those of a step, `type` is the sum's."""
     time = _new_label(labels)
     attrs = (("left", (*labels[0], time)), ("result", labels[2]), ("right", (*labels[1], time)))
-    left, right = operands
-    return b.typed("einsum", (left.value, right.value), attrs, type)
+    return b.typed("einsum", tuple(values), attrs, type)
 
 
 def _new_label(labels: Sequence[Labels]) -> str:

@@ -9,7 +9,7 @@ column for each example where it is elementwise: that is computed again as fast 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dlc.compiler.ir import Graph, Node, through_bodies
@@ -73,7 +73,7 @@ def _share(first: _Loop, later: _Loop) -> None:
     found: dict[Node, None] = {}
     for node in later.step.graph.nodes:
         if node in same and (node in roots or any(user not in same for user in users[node])):
-            missing = dict.fromkeys(_missing(node, found, varies))
+            missing = _missing(node, found, varies)
             whole = node.type.kind == "real" and nominal(node.type) <= sum(nominal(each.type) for each in missing)
             found |= {node: None} if missing and whole else missing
     for node in found:
@@ -82,16 +82,21 @@ def _share(first: _Loop, later: _Loop) -> None:
             later.read[node] = (first, same[node])
 
 
-def _missing(node: Node, kept: Collection[Node], varies: Collection[Node]) -> Iterator[Node]:
+def _missing(node: Node, kept: Collection[Node], varies: Collection[Node]) -> dict[Node, None]:
     """The costly nodes that have to be kept, besides those that are, to have a node. What does not vary from step to
     step leaves the loop."""
-    if node.op == "held" or node in kept or node not in varies:
-        return
-    if costly(node):
-        yield node
-    else:
-        for value in node.inputs:
-            yield from _missing(value, kept, varies)
+    waiting, seen = [node], set(kept)
+    found: dict[Node, None] = {}
+    while waiting:
+        value = waiting.pop()
+        if value.op == "held" or value in seen or value not in varies:
+            continue
+        seen.add(value)
+        if costly(value):
+            found[value] = None
+        else:
+            waiting += reversed(value.inputs)
+    return found
 
 
 def _varying(step: Step) -> set[Node]:

@@ -1,109 +1,19 @@
-"""Fewer products in a step: `W_u @ a` and `W_f @ a` as one, and `W_u.T @ dz_u + W_f.T @ dz_f` as one.
+"""Fewer products in a scan's step: `W_u @ a` and `W_f @ a` as one, and `W_u.T @ dz_u + W_f.T @ dz_f` as one.
 
-A step's products with weights (what is the same at every step) are first taken apart, `W @ concat(a, x)` to
-`W[:, :n] @ a + W[:, n:] @ x`, so that what does not depend on a carry can leave the loop. Then those with the same
-right operand become one product with the weights one below the other, and those that are added up one product with the
-weights side by side, whichever leaves fewer products.
+Products with weights (what is the same at every step) that have the same right operand become one product with the
+weights one below the other, and those that are added up one product with the weights side by side, whichever leaves
+fewer products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.dims import ZERO, Dim
-from dlc.compiler.ir import Builder, Node, rebuild, topological
-from dlc.compiler.ops.contraction import labels_of
-from dlc.compiler.passes.opened import Opened, Reads
-
-
-def take_apart(loop: Opened) -> None:
-    """Products of concatenations as sums of products; slices of products as products of slices of the weights."""
-
-    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        new = b.typed(node.op, inputs, node.attrs, node.type, node.span)
-        if node.op in ("matmul", "einsum"):
-            return _by_parts(loop, new)
-        if node.op == "slice":
-            return sliced(loop, inputs[0], node.attr("axis"), node.attr("start"), node.attr("size"), new)
-        return new
-
-    loop.roots = dict(rebuild(loop.graph, rule, loop.inner).roots)
-
-
-def _by_parts(loop: Opened, node: Node) -> Node:
-    """A product of weights and a concatenation over the summed axis, as a sum."""
-    labels = labels_of(node)
-    for side in (0, 1):
-        whole, weights = node.inputs[side], node.inputs[1 - side]
-        if whole.op != "concat" or loop.reads(weights) is not Reads.CONSTANTS or loop.reads(whole) is Reads.CONSTANTS:
-            continue
-        label = labels[side][whole.attr("axis")]
-        if label in labels[2]:
-            continue
-        axis = labels[1 - side].index(label)
-        terms = []
-        for start, part in parts(whole):
-            size = part.type.axes[whole.attr("axis")].size
-            factor = sliced(loop, weights, axis, start, size)
-            pair = (part, factor) if side == 0 else (factor, part)
-            terms.append(_by_parts(loop, loop.inner.typed(node.op, pair, node.attrs, node.type, node.span)))
-        return added(loop.inner, terms)
-    return node
-
-
-def parts(concat: Node) -> Iterable[tuple[Dim, Node]]:
-    """The operands of a concatenation, and where they start."""
-    start = ZERO
-    for part in concat.inputs:
-        yield start, part
-        start = start + part.type.axes[concat.attr("axis")].size
-
-
-def added(b: Builder, terms: Sequence[Node]) -> Node:
-    """The sum of values of one shape."""
-    total = terms[0]
-    for term in terms[1:]:
-        total = b.typed("add", (total, term), (), total.type, total.span)
-    return total
-
-
-def sliced(loop: Opened, x: Node, axis: int, start: Dim, size: Dim, plain: Node | None = None) -> Node:
-    """A part of a value: of sums of products with weights, those with a part of the weights; `plain` is the slice."""
-    if x.type.axes[axis].size == size:
-        return x
-    if x.op == "transpose":
-        return loop.inner.add("transpose", sliced(loop, x.inputs[0], 1 - axis, start, size))
-    found = _inside(loop, x, axis, start, size)
-    if found is not None:
-        return found
-    return plain or loop.inner.add("slice", x, axis=axis, start=start, size=size)
-
-
-def _inside(loop: Opened, x: Node, axis: int, start: Dim, size: Dim) -> Node | None:
-    """A part of a value without the value."""
-    if x.op == "add" and all(value.type.sizes == x.type.sizes for value in x.inputs):
-        values = [_inside(loop, value, axis, start, size) for value in x.inputs]
-        return None if None in values else added(loop.inner, [value for value in values if value is not None])
-    if x.op == "concat" and x.attr("axis") == axis:
-        for begin, part in parts(x):
-            if (begin, part.type.axes[axis].size) == (start, size):
-                return part
-    if x.op not in ("matmul", "einsum"):
-        return None
-    labels = labels_of(x)
-    for side in (0, 1):
-        weights, label = x.inputs[side], labels[2][axis]
-        if label in labels[side] and label not in labels[1 - side] and loop.reads(weights) is Reads.CONSTANTS:
-            factor = sliced(loop, weights, labels[side].index(label), start, size)
-            pair = (factor, x.inputs[1]) if side == 0 else (x.inputs[0], factor)
-            here = factor.type.axes[labels[side].index(label)]
-            axes = tuple(here if i == axis else own for i, own in enumerate(x.type.axes))
-            return loop.inner.typed(x.op, pair, x.attrs, x.type.with_axes(axes), x.span)
-    return None
-
-
-# --- merging ---------------------------------------------------------------------------------------------------
+from dlc.compiler.ir import Builder, Node, topological
+from dlc.compiler.passes.apart import added, terms_of
+from dlc.compiler.passes.opened import Opened, Reads, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +121,14 @@ def _side_by_side(b: Builder, group: Sequence[_Product]) -> dict[Node, Node | No
 
 def _with_terms(b: Builder, total: Node, terms: Mapping[Node, Node | None]) -> Node:
     """A sum with other terms; None is none."""
-
-    def of(node: Node) -> Node | None:
-        if node in terms or node.op != "add" or node.type.sizes != total.type.sizes:
-            return terms.get(node, node)
-        kept = [value for value in map(of, node.inputs) if value is not None]
-        return added(b, kept) if kept else None
-
-    found = of(total)
+    new: dict[Node, Node | None] = {}
+    for node in in_order(total, new, lambda node: () if node in terms else terms_of(node)):
+        if node in terms or not terms_of(node):
+            new[node] = terms.get(node, node)
+        else:
+            kept = [value for value in (new[value] for value in node.inputs) if value is not None]
+            new[node] = added(b, kept) if kept else None
+    found = new[total]
     assert found is not None
     return found
 

@@ -7,12 +7,13 @@ result needs, such as a carry that nothing reads, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import TypeAlias
 
-from dlc.compiler.dims import Axis, Dim, TensorType
+from dlc.compiler.dims import Axis, TensorType
 from dlc.compiler.ir import Builder, Graph, Node, bodies, rebuild, substituted, topological
 from dlc.compiler.ops import OPS
 from dlc.compiler.ops.base import elements
@@ -94,17 +95,15 @@ class Opened:
 
     def reads(self, node: Node) -> Reads:
         """What a value depends on; a draw is another one at each step and counts as carried."""
-        found = self._reads.get(node)
-        if found is None:
-            if node in self.given:
-                carried = Reads.CARRIES if node in self.carries else Reads.CONSTANTS
-                found = Reads.SEQUENCES if node in self.scanned else carried
-            elif draws(node):
-                found = Reads.CARRIES
+        for value in in_order(node, self._reads):
+            if value in self.given:
+                carried = Reads.CARRIES if value in self.carries else Reads.CONSTANTS
+                self._reads[value] = Reads.SEQUENCES if value in self.scanned else carried
+            elif draws(value):
+                self._reads[value] = Reads.CARRIES
             else:
-                found = max(map(self.reads, node.inputs), default=Reads.CONSTANTS)
-            self._reads[node] = found
-        return found
+                self._reads[value] = max((self._reads[x] for x in value.inputs), default=Reads.CONSTANTS)
+        return self._reads[node]
 
     def needed(self, takes: Iterable[str]) -> set[Node]:
         """The nodes that some of the results depend on, through earlier steps too."""
@@ -182,6 +181,22 @@ class Opened:
         return self.inner.typed("held", (), (("name", name),), type)
 
 
+def in_order(
+    node: Node, done: Container[Node], made_of: Callable[[Node], Iterable[Node]] = attrgetter("inputs")
+) -> Iterator[Node]:
+    """What a value is made of and then the value, as far as it is not done; the caller does each before the next."""
+    waiting = [node]
+    while waiting:
+        value = waiting[-1]
+        missing = [] if value in done else [part for part in made_of(value) if part not in done]
+        if missing:
+            waiting += missing
+        else:
+            waiting.pop()
+            if value not in done:
+                yield value
+
+
 def draws(node: Node) -> bool:
     """Whether a value is drawn, or computed by a loop that draws."""
     return node.op in ("draw_uniform", "draw_normal") or any(any(map(draws, b.graph.nodes)) for b in bodies(node))
@@ -219,9 +234,9 @@ def grows_by(type: TensorType) -> int:
 
 
 def nominal(type: TensorType) -> float:
-    """The number of elements where what is known only at run time is 64: for comparisons."""
-    size: Dim = elements(type)
-    return float(size.evaluate(dict.fromkeys(size.symbols, 64)))
+    """About the number of elements where what is known only at run time is 64: for comparisons."""
+    terms = elements(type).terms.items()
+    return sum(abs(float(factor)) * 64.0 ** sum(power for _, power in monomial) for monomial, factor in terms)
 
 
 def costly(node: Node) -> bool:

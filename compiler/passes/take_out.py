@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 
 from dlc.compiler.ir import Builder, Graph, Node, through_bodies, topological
 from dlc.compiler.ops.base import is_number
-from dlc.compiler.passes.merge import added, merge, take_apart
+from dlc.compiler.passes.apart import added, take_apart
+from dlc.compiler.passes.merge import merge
 from dlc.compiler.passes.opened import Opened, Reads, Take, costly, reopened
 from dlc.compiler.passes.outside import Outside
+from dlc.compiler.passes.sums import Sums
 
 
 @through_bodies
@@ -32,16 +34,16 @@ def _taken_out(loop: Opened, takes: Sequence[str]) -> Take:
     merge(loop, _inside(loop, takes, _sums(loop, takes)))
     sums = _sums(loop, takes)
     roots = dict(loop.roots)
-    draft = _draft(loop, takes, sums)
-    outside = Outside(loop, draft.inside, draft.carried, loop.outer, draft.decided)
+    draft, carried = _draft(loop, takes, sums)
+    outside = Outside(loop, draft.inside, draft.carried, loop.outer, draft.used, draft.decided)
+    totals = Sums(outside, carried)
     loop.roots |= {name: node for node, name in draft.decided.names.items()}
     loop.substitute(_before(loop, outside))
-    left = [take for take in takes if take not in sums and not _leaves(loop, roots, take)]
-    take = outside.take = loop.close(dict.fromkeys([*left, *draft.used]))
+    take = outside.take = loop.close(draft.used)
 
     def taken(name: str) -> Node:
         if name in sums:
-            total = outside.total(sums[name])
+            total = totals.total(sums[name])
             assert total is not None
             return _with_first(loop, loop.given[loop.carries[int(name[5:])]], total)
         return outside.timed(roots[name]) if _leaves(loop, roots, name) else take(name)
@@ -60,22 +62,25 @@ def _leaves(loop: Opened, roots: Mapping[str, Node], take: str) -> bool:
     return take.startswith("out.") and loop.reads(roots[take]) is not Reads.CONSTANTS
 
 
-def _draft(loop: Opened, takes: Sequence[str], sums: dict[str, Node]) -> Outside:
+def _draft(loop: Opened, takes: Sequence[str], sums: dict[str, Node]) -> tuple[Outside, dict[Node, str]]:
     """What is collected, so that everything else can be computed outside. Takes the sums away that cannot: they are
-    added up in the loop."""
+    added up in the loop, and come second, by what is added. A sum over axes may be that of one of those."""
+    carried: dict[Node, str] = {}
     while True:
         kept = {loop.roots[loop.root(leaf)]: loop.root(leaf) for leaf in _kept(loop, takes, sums)}
-        outside = Outside(loop, _inside(loop, takes, sums), kept, Builder())
+        left = [take for take in takes if take not in sums and not _leaves(loop, loop.roots, take)]
+        outside = Outside(loop, _inside(loop, takes, sums), kept, Builder(), left)
+        totals = Sums(outside, carried)
         products = {take: value for take, value in sums.items() if value.op in ("matmul", "einsum")}
-        failed = [take for take, value in products.items() if outside.total(value) is None]
+        failed = [take for take, value in products.items() if totals.total(value) is None]
         for take in takes:
             if _leaves(loop, loop.roots, take):
                 outside.timed(loop.roots[take])
-        failed += [take for take, value in sums.items() if take not in products and outside.total(value) is None]
+        failed += [take for take, value in sums.items() if take not in products and totals.total(value) is None]
         if not failed:
-            return outside
-        for take in failed:
-            del sums[take]
+            return outside, carried
+        for take in [take for take in failed if sums[take].op != "sum"] or failed:
+            carried[sums.pop(take)] = take
 
 
 def _sums(loop: Opened, takes: Sequence[str]) -> dict[str, Node]:

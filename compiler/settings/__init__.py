@@ -35,7 +35,9 @@ from dlc.compiler.settings.records import (
     Source,
     Standardize,
     Step,
+    Tokens,
     TrainSettings,
+    Unit,
 )
 from dlc.grammar import ast
 
@@ -123,7 +125,9 @@ __all__ = [
     "Source",
     "Standardize",
     "Step",
+    "Tokens",
     "TrainSettings",
+    "Unit",
     "disagreements",
     "read_data",
     "read_train",

@@ -39,7 +39,7 @@ from dlc.grammar import ast
 from dlc.grammar.format import unparse
 from dlc.grammar.span import Span
 
-LATER = ("text", "wav")
+LATER = ("wav",)
 
 SOURCES = {name: Form(Source, schema.Path, ("path",), {"format": name}) for name in typing.get_args(Format)}
 SOURCES["idx"] = Form(Source, schema.Idx, ("path", "labels"), {"format": "idx"})

@@ -15,8 +15,8 @@ from dlc.grammar.span import Span
 
 # --- data ------------------------------------------------------------------------------------------------------
 
-Format = Literal["csv", "parquet", "npz", "images", "idx"]
-"""What a source is: tables, arrays, a folder of images, or images in one IDX file."""
+Format = Literal["csv", "parquet", "npz", "images", "idx", "text"]
+"""What a source is: tables, arrays, a folder of images, images in one IDX file, or a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +119,54 @@ class ImageForm:
 
 AS_STORED = ImageForm()
 
+Unit = Literal["chars", "words", "labels", "numbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """`words(vocabulary = 10_000, lower = on)`: how a text becomes a sequence, one class (or number) a step.
+
+    `chars` and `words` have a vocabulary of at most so many classes (None: as many as the model has); `labels` are the
+    names of classes with blanks between them, `numbers` are numbers. `end`: `<EOS>` stands behind each text, in a whole
+    text of words behind each sentence; None is where a sequence of its own length is a target. `cut` is how many tokens
+    of each text are read. `pad`: texts shorter than a fixed number of steps are filled with `<PAD>`. Of a whole text:
+    `window` steps are one example (None: as many as the model says), the next begins `step` later (None: where it
+    ends), and `ahead` is by how many tokens these are later than those of other inputs.
+    """
+
+    unit: Unit
+    vocabulary: int | None = None
+    lower: bool = False
+    end: bool | None = None
+    cut: int | None = None
+    pad: bool = False
+    window: int | None = None
+    step: int | None = None
+    ahead: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Where the values of one input or target come from: `columns(size, bedrooms) -> standardize`.
 
-    `kind` is `columns` (also for `column(…)`, which takes exactly one), `array`, or, without selectors, `image` or
-    `label`. `transposed` is a `.T` directly behind the array, `form` what is done to images before all `steps`, which
-    are in the order in which they are applied.
+    `kind` is `columns` (also for `column(…)`, which takes exactly one), `array`, or, without selectors, `image`,
+    `label`, a whole `text` or each `line` of one. `transposed` is a `.T` directly behind the array, `form` what is done
+    to images before all `steps`, which are in the order in which they are applied; `tokens` make a sequence of a text.
     """
 
-    kind: Literal["columns", "column", "array", "image", "label"]
+    kind: Literal["columns", "column", "array", "image", "label", "text", "line"]
     selectors: tuple[Selector, ...]
     span: Span
     steps: tuple[Step, ...] = ()
     transposed: bool = False
     form: ImageForm = AS_STORED
+    tokens: Tokens | None = None
 
     @property
     def text(self) -> str:
         """The selection as one would write it, without its steps: `columns("pixel_*")`."""
+        if self.kind == "text" and self.tokens is not None:
+            return self.tokens.unit
         if not self.selectors:
             return self.kind
         names = ", ".join(s.name if s.name.isidentifier() else f'"{s.name}"' for s in self.selectors)

@@ -77,6 +77,24 @@ class PcaColor(Schema):
     std: FiniteFloat = Field(LEFT_OUT, gt=0, description="a positive number")
 
 
+STEPS = "a whole number of steps, at least 1"
+
+
+class Tokens(Schema):
+    vocabulary: PositiveInt = Field(LEFT_OUT, description="a whole number of classes, at least 1")
+    lower: Literal["on", "off"] = Field(LEFT_OUT, description="on or off")
+    end: Literal["on", "off"] = Field(LEFT_OUT, description="on or off")
+    cut: PositiveInt = Field(LEFT_OUT, description="a whole number of tokens, at least 1")
+    pad: Literal["on", "off"] = Field(LEFT_OUT, description="on or off")
+    window: PositiveInt = Field(LEFT_OUT, description=STEPS)
+    step: PositiveInt = Field(LEFT_OUT, description=STEPS)
+    ahead: int = Field(LEFT_OUT, ge=0, description="a whole number of steps, at least 0")
+
+
+class Cut(Schema):
+    cut: PositiveInt = Field(LEFT_OUT, description="a whole number of tokens, at least 1")
+
+
 class Nothing(Schema):
     pass
 

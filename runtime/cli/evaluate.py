@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDEST_TABLE = 20
 """With more classes than this, the most frequent confusions are listed instead of a table."""
+WIDEST_TEXT = 40
 
 
 @verb("evaluate", "Metrics, confusion table and worst examples of a run, on its test split or on a file.")
@@ -59,7 +60,7 @@ def command(common: Common, run: Path, data: Path | None, split: str | None, wor
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A model's outputs beside the truth."""
+    """A model's outputs beside the truth; `found` are those for all examples, where they are classes."""
 
     opened: Opened
     examples: Examples
@@ -73,7 +74,7 @@ class _Seen:
         classes = classes_of(opened.model)
         if classes is not None and examples.arrays[classes.target].ndim != 1:
             classes = None
-        return _Seen(opened, examples, classes, outputs(opened.model, examples))
+        return _Seen(opened, examples, classes, outputs(opened.model, examples) if classes is not None else {})
 
     def predicted(self) -> NDArray[Any]:
         assert self.classes is not None
@@ -97,24 +98,43 @@ class _Seen:
         if losses is None:
             return []
         order = (-losses).argsort(kind="stable")[:count].tolist()
-        return [{"place": self.examples.place(i), **self._told(i), "loss": float(losses[i])} for i in order]
+        told = [self._classified(i) for i in order] if self.classes is not None else self._told(order)
+        return [
+            {"place": self.examples.place(i), **row, "loss": float(losses[i])}
+            for i, row in zip(order, told, strict=True)
+        ]
 
-    def _told(self, i: int) -> dict[str, Any]:
-        if self.classes is not None:
-            truth, labels = int(self.examples.arrays[self.classes.target][i]), self.classes.labels
-            scores = self.found[self.classes.output][i]
-            chosen = int(scores.argmax())
-            name = labels[truth] if truth >= 0 else "?"
-            return {"truth": name, "prediction": labels[chosen], "score": float(scores[chosen])}
-        targets = [n for n, d in self.opened.model.spec.inputs.items() if d.role == "target"]
-        told: dict[str, Any] = {}
-        for name in targets:
-            if self.examples.arrays[name][i].size == 1:
-                told[name] = float(self.examples.arrays[name][i].reshape(-1)[0])
-        for name, array in self.found.items():
-            if array[i].size == 1:
-                told[name] = float(array[i].reshape(-1)[0])
-        return told
+    def _classified(self, i: int) -> dict[str, Any]:
+        assert self.classes is not None
+        truth, labels = int(self.examples.arrays[self.classes.target][i]), self.classes.labels
+        scores = self.found[self.classes.output][i]
+        chosen = int(scores.argmax())
+        name = labels[truth] if truth >= 0 else "?"
+        return {"truth": name, "prediction": labels[chosen], "score": float(scores[chosen])}
+
+    def _told(self, rows: list[int]) -> list[dict[str, Any]]:
+        """The targets of some examples and what the model says: those that are single numbers, and texts. What a model
+        without inputs writes is an answer to no example."""
+        from dlc.runtime.cli.results import given_texts, outputs, shown_texts
+
+        model, arrays = self.opened.model, self.examples.arrays
+        inputs = model.spec.inputs
+        columns: dict[str, Any] = {}
+        for name in (name for name, declaration in inputs.items() if declaration.role == "target"):
+            values = [arrays[name][i] for i in rows]
+            columns[name] = given_texts(model, name, values) or _single(values)
+        if any(declaration.role == "input" for declaration in inputs.values()):
+            part = self.examples.chosen(rows)
+            for name, array in outputs(model, part).items():
+                columns[name] = shown_texts(model, name, array, part) or _single(list(array))
+        told = {name: column for name, column in columns.items() if column is not None}
+        return [{name: column[i] for name, column in told.items()} for i in range(len(rows))]
+
+
+def _single(values: list[Any]) -> list[float] | None:
+    """Single numbers; None where there are more."""
+    alone = all(value.size == 1 for value in values)
+    return [float(value.reshape(-1)[0]) for value in values] if alone else None
 
 
 def confusion_text(labels: tuple[str, ...], counts: NDArray[Any]) -> str:
@@ -152,6 +172,12 @@ def _worst_text(bad: list[dict[str, Any]]) -> str:
     from dlc.runtime.metrics import shown
 
     keys = list(bad[0])
-    rows = [[shown(value) if isinstance(value, float) else str(value) for value in row.values()] for row in bad]
+    rows = [[shown(value) if isinstance(value, float) else _short(value) for value in row.values()] for row in bad]
     align = "".join("<" if key == "place" else ">" for key in keys)
     return "the worst examples\n" + table(rows, align, keys)
+
+
+def _short(text: object) -> str:
+    """A text in one line, its beginning."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= WIDEST_TEXT else line[: WIDEST_TEXT - 1] + "…"

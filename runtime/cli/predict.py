@@ -45,15 +45,25 @@ def command(common: Common, run: Path, data: Path, out: Path | None) -> int:
 
 
 def predictions(opened: Opened, examples: Examples) -> tuple[list[str], list[list[Any]]]:
-    """The columns of the table and its rows, one an example: for classes the predicted one and a probability each,
-    otherwise the numbers."""
-    from dlc.runtime.cli.results import classes_of, columns_of, outputs
+    """The columns of the table and its rows, one an example: for classes the predicted one and a probability each, for
+    what was generated its text, for sequences their steps with blanks between them, otherwise the numbers."""
+    from dlc.runtime.cli.results import classes_of, columns_of, outputs, sequences_of, steps_of, texts_of
 
     model = opened.model
     classes = classes_of(model)
     names: list[str] = []
     columns: list[list[Any]] = []
     for name, array in outputs(model, examples).items():
+        if (texts := texts_of(model, name, array)) is not None:
+            names.append(name)
+            columns.append(texts)
+            continue
+        if (steps := steps_of(model, name, examples)) is not None:
+            place, lengths = steps
+            found = sequences_of(model, name, array, lengths, place)
+            names += columns_of(model, name, len(found))
+            columns += found
+            continue
         flat = array.reshape(len(array), -1)
         if classes is not None and classes.output == name and array.ndim == 2:
             names += [name, *(f"{name}_{label}" for label in classes.labels)]

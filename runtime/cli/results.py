@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.dims import Dim
 from dlc.compiler.program import M
 from dlc.runtime.checkpoint import RunFolder, load_checkpoint, open_run
 from dlc.runtime.cli.options import Common
+from dlc.runtime.data.columns import as_array
 from dlc.runtime.data.dataset import Examples, apply
+from dlc.runtime.data.dimensions import dimension_sizes
+from dlc.runtime.data.layout import LENGTHS
+from dlc.runtime.data.preprocessing import Fitted
+from dlc.runtime.endings import written_by
 from dlc.runtime.engine import rows_of
 from dlc.runtime.errors import told
 from dlc.runtime.metrics import BATCH, classified, target_of
 from dlc.runtime.program import Model
-from dlc.runtime.saved import open_model_of, require_data_folder
+from dlc.runtime.saved import open_model_of, require_data_folder, require_same_classes
 
 Array = NDArray[Any]
 
@@ -56,9 +62,11 @@ def from_split(opened: Opened, split: str | None) -> tuple[str, Examples]:
     """A split of the run's own data: the test split where there is one. Raises DiagnosticError."""
     with told({}):
         require_data_folder(opened.run)
-    kept = opened.model.preprocessing
-    splits = opened.model.load_data().splits
+    kept, data = opened.model.preprocessing, opened.model.load_data()
     opened.model.preprocessing = kept
+    with told({}):
+        require_same_classes(kept, data.preprocessing)
+    splits = data.splits
     chosen = split or next(name for name in ("test", "dev", "train") if name in splits)
     if chosen not in splits:
         message = f"the data has no {chosen} split: it has {', '.join(splits)}"
@@ -67,18 +75,43 @@ def from_split(opened: Opened, split: str | None) -> tuple[str, Examples]:
 
 
 def outputs(model: Model, examples: Examples) -> dict[str, Array]:
-    """The outputs for all examples, examples first."""
+    """The outputs for all examples, examples first. Where each has its own number of steps, zeros stand behind them."""
     parts: list[dict[str, Array]] = []
-    wanted = {name: array for name, array in examples.arrays.items() if model.spec.inputs[name].role == "input"}
+    inputs = model.spec.inputs
+    wanted = {n: array for n, array in examples.arrays.items() if n not in inputs or inputs[n].role == "input"}
     for start in range(0, examples.count, BATCH):
         batch = rows_of(wanted, model.spec.inputs, slice(start, start + BATCH))
         parts.append(model.engine.forward(batch))
     axes = {name: batch_axis(model, name) for name in parts[0]}
     return {
-        name: np.concatenate([np.moveaxis(part[name], axis, 0) for part in parts])
+        name: _joined([np.moveaxis(part[name], axis, 0) for part in parts])
         for name, axis in axes.items()
         if axis is not None
     }
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Arrays of examples, one behind the other, all as large as the largest."""
+    sizes = np.max([part.shape[1:] for part in parts], axis=0) if parts[0].ndim > 1 else ()
+    result = np.zeros((sum(map(len, parts)), *sizes), parts[0].dtype)
+    start = 0
+    for part in parts:
+        result[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+        start += len(part)
+    return result
+
+
+def steps_of(model: Model, output: str, examples: Examples) -> tuple[int, NDArray[np.int64]] | None:
+    """The axis of an output (examples first) that is a dimension of each example's own, and its lengths."""
+    axes = list(model.spec.checked.evaluation.roots[f"output.{output}"].type.sizes)
+    axes.insert(0, axes.pop(batch_axis(model, output) or 0))
+    sizes = {s.name: size for s, (size, _) in dimension_sizes(examples.arrays, model.spec.inputs).items()}
+    for place, size in enumerate(axes[1:], 1):
+        for name in sizes:
+            if [symbol.name for symbol in size.symbols] == [name] and size == Dim.symbol(next(iter(size.symbols))):
+                same = np.full(examples.count, sizes[name])
+                return place, as_array(examples.arrays.get(LENGTHS + name, same))
+    return None
 
 
 def batch_axis(model: Model, output: str) -> int | None:
@@ -107,11 +140,75 @@ def classes_of(model: Model) -> Classes | None:
     declaration = model.spec.inputs[target]
     count = declaration.classes or 0
     named = model.preprocessing.entries.get(target) if model.preprocessing is not None else None
-    labels = named.classes if named is not None and named.classes is not None else range(count)
+    labels = _labels(named, count)
     axis = declaration.class_axis or 0
     batch = batch_axis(model, output) or 0
     # With the examples moved to the front, an axis before theirs is one further back.
     return Classes(target, output, tuple(map(str, labels)), axis + 1 if axis < batch else axis)
+
+
+def _labels(named: Fitted | None, count: int) -> Sequence[object]:
+    """What the classes of a target are called: by their labels, or the tokens of a vocabulary."""
+    if named is not None and named.vocabulary is not None:
+        return [*named.vocabulary.tokens, *range(len(named.vocabulary.tokens), count)]
+    return named.classes if named is not None and named.classes is not None else range(count)
+
+
+def texts_of(model: Model, output: str, array: Array) -> list[str] | None:
+    """What a generator wrote, as texts (labels and class numbers with blanks between them); None for another output."""
+    node = model.spec.checked.evaluation.roots[f"output.{output}"]
+    while node.op != "generate" and len(node.inputs) == 1:
+        (node,) = node.inputs
+    written = written_by(node)
+    if written is None:
+        return None
+    rows, until = array.astype(int).tolist(), node.attr("until")
+    entry = model.preprocessing.entries.get(written) if model.preprocessing is not None else None
+    if entry is not None and entry.vocabulary is not None:
+        until = entry.vocabulary.classes.get(until) if isinstance(until, str) else until
+        return [entry.vocabulary.decode(row, until) for row in rows]
+    named = _labels(entry, model.spec.inputs[written].classes or 0)
+    ends = [row.index(until) if until in row else len(row) for row in rows]
+    return [" ".join(str(named[number]) for number in row[:end]) for row, end in zip(rows, ends, strict=True)]
+
+
+def sequences_of(model: Model, output: str, array: Array, lengths: NDArray[np.int64], place: int) -> list[list[str]]:
+    """Columns for an output whose steps, on the axis `place`, are each example's own: a text for each example, with
+    blanks between the steps; of classes the predicted ones, by their names."""
+    classes = classes_of(model)
+    if classes is not None and classes.output == output:
+        predicted = np.moveaxis(array, classes.axis, -1).argmax(axis=-1)
+        steps = [row.reshape(-1)[:count] for row, count in zip(predicted, lengths.tolist(), strict=True)]
+        named = (model.preprocessing.vocabularies if model.preprocessing is not None else {}).get(classes.target)
+        if named is not None:
+            return [[named.decode(row.tolist()) for row in steps]]
+        return [[" ".join(classes.labels[number] for number in row) for row in steps]]
+    features = np.moveaxis(array, place, -1).reshape(len(array), -1, array.shape[place])
+    return [
+        [" ".join(str(value) for value in row[:count]) for row, count in zip(column, lengths.tolist(), strict=True)]
+        for column in np.moveaxis(features, 1, 0)
+    ]
+
+
+def shown_texts(model: Model, output: str, array: Array, examples: Examples) -> list[str] | None:
+    """An output as one text for each example: what was generated, or what a sequence is; None for another output."""
+    texts = texts_of(model, output, array)
+    if texts is not None or (steps := steps_of(model, output, examples)) is None:
+        return texts
+    found = sequences_of(model, output, array, steps[1], steps[0])
+    return found[0] if len(found) == 1 else None
+
+
+def given_texts(model: Model, name: str, rows: Sequence[Array]) -> list[str] | None:
+    """What some examples of an input or target are as texts, those that are made of texts."""
+    entry = model.preprocessing.entries.get(name) if model.preprocessing is not None else None
+    if entry is None or entry.tokens is None:
+        return None
+    flat = [row.reshape(-1).tolist() for row in rows]
+    if entry.vocabulary is not None:
+        return [entry.vocabulary.decode(row) for row in flat]
+    named = entry.classes
+    return [" ".join(str(value if named is None else named[value]) for value in row) for row in flat]
 
 
 def columns_of(model: Model, output: str, width: int) -> list[str]:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.diagnostics.display import width_of
 from dlc.compiler.show import Row, accepted, shape_table, smallest
 from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import print_json, print_warnings, request_of, table
 from dlc.runtime.errors import SpecError
 from dlc.runtime.preparation import prepare
+
+COLUMNS = ("name", "rule", "shape", "size", "parameters", "FLOPs", "memory")
+ALIGNED = "<<<>>>>"
+RULE = 1
+LEAST_WANTED = (3, 6, 5)
+"""What a narrow terminal goes without, in this order: size, memory, FLOPs."""
+LEAST_RULE, GAP = 16, 2
+"""Characters."""
 
 
 @verb("show", "The table of layers: rules, shapes, parameters, work and memory.")
@@ -54,17 +64,37 @@ def _print_table(name: str, rows: list[Row], rules: bool) -> None:
         print("\n".join(row.rule for row in rows))
         return
     print(f"{name}\n")
-    header = ("name", "rule", "shape", "size", "parameters", "FLOPs", "memory")
-    print(table(_fitted([_cells(row) for row in rows]), "<<<>>>>", header))
+    cells = [COLUMNS, *(_cells(row) for row in rows)]
+    columns = list(range(len(COLUMNS)))
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        columns, cells = fitted(cells, width)
+    print(table(cells, "".join(ALIGNED[i] for i in columns)))
+    if left := [name for i, name in enumerate(COLUMNS) if i not in columns]:
+        print(f"\nleft out, as the terminal has {width} columns: {', '.join(left)}")
 
 
-def _fitted(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """On a terminal, long rules are cut so that a row stays on its line."""
-    if not sys.stdout.isatty():
-        return rows
-    others = max((len(row[0]) + len(row[2]) for row in rows), default=0) + 54
-    room = max(24, shutil.get_terminal_size().columns - others)
-    return [(name, rule if len(rule) <= room else rule[: room - 1] + "…", *rest) for name, rule, *rest in rows]
+def fitted(rows: Sequence[tuple[str, ...]], width: int) -> tuple[list[int], list[tuple[str, ...]]]:
+    """The columns for which a terminal has room, and the rows with these, so that each stays on its line: long rules
+    are cut first, then columns are left out, then names are cut at their front."""
+    columns = list(range(len(COLUMNS)))
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    for number in LEAST_WANTED:
+        others = sum(widths[i] for i in columns if i != RULE) + GAP * (len(columns) - 1)
+        if width - others >= LEAST_RULE:
+            break
+        columns.remove(number)
+    others = sum(widths[i] for i in columns if i != RULE) + GAP * (len(columns) - 1)
+    rule = max(width - others, LEAST_RULE)
+    name = max(widths[0] + min(width - others - rule, 0), LEAST_RULE)
+    cut = [(_cut(row[0], name, front=True), _cut(row[RULE], rule), *row[RULE + 1 :]) for row in rows]
+    return columns, [tuple(row[i] for i in columns) for row in cut]
+
+
+def _cut(text: str, room: int, front: bool = False) -> str:
+    if width_of(text) <= room:
+        return text
+    return "…" + text[len(text) - room + 1 :] if front else text[: room - 1] + "…"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from dlc.runtime.cli.output import (
     shown_path,
     spec_of,
 )
+from dlc.runtime.cli.resuming import differences_told, require_own_numbers
 from dlc.runtime.preparation import require_loss
 
 if TYPE_CHECKING:
@@ -73,19 +74,23 @@ def _train(common: Common, file: Path, out: Path, target: Target) -> int:
 
 def _resume(common: Common, file: Path | None, folder: Path) -> int:
     from dlc.runtime.checkpoint import LAST, fill_run, open_run
-    from dlc.runtime.saved import open_model_of
+    from dlc.runtime.saved import open_model_of, require_same_classes
 
-    if common.seed is not None or common.dtype is not None:
-        raise click.UsageError("a run goes on with its own seed and dtype: leave --seed and --dtype out")
     run = open_run(folder)
+    require_own_numbers(common, run)
     request = _resumed_request(common, file, run)
     _say(common, f"compiling {run.settings['model']}")
-    model = open_model_of(run, request=request, threads=common.threads, checkpoint=LAST)
+    with differences_told(run, request):
+        model = open_model_of(run, request=request, threads=common.threads, checkpoint=LAST)
     require_loss(model.spec.checked)
-    data = model.load_data()
+    before, data = model.preprocessing, model.load_data()
+    require_same_classes(before, data.preprocessing)
     if common.settings and file is None:
         fill_run(run.path, model.spec.prepared.sources, model.spec.checked.file, {**run.settings, **_kept(model, run)})
     run.forget_after(model.progress.epoch)
+    epochs = model.spec.train.epochs
+    if epochs is not None and model.progress.epoch >= epochs:
+        _say(common, f"nothing is left to do: the run has had {model.progress.epoch} epochs; --set epochs=… goes on")
     return _run(common, model, data, run)
 
 

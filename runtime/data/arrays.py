@@ -163,13 +163,19 @@ def _require_finite(layout: Layout, physical: Array, reals: Array) -> None:
         bad &= ~np.isnan(reals)
     if not bad.any():
         return
-    problems = Problems()
-    for position in np.flatnonzero(bad).tolist():
+    together = len(layout.dense) > 1
+    cells = bad.reshape(len(bad), -1) if bad.ndim else bad.reshape(1, 1)
+
+    def message(row: int, column: int) -> Diagnostic:
+        position = row * cells.shape[1] + column
         number = physical.reshape(-1)[position]
-        element = _element(layout, physical.shape, position)
         limit = f", beyond the range of {reals.dtype}" if np.isfinite(number) else ""
+        text = f"{_element(layout, physical.shape, position)} is {number:g}{limit}"
         help = MISSING_HELP if np.isnan(number) else None
-        problems.add("V502", f"{element} is {number:g}{limit}", layout.declaration.span, help)
+        return Diagnostic("V502", text + ", not a finite number" * together, layout.declaration.span, help=help)
+
+    problems = Problems()
+    problems.add_values(layout.name, cells, message, together)
     problems.raise_if_any()
 
 

@@ -9,7 +9,6 @@ Images are (examples, height, width) or with channels behind. Bytes and their ar
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from dlc.compiler.codegen.host.random_reference import normal01_reference, uniform01_reference
 from dlc.compiler.codegen.values import draw_number
 from dlc.compiler.settings import ColorShift, Crop, Flip, PcaColor, Rotate
+from dlc.runtime.data import pixel_work
 from dlc.runtime.data.changes import Change
 
 Array = NDArray[Any]
@@ -95,7 +95,7 @@ def _cropped(images: Array, crop: Crop, drawn: Floats | None) -> Array:
     places = np.broadcast_to(room // 2, (len(images), 2)) if drawn is None else np.floor(drawn * (room + 1))
     result = np.zeros((len(images), height, width, *images.shape[3:]), images.dtype)
     tops, lefts = np.ascontiguousarray(places.astype(np.int64).T - pad)
-    kernels().cut(_with_channels(images), tops, lefts, _with_channels(result))
+    pixel_work.cut(_with_channels(images), tops, lefts, _with_channels(result))
     return result
 
 
@@ -106,7 +106,7 @@ def rotated(images: Array, angles: Floats, nearest: bool) -> Array:
     """
     kept = nearest or images.dtype.kind == "f"
     result = np.zeros(images.shape, images.dtype if kept else np.float32)
-    turn = kernels().turn_nearest if nearest else kernels().turn_bilinear
+    turn = pixel_work.turn_nearest if nearest else pixel_work.turn_bilinear
     turn(_with_channels(images), np.cos(angles), np.sin(angles), _with_channels(result))
     return result
 
@@ -124,20 +124,13 @@ def _shifted(images: Array, shifts: Floats, bytes: bool) -> Array:
     """The numbers (examples, colors) added to the pixels of each image."""
     images = np.ascontiguousarray(images, images.dtype if images.dtype.kind == "f" else np.float32)
     bounds = (0.0, WHITE) if bytes else (-np.inf, np.inf)
-    kernels().shift(_with_channels(images), shifts, *bounds)
+    pixel_work.shift(_with_channels(images), shifts, *bounds)
     return images
 
 
 def _with_channels(images: Array) -> Array:
     """A view with an axis of channels."""
     return np.ascontiguousarray(images).reshape(*images.shape[:3], -1)
-
-
-def kernels() -> ModuleType:
-    """What is compiled; without augmentation nothing of it is imported."""
-    from dlc.runtime.data import pixel_kernels
-
-    return pixel_kernels
 
 
 def principal_colors(blocks: Iterable[Array]) -> Floats:

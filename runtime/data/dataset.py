@@ -5,7 +5,7 @@ plan (headers) -> read -> labels to class numbers -> split -> fit on the trainin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,27 @@ from dlc.runtime.data.formats import Opened
 from dlc.runtime.data.headers import counts, plan
 from dlc.runtime.data.image_origins import IMAGES, require_labels, require_shapes
 from dlc.runtime.data.image_store import most_bytes
-from dlc.runtime.data.layout import Layout
+from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.opening import format_of, opened
-from dlc.runtime.data.origins import Kind, Origin, array_is_dense, array_size, require_columns, require_kinds
+from dlc.runtime.data.origins import (
+    Kind,
+    Origin,
+    array_is_dense,
+    array_size,
+    require_columns,
+    require_kinds,
+    with_sizes,
+)
 from dlc.runtime.data.physical import fitted, missing, transformed
 from dlc.runtime.data.pictures import Pictures
 from dlc.runtime.data.preprocessing import Fitted, Preprocessing
 from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows, read
-from dlc.runtime.data.splits import Indices, by_column, by_fractions
+from dlc.runtime.data.sequences import Padded, Sequences, padded, uniform
+from dlc.runtime.data.splits import Indices, by_column, by_fractions, in_order
+from dlc.runtime.data.text_columns import fit_texts, text_columns
+from dlc.runtime.data.text_origins import require_texts
+from dlc.runtime.data.tokens import Texts, contiguous
 from dlc.runtime.threads import usable_threads
 
 Array = NDArray[Any]
@@ -41,8 +53,8 @@ class Examples:
     """Some examples as physical columns: `arrays["X"]` of `X : (64, m)` is (examples, 64).
 
     A `one_hot` name holds int64 class numbers without the class axis, or (where the data has soft labels) reals with
-    it; an `index` name holds int64. NaN, or class number -1, is a missing value of an `optional` name. `rows` are the
-    examples' numbers in `source`, the files that were read.
+    it; an `index` name holds int64. NaN, or class number -1, is a missing value of an `optional` name. `lengths of T`
+    has each example's own T, where they differ. `rows` are the examples' numbers in `source`, the files that were read.
     """
 
     arrays: Columns
@@ -55,9 +67,23 @@ class Examples:
         """Where an example stands in the files: `digits.csv:17`."""
         return self.source.place(int(self.rows[example]))
 
+    def chosen(self, examples: Sequence[int]) -> Examples:
+        """Some of the examples, by their numbers among these."""
+        rows = np.array(examples, np.int64)
+        fixed = {name for name in self.arrays if name in self.layouts and self.layouts[name].batch is None}
+        arrays = {name: column if name in fixed else column[rows] for name, column in self.arrays.items()}
+        return replace(self, arrays=arrays, count=len(rows), rows=self.rows[rows])
+
     def declared(self) -> dict[str, Array]:
         """The arrays in their declared orientation: what the Python API takes. Images are not augmented."""
-        return {name: to_declared(as_array(column), self.layouts[name]) for name, column in self.arrays.items()}
+        columns = {name: column for name, column in self.arrays.items() if name in self.layouts}
+        return {name: to_declared(as_array(column), self.layouts[name]) for name, column in columns.items()}
+
+    @property
+    def lengths(self) -> dict[str, Array]:
+        """Each example's own lengths by dimension, where they differ: what the Python API takes beside the arrays."""
+        found = {name: as_array(column) for name, column in self.arrays.items() if name.startswith(LENGTHS)}
+        return {name.removeprefix(LENGTHS): array for name, array in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +125,21 @@ def load(
     threads = threads or usable_threads()
     fold = settings.split.column if isinstance(settings.split, ByColumn) else None
     source = read(list(made.files.values()), made.origins, fold, threads)
-    splits = _splits(settings, list(made.files), source, seed)
+    splits = _splits(settings, list(made.files), made.origins, source, seed)
     problems = Problems()
     notes = [diagnostic for diagnostic in found if diagnostic.severity != "error"]
-    entries: dict[str, Fitted] = {}
-    columns: dict[str, Column] = {}
+    texts = [origin for origin in made.origins.values() if origin.tokens is not None]
+    entries = fit_texts(texts, source, splits["train"], notes)
+    columns = text_columns(texts, entries, source, dtype, problems)
     for name, origin in made.origins.items():
+        if origin.tokens is not None:
+            continue
         steps = settings.columns[name].steps if name in settings.columns else ()
-        entries[name] = fitted(origin, steps, source.values[name], splits["train"], threads, notes)
+        entries[name] = fitted(origin, steps, source, splits["train"], threads, notes)
         columns[name] = transformed(origin, entries[name], source, splits["train"], dtype, threads, problems)
     problems.raise_if_any()
     layouts = {name: Layout.of(declaration) for name, declaration in inputs.items()}
+    columns = _with_lengths(columns, layouts, source)
     columns |= {name: missing(layouts[name], source.count, dtype) for name in inputs if name not in columns}
     source = replace(source, values={})
     parts = {
@@ -119,13 +149,27 @@ def load(
     return DataSet(parts, Preprocessing(entries), tuple(notes))
 
 
+def _with_lengths(columns: Columns, layouts: Mapping[str, Layout], source: Rows) -> dict[str, Column]:
+    """Arrays whose examples have sizes of their own are cut batch by batch; the lengths stand beside them."""
+    own = {LENGTHS + name: lengths for name, lengths in source.lengths.items()}
+    ragged = {name for name in columns if source.lengths and name in layouts and layouts[name].dimensions}
+    return own | {
+        name: padded(as_array(column), layouts[name], source.lengths) if name in ragged else column
+        for name, column in columns.items()
+    }
+
+
 def _chosen(columns: Columns, rows: Indices, training: bool) -> dict[str, Column]:
-    """A split's part of the columns. Images are made now where nothing changes them and they are few enough."""
+    """A split's part of the columns. Images are made now where nothing changes them and they are few enough; sequences
+    are made batch by batch where their lengths differ."""
     chosen: dict[str, Column] = {}
     for name, column in columns.items():
+        if isinstance(column, Sequences | Padded):
+            chosen[name] = column.select(rows)
+            continue
         later = isinstance(column, Pictures) and (column.bytes > most_bytes() or (training and column.change.augment))
         chosen[name] = column.select(rows) if later and isinstance(column, Pictures) else column[rows]
-    return chosen
+    return uniform(chosen)
 
 
 def apply(
@@ -143,34 +187,55 @@ def apply(
     path, shown = Path(file), str(file)
     if not path.exists():
         raise DiagnosticError(Diagnostic("T407", f'there is no file "{shown}"', None))
-    opening = opened(path, shown, format_of(path), None)
     wanted = [name for name, declaration in inputs.items() if with_targets or declaration.role == "input"]
+    if not wanted:
+        message = "the model has no inputs, so no file has anything that it could be asked of"
+        raise DiagnosticError(Diagnostic("T402", message, None, help="dlc sample RUN lets it generate"))
     layouts = {name: Layout.of(inputs[name]) for name in wanted}
+    of_texts = any(entry.kind in ("text", "line") for entry in preprocessing.entries.values())
+    opening = opened(path, shown, "text" if of_texts else format_of(path), None)
     entries = {name: entry for name, entry in preprocessing.entries.items() if name in layouts}
     for name in wanted:
-        if name not in entries and not inputs[name].optional:
-            raise DiagnosticError(
-                Diagnostic("R603", f"the saved preprocessing does not know {name}", inputs[name].span)
-            )
-    origins = {name: _saved_origin(entry, layouts[name], opening) for name, entry in entries.items()}
+        _require_entry(entries.get(name), inputs[name])
+    alone = len(wanted) == 1
+    origins = {name: _saved_origin(entry, layouts[name], opening, alone) for name, entry in entries.items()}
     if found := counts([opening], origins):
         raise DiagnosticError(*found)
     threads = usable_threads()
     source = read([opening], origins, threads=threads)
     problems = Problems()
     rows = np.arange(source.count)
-    columns: dict[str, Column] = {}
+    texts = [origin for origin in origins.values() if origin.tokens is not None]
+    columns = text_columns(texts, entries, source, dtype, problems)
     for name, origin in origins.items():
+        if origin.tokens is not None:
+            continue
         columns[name] = transformed(origin, entries[name], source, rows, dtype, threads, problems)
     problems.raise_if_any()
+    columns = _with_lengths(columns, layouts, source)
     columns |= {name: missing(layouts[name], source.count, dtype) for name in wanted if name not in columns}
     return Examples(_chosen(columns, rows, False), source.count, layouts, replace(source, values={}), rows)
 
 
-def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
-    """Where a new file has the values that were fitted."""
+def _require_entry(entry: Fitted | None, declaration: InputDeclaration) -> None:
+    """Raises R603 where the saved preprocessing is that of another model."""
+    name = declaration.name
+    if entry is None and not declaration.optional:
+        raise DiagnosticError(Diagnostic("R603", f"the saved preprocessing does not know {name}", declaration.span))
+    known = entry.vocabulary if entry is not None else None
+    if known is not None and len(known.tokens) > (declaration.classes or 0):
+        message = f"the saved vocabulary of {name} has {len(known.tokens):,} classes, {Layout.of(declaration).text} "
+        raise DiagnosticError(Diagnostic("R603", f"{message}has {declaration.classes or 0:,}", declaration.span))
+
+
+def _saved_origin(entry: Fitted, layout: Layout, file: Opened, alone: bool) -> Origin:
+    """Where a new file has the values that were fitted. A column of texts may be the lines of a text where it is
+    `alone`."""
     span = layout.declaration.span
     formats, trained_on = _TRAINED_ON[entry.kind]
+    if entry.tokens is not None and file.format == "text" and (alone or entry.kind != "columns"):
+        kind: Kind = "line" if entry.kind == "columns" else entry.kind
+        return Origin(kind, layout, span, texts=True, tokens=entry.tokens)
     change = Change(entry.crops, "map") if entry.crops else None
     if file.format not in formats:
         message = f"{file.shown} cannot be read: the model was trained on {trained_on}"
@@ -178,6 +243,9 @@ def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
     match entry.kind:
         case "columns":
             require_columns(entry.columns, file, f"{layout.name} was trained on it")
+            if entry.tokens is not None:
+                require_texts(layout, entry.columns[0], file, span)
+                return Origin("columns", layout, span, columns=entry.columns, texts=True, tokens=entry.tokens)
             texts = layout.class_axis is not None and not entry.dense and not entry.steps
             require_kinds(layout, entry.columns, texts, file, span)
             found = Origin("columns", layout, span, columns=entry.columns, dense=entry.dense, texts=texts)
@@ -187,6 +255,8 @@ def _saved_origin(entry: Fitted, layout: Layout, file: Opened) -> Origin:
             dense = array_is_dense(*placed, span, entry.crops)
             size = array_size(*placed, dense) if entry.crops else None
             found = Origin("array", layout, span, array=entry.array, transposed=entry.transposed, dense=dense)
+            if layout.dimensions:
+                return with_sizes(found, [file])
             return replace(found, change=change, size=size)
         case "image":
             size = require_shapes([file], layout, entry.form, entry.crops, span)
@@ -201,18 +271,38 @@ _TRAINED_ON: Mapping[Kind, tuple[tuple[Format, ...], str]] = {
     "array": (("npz",), "arrays of an .npz file"),
     "image": (IMAGES, "images"),
     "label": (IMAGES, "images"),
+    "text": (("text",), "a text"),
+    "line": (("text",), "the lines of a text"),
 }
-"""Which formats hold what was fitted: a model of a CSV takes a Parquet file with the same columns too, and one of an
-IDX file a folder of images."""
+"""Which formats hold what was fitted: a model of a CSV takes a Parquet file with the same columns too (and a text, if a
+column of texts is its only input), and one of an IDX file a folder of images."""
 
 
-def _splits(settings: DataSettings, files: list[str], source: Rows, seed: int) -> dict[str, Indices]:
+def _splits(
+    settings: DataSettings, files: list[str], origins: Mapping[str, Origin], source: Rows, seed: int
+) -> dict[str, Indices]:
+    """The rows of each split. Windows of a text are not shuffled before: what is behind the training split is new."""
+    stream = next((origin for origin in origins.values() if origin.kind == "text"), None)
     match settings.split:
         case Fractions():
-            return by_fractions(settings.split, source.count, seed)
+            in_file, count = stream is not None, source.count
+            parts = in_order(settings.split, count) if in_file else by_fractions(settings.split, count, seed)
         case ByColumn():
             return by_column(settings.split, source.fold, source.place)
-    if files == ["all"]:
-        return {"train": np.arange(source.count)}
-    ends = [*source.starts[1:], source.count]
-    return {split: np.arange(start, end) for split, start, end in zip(files, source.starts, ends, strict=True)}
+        case None if files == ["all"]:
+            parts = {"train": np.arange(source.count)}
+        case None:
+            ends = [*source.starts[1:], source.count]
+            parts = {split: np.arange(start, end) for split, start, end in zip(files, source.starts, ends, strict=True)}
+    if stream is None:
+        return parts
+    texts = source.values[stream.layout.name]
+    assert isinstance(texts, Texts)
+    assert stream.tokens is not None
+    found = contiguous(texts, stream.tokens.ahead, parts)
+    for name, rows in found.items():
+        if not len(rows):
+            message = f"split leaves the {name} split empty: all its windows begin in the one before it"
+            help = "take a larger share of it, or write a larger step between the windows"
+            raise DiagnosticError(Diagnostic("T402", message, settings.places.get("split", settings.span), help=help))
+    return found

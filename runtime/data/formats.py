@@ -1,6 +1,7 @@
 """The headers of data files, and how those of a CSV (its first line) and of an NPZ (of each array) are read.
 
-No row is read, nor numpy needed. Parquet files and folders of images have modules of their own; `opening` knows all.
+No row is read, nor numpy needed. Parquet files, texts and folders of images have modules of their own; `opening` knows
+all.
 """
 
 from __future__ import annotations
@@ -113,7 +114,14 @@ class IdxHeader:
         return height, width, channels[0] if channels else 1
 
 
-Header = CsvHeader | ParquetHeader | ImagesHeader | IdxHeader | Mapping[str, ArrayHeader]
+@dataclass(frozen=True, slots=True)
+class TextHeader:
+    """A text: how many bytes it has."""
+
+    bytes: int
+
+
+Header = CsvHeader | ParquetHeader | ImagesHeader | IdxHeader | TextHeader | Mapping[str, ArrayHeader]
 
 
 @dataclass(frozen=True, slots=True)

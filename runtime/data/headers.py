@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,10 @@ from dlc.compiler.settings import (
     DATA_KEYS,
     Arithmetic,
     ByColumn,
+    Crop,
     DataSettings,
+    Flip,
+    Rotate,
     Selection,
     Selector,
 )
@@ -30,12 +34,14 @@ from dlc.runtime.data.origins import (
     declared,
     from_array,
     from_columns,
+    lengths_mistakes,
     listed,
     no_column,
     require_changeable,
 )
 from dlc.runtime.data.parquet import TEXTS
 from dlc.runtime.data.paths import resolve
+from dlc.runtime.data.text_origins import copies, crowded, disagreements, from_texts, notes, require_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,10 @@ def plan(
         except DiagnosticError as error:
             found += error.diagnostics
     if len(origins) == len(wanted):
+        found += _left_behind(settings, origins.values())
         found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins)
+        found += lengths_mistakes(files.values(), origins.values())
+        found += disagreements(origins) + crowded(origins) + copies(origins) + notes(settings.columns, origins)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     return (None if failed else Plan(files, origins)), found
 
@@ -117,13 +126,22 @@ def _origin(
     settings: DataSettings, declaration: InputDeclaration, files: list[Opened], change: Change | None
 ) -> Origin:
     layout, crops = Layout.of(declaration), change.crops if change is not None else ()
-    if layout.unsupported:
-        raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
     selection = settings.columns.get(declaration.name) or _default(settings, layout, files[0])
     holds, kinds, write = _HOLDS[settings.format]
     if selection.kind not in kinds:
+        if selection.tokens is not None and settings.format in ("csv", "parquet"):
+            write = f"column(…) -> {selection.tokens.unit}"
         message = f"{files[0].shown} holds {holds}, {selection.text} does not: write {write.format(layout.name)}"
         raise DiagnosticError(Diagnostic("T402", message, selection.span))
+    if selection.tokens is not None:
+        return from_texts(layout, selection, files)
+    if settings.format == "text":
+        message = f"{layout.text} is made of the text's lines: write line -> chars or line -> words"
+        raise DiagnosticError(Diagnostic("T402", message, selection.span))
+    if settings.format in ("csv", "parquet"):
+        require_sequence(layout, selection)
+    if layout.unsupported and (settings.format != "npz" or layout.batch is None):
+        raise DiagnosticError(Diagnostic("U901", layout.unsupported, declaration.span))
     if settings.format in IMAGES:
         origin = from_images(layout, selection, files, crops)
         return _changed(origin, change, settings) if origin.kind == "image" else origin
@@ -147,18 +165,23 @@ _HOLDS = {
     "npz": ("arrays", ("array",), 'array("{}")'),
     "images": ("images", ("image", "label"), "image or label"),
     "idx": ("images", ("image", "label"), "image or label"),
+    "text": ("a text", ("text", "line"), "chars, words, line -> chars or line -> words"),
 }
 """What a source holds, the selections that take it, and how one writes them."""
 
 
 def _default(settings: DataSettings, layout: Layout, file: Opened) -> Selection:
-    """Without a line of its own, an input is the array of its name; tables and images have no such default."""
+    """Without a line of its own, an input is the array of its name; other sources have no such default."""
     if settings.format == "npz":
         return Selection("array", (Selector(layout.name, settings.span),), file.span or settings.span)
     if settings.format in IMAGES:
         message = f"data: does not say what of the images {layout.text} is"
         part = "image / 255" if len(layout.dense) > 1 else "label"
         help = f"add a line {layout.name} = {part}"
+        raise DiagnosticError(Diagnostic("T403", message, settings.span, related=declared(layout), help=help))
+    if settings.format == "text":
+        message = f"data: does not say what of the text {layout.text} is"
+        help = f"add a line {layout.name} = chars, or words, or line -> chars where each line is an example"
         raise DiagnosticError(Diagnostic("T403", message, settings.span, related=declared(layout), help=help))
     header = file.table
     same = layout.name if layout.name in header.names else did_you_mean(layout.name, header.names)
@@ -176,9 +199,10 @@ def _fold(settings: DataSettings, files: Mapping[str, Opened]) -> list[Diagnosti
     if not isinstance(split, ByColumn):
         return []
     file = files["all"]
-    if file.format in IMAGES:
+    if file.format in IMAGES or file.format == "text":
         help = f'write split = 0.8, 0.1, 0.1, or separate ones: train = {file.format}("…"), test = {file.format}("…")'
-        return [Diagnostic("T402", f"{file.shown} holds images, and no column {split.column}", split.span, help=help)]
+        holds = _HOLDS[file.format][0]
+        return [Diagnostic("T402", f"{file.shown} holds {holds}, and no column {split.column}", split.span, help=help)]
     if file.format != "npz":
         if split.column not in file.table.names:
             return [no_column(Selector(split.column, split.span), file)]
@@ -213,6 +237,26 @@ def _count(origin: Origin, file: Opened) -> int:
     """The m of a stored array."""
     shape = file.arrays[origin.array].shape
     return (shape[::-1] if origin.transposed else shape)[origin.layout.batch_axis(origin.dense)]
+
+
+def _left_behind(settings: DataSettings, origins: Iterable[Origin]) -> list[Diagnostic]:
+    """A target that may say places in an image, and stays as it is while augment moves the image: several real numbers,
+    or classes at the places of another grid."""
+    moves = {Flip: "flip", Crop: "crop", Rotate: "rotate"}
+    moving = list(dict.fromkeys(moves[type(change)] for change in settings.augment if type(change) in moves))
+    found = []
+    for origin in origins if moving else ():
+        layout = origin.layout
+        if layout.declaration.role != "target" or layout.declaration.index or origin.change is not None:
+            continue
+        if math.prod(layout.dense) < 2 or (layout.class_axis is not None and len(layout.features) < 2):
+            continue
+        message = f"augment moves the image, and the target {layout.text} stays as it is"
+        rule = f"{' and '.join(moving)} move what lies over an image pixel by pixel, and nothing else"
+        help = "where it says places in the image (boxes, landmarks), change colors alone: color_shift(…), pca_color()"
+        place = settings.places.get("augment", settings.span)
+        found.append(Diagnostic("T411", message, place, "warning", related=declared(layout), rule=rule, help=help))
+    return found
 
 
 def _leaks(origins: Mapping[str, Origin]) -> list[Diagnostic]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.grammar.span import Span
-from dlc.runtime.data.images import BadImage
-from dlc.runtime.data.pixels import Bytes, require_good
+from dlc.runtime.data.images import BadImage, require_good
+from dlc.runtime.data.pixels import Bytes
 from dlc.runtime.threads import in_threads
 
 Array = NDArray[Any]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -30,6 +30,14 @@ CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 SAMPLE = 64
 """The images whose headers a check reads."""
 
+MAX_NAMED = 50
+"""Bad images that a message names."""
+_TITLES = {
+    "V504": "of {total:,} images cannot be read",
+    "V506": "of {total:,} images have another size",
+    "V507": "of {total:,} images are of a kind that is not read",
+}
+
 
 def images_header(path: Path, shown: str, span: Span | None, within: Path | None = None) -> ImagesHeader:
     """Lists a folder (or takes one image) and reads the header of the first image of each class, and of some more.
@@ -46,8 +54,21 @@ def images_header(path: Path, shown: str, span: Span | None, within: Path | None
         files, classes = _Folder(shown, span, within).images(path)
     if not files:
         raise unreadable(f"{shown} holds no images", span, f"an image is a file *{', *'.join(SUFFIXES)}")
-    shapes = {file: shape_of(file, span) for file in _sample(files)}
-    return ImagesHeader(tuple(files), tuple(classes), shapes)
+    return ImagesHeader(tuple(files), tuple(classes), _shapes(files, span))
+
+
+def _shapes(files: Sequence[ImageFile], span: Span | None) -> dict[ImageFile, tuple[int, int, int]]:
+    """Height, width and channels of some images, from their headers alone. Raises V504, V507, V512."""
+    shapes: dict[ImageFile, tuple[int, int, int]] = {}
+    bad: list[BadImage] = []
+    for file in _sample(files):
+        try:
+            with opened_image(file, span) as picture:
+                shapes[file] = picture.height, picture.width, CHANNELS[mode_of(picture, file)]
+        except BadImage as problem:
+            bad.append(problem)
+    require_good(sorted(bad, key=lambda problem: problem.file.shown), len(files), span)
+    return shapes
 
 
 def _sample(files: Iterable[ImageFile]) -> list[ImageFile]:
@@ -107,15 +128,6 @@ class _Folder:
 # --- one image -------------------------------------------------------------------------------------------------
 
 
-def shape_of(file: ImageFile, span: Span | None) -> tuple[int, int, int]:
-    """Height, width and channels, from the header alone. Raises V504, V507, V512."""
-    try:
-        with opened_image(file, span) as picture:
-            return picture.height, picture.width, CHANNELS[mode_of(picture, file)]
-    except BadImage as bad:
-        raise DiagnosticError(bad.diagnostic(span)) from None
-
-
 class BadImage(Exception):
     """What is wrong with one image: `reason` goes on where its name ends."""
 
@@ -160,3 +172,25 @@ def mode_of(picture: Any, file: ImageFile) -> str:
         return str(picture.mode)
     reason = f"is of a kind that is not read: Pillow calls it {picture.mode}"
     raise BadImage(file, "V507", reason, "save it in gray, RGB or RGBA with one byte for each channel")
+
+
+# --- bad images ------------------------------------------------------------------------------------------------
+
+
+def require_good(bad: Sequence[BadImage], total: int, span: Span | None) -> None:
+    """Raises one diagnostic for each code among the bad images, which names them."""
+    codes = dict.fromkeys(problem.code for problem in bad)
+    if codes:
+        raise DiagnosticError(*(_told([p for p in bad if p.code == code], total, span) for code in codes))
+
+
+def _told(bad: Sequence[BadImage], total: int, span: Span | None) -> Diagnostic:
+    if len(bad) == 1:
+        return bad[0].diagnostic(span)
+    reasons: dict[str, list[str]] = {}
+    for problem in bad[:MAX_NAMED]:
+        reasons.setdefault(problem.reason, []).append(problem.file.shown)
+    named = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+    more = f"; and {len(bad) - MAX_NAMED:,} more" if len(bad) > MAX_NAMED else ""
+    title = _TITLES[bad[0].code].format(total=total)
+    return Diagnostic(bad[0].code, f"{len(bad):,} {title}: {named}{more}", span, help=bad[0].help)

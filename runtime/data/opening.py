@@ -11,6 +11,7 @@ from dlc.runtime.data.formats import Header, Opened, csv_header, npz_header
 from dlc.runtime.data.idx import idx_header, is_idx
 from dlc.runtime.data.images import SUFFIXES, images_header
 from dlc.runtime.data.parquet import parquet_header
+from dlc.runtime.data.textfile import text_header
 
 
 def opened(
@@ -41,6 +42,8 @@ def _header(path: Path, shown: str, format: Format, span: Span | None, within: P
             return parquet_header(path, shown, span)
         case "npz":
             return npz_header(path, shown, span)
+        case "text":
+            return text_header(path, shown, span)
     return images_header(path, shown, span, within)
 
 
@@ -50,4 +53,5 @@ def format_of(path: Path) -> Format:
         return "images"
     if is_idx(path):
         return "idx"
-    return "npz" if path.suffix == ".npz" else "parquet" if path.suffix == ".parquet" else "csv"
+    known: dict[str, Format] = {".npz": "npz", ".parquet": "parquet", ".txt": "text"}
+    return known.get(path.suffix, "csv")

@@ -1,18 +1,19 @@
 """Where each input's values stand: the columns of a table that a selection names, an array, images or their classes.
 
-Only headers are known here; sizes are compared with the declaration, and a mismatch shows both places.
+Only headers are known here; sizes are compared with the declaration, and a mismatch shows both places. Texts have a
+module of their own, `text_origins`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.settings import AS_STORED, Crop, ImageForm, PcaColor, Selection, Selector
+from dlc.compiler.settings import AS_STORED, Crop, ImageForm, PcaColor, Scale, Selection, Selector, Standardize, Tokens
 from dlc.grammar.span import Span
 from dlc.runtime.data.changes import Change, Size, after
 from dlc.runtime.data.formats import ArrayHeader, Opened
@@ -21,18 +22,19 @@ from dlc.runtime.data.parquet import NUMBERS, TEXTS
 
 MAX_LISTED = 12
 
-Kind = Literal["columns", "array", "image", "label"]
+Kind = Literal["columns", "array", "image", "label", "text", "line"]
 Crops = tuple[Crop, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where one input's values stand: by its `kind`, `columns` of a table, in order, an `array`, the pixels of each
-    `image`, or its `label`, one of the `classes`.
+    `image`, its `label`, one of the `classes`, windows of a `text`, or each `line` of one.
 
     `dense` says that the class axis of a `one_hot` input is in the data; `texts` that the cells of its columns are
     labels of any type, and not numbers that steps apply to; `form` is what is done to images before all steps, `change`
-    what augment does, and `size` the height and width before that, where they are other than declared.
+    what augment does, and `size` the height and width before that, where they are other than declared; `tokens` is how
+    texts become sequences; `stored` is the shape of one example of an array whose sizes only the data knows.
     """
 
     kind: Kind
@@ -47,10 +49,14 @@ class Origin:
     form: ImageForm = AS_STORED
     change: Change | None = None
     size: Size | None = None
+    tokens: Tokens | None = None
+    stored: tuple[int, ...] | None = None
 
     @property
     def example(self) -> tuple[int, ...]:
         """The shape of one stored example: of class numbers without the class axis, of images before any crop."""
+        if self.stored is not None:
+            return self.stored
         declared = self.layout.dense if self.layout.class_axis is None or self.dense else self.layout.features
         return (*self.size, *declared[2:]) if self.size is not None else declared
 
@@ -78,8 +84,8 @@ class Origin:
                 _, width, channels = (*self.layout.dense, 1)[:3]
                 row, place = divmod(column, width * channels)
                 return f"row {row}, column {place // channels}, channel {place % channels}"
-            case "label":
-                return "label"
+            case "label" | "text" | "line":
+                return self.kind
 
 
 def require_changeable(origin: Origin, change: Change, span: Span) -> None:
@@ -230,7 +236,42 @@ def from_array(layout: Layout, selection: Selection, files: list[Opened], crops:
     if len(sizes) > 1:
         message = f"{selection.text} has images of one size in one file and of another in another"
         raise DiagnosticError(Diagnostic("T404", message, selection.span, related=declared(layout)))
-    return Origin("array", layout, span, array=selector.name, transposed=transposed, dense=dense[0], size=sizes.pop())
+    found = Origin("array", layout, span, array=selector.name, transposed=transposed, dense=dense[0], size=sizes.pop())
+    if not layout.dimensions:
+        return found
+    if any(isinstance(step, Standardize | Scale) for step in selection.steps):
+        message = f"the steps of {layout.text} are each example's own: what is fitted over them is not yet supported"
+        raise DiagnosticError(Diagnostic("U901", message, selection.span))
+    return with_sizes(found, files)
+
+
+def with_sizes(origin: Origin, files: list[Opened]) -> Origin:
+    """An array whose sizes only the data knows: those of the largest file, up to which the others are padded."""
+    layout = origin.layout
+    stored = [file.arrays[origin.array].shape[:: -1 if origin.transposed else 1] for file in files]
+    batch = layout.batch_axis(origin.dense)
+    examples = [tuple(size for axis, size in enumerate(shape) if axis != batch) for shape in stored]
+    return replace(origin, stored=tuple(map(max, *examples)) if len(examples) > 1 else examples[0])
+
+
+def lengths_mistakes(files: Iterable[Opened], origins: Iterable[Origin]) -> list[Diagnostic]:
+    """T404 where an array that is called as a dimension does not hold a length for each example."""
+    origins = [origin for origin in origins if origin.kind == "array"]
+    names = {symbol.name for origin in origins for symbol in origin.layout.dimensions}
+    for file in files if names else ():
+        first = origins[0]
+        shape = file.arrays[first.array].shape[:: -1 if first.transposed else 1]
+        count = shape[first.layout.batch_axis(first.dense)]
+        for name in sorted(names & file.arrays.keys()):
+            array = file.arrays[name]
+            if array.shape == (count,) and array.kind in "iu":
+                continue
+            message = (
+                f'array "{name}" of {file.shown} is {shape_text(array.shape)} of type {array.dtype}: it must hold '
+            )
+            message += f"the {name} of each of the {count} examples, whole numbers"
+            return [Diagnostic("T404", message, file.span)]
+    return []
 
 
 def array_size(layout: Layout, name: str, transposed: bool, file: Opened, dense: bool) -> Size:

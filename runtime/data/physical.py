@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.settings import Arithmetic, PcaColor, Step
 from dlc.grammar.span import Span
-from dlc.runtime.data.augmentation import kernels, principal_colors
+from dlc.runtime.data import pixel_work
+from dlc.runtime.data.augmentation import principal_colors
 from dlc.runtime.data.changes import UNCHANGED
 from dlc.runtime.data.columns import Column
 from dlc.runtime.data.image_store import LazyImages, Stored, most_bytes
@@ -21,21 +22,24 @@ from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.pictures import FIT_BLOCK, Pictures, middle_blocks
 from dlc.runtime.data.preprocessing import Fitted, FittedStep, applied, fit
 from dlc.runtime.data.problems import Problems
-from dlc.runtime.data.reading import Rows, Values
+from dlc.runtime.data.reading import Rows
 from dlc.runtime.data.splits import Indices
+from dlc.runtime.data.tokens import Texts
 
 Array = NDArray[Any]
+Values = Array | LazyImages
 
 BLOCK = 1 << 20
 """Values that steps are applied to at one time."""
 
 
 def fitted(
-    origin: Origin, steps: tuple[Step, ...], values: Values, train: Indices, threads: int, notes: list[Diagnostic]
+    origin: Origin, steps: tuple[Step, ...], source: Rows, train: Indices, threads: int, notes: list[Diagnostic]
 ) -> Fitted:
     """What saved with the model says how values become an input. Statistics come from the training rows (of images that
     are cropped, from their middles), the names of classes from all."""
-    layout = origin.layout
+    layout, values = origin.layout, source.values[origin.layout.name]
+    assert not isinstance(values, Texts)
     classes: tuple[Label, ...] | None = origin.classes
     found: tuple[FittedStep, ...] = ()
     if values.dtype != object:
@@ -85,6 +89,7 @@ def transformed(
 ) -> Column:
     """The physical column of one input; what cannot be goes to `problems`."""
     layout, raw = origin.layout, source.values[origin.layout.name]
+    assert not isinstance(raw, Texts)
 
     def place(row: int, column: int) -> str:
         return f"{source.place(row)}: {origin.column_text(column)}"
@@ -158,7 +163,7 @@ class _Reals:
         raw = images.reshape(len(images), -1)
         if self.table is not None and raw.dtype == np.uint8:
             result = np.empty(raw.shape, self.dtype)
-            kernels().look_up(raw.reshape(-1), self.table, result.reshape(-1))
+            pixel_work.look_up(raw.reshape(-1), self.table, result.reshape(-1))
             return result.reshape(len(images), *self.origin.layout.dense)
         result = self.of(raw)
         problems = Problems()
@@ -173,11 +178,14 @@ class _Reals:
         layout = self.origin.layout
         if layout.declaration.optional:
             bad &= ~np.isnan(raw)
-        for row, column in np.argwhere(bad).tolist():
+
+        def message(row: int, column: int) -> Diagnostic:
             number = float(raw[row, column])
             after = f" after the steps of {layout.name}" if np.isfinite(number) else ""
             where = self.place(int(numbers[row]), column)
-            problems.add("V502", f"{where}: {number:g} is not a finite number{after}", self.origin.span)
+            return Diagnostic("V502", f"{where}: {number:g} is not a finite number{after}", self.origin.span)
+
+        problems.add_values(layout.name, bad, message, together=len(layout.dense) > 1)
 
 
 def missing(layout: Layout, count: int, dtype: str) -> Array:

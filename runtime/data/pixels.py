@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.settings import AS_STORED, ImageForm, Resize
 from dlc.grammar.span import Span
 from dlc.runtime.data.extras import extra
@@ -17,14 +15,6 @@ from dlc.runtime.data.image_origins import Shape, image_text
 from dlc.runtime.data.images import CHANNELS, BadImage, mode_of, opened_image
 
 Bytes = NDArray[np.uint8]
-
-MAX_NAMED = 50
-"""Bad images that a message names."""
-_TITLES = {
-    "V504": "of {total:,} images cannot be read",
-    "V506": "of {total:,} images have another size",
-    "V507": "of {total:,} images are of a kind that is not read",
-}
 
 
 def check_header(file: ImageFile, form: ImageForm, shape: Shape, needs: str, span: Span | None) -> None:
@@ -82,25 +72,3 @@ def _resized(picture: Any, resize: Resize) -> Any:
 
 _BILINEAR = 2
 """Pillow's number of it (`Image.Resampling.BILINEAR`)."""
-
-
-# --- bad images ------------------------------------------------------------------------------------------------
-
-
-def require_good(bad: Sequence[BadImage], total: int, span: Span | None) -> None:
-    """Raises one diagnostic for each code among the bad images, which names them."""
-    codes = dict.fromkeys(problem.code for problem in bad)
-    if codes:
-        raise DiagnosticError(*(_told([p for p in bad if p.code == code], total, span) for code in codes))
-
-
-def _told(bad: Sequence[BadImage], total: int, span: Span | None) -> Diagnostic:
-    if len(bad) == 1:
-        return bad[0].diagnostic(span)
-    reasons: dict[str, list[str]] = {}
-    for problem in bad[:MAX_NAMED]:
-        reasons.setdefault(problem.reason, []).append(problem.file.shown)
-    named = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
-    more = f"; and {len(bad) - MAX_NAMED:,} more" if len(bad) > MAX_NAMED else ""
-    title = _TITLES[bad[0].code].format(total=total)
-    return Diagnostic(bad[0].code, f"{len(bad):,} {title}: {named}{more}", span, help=bad[0].help)

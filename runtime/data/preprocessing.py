@@ -26,9 +26,11 @@ from dlc.compiler.settings import (
     Scale,
     Standardize,
     Step,
+    Tokens,
 )
 from dlc.runtime.data.labels import Label
 from dlc.runtime.data.origins import Kind
+from dlc.runtime.data.vocabulary import Vocabulary
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +70,7 @@ class Fitted:
 
     `classes` are the labels in class order, None where the file has class numbers. `dense` says that the class axis of
     a `one_hot` input is in the data. `form` is that of images, and `crops` those of which every split but the training
-    split, and new data, take the middle.
+    split, and new data, take the middle. Texts are made of `tokens`, whose classes the `vocabulary` knows.
     """
 
     kind: Kind
@@ -80,6 +82,8 @@ class Fitted:
     classes: tuple[Label, ...] | None
     form: ImageForm = AS_STORED
     crops: tuple[Crop, ...] = ()
+    tokens: Tokens | None = None
+    vocabulary: Vocabulary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,11 @@ class Preprocessing:
     """The fitted record of every input and target, by name."""
 
     entries: Mapping[str, Fitted]
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """Those of the inputs and targets that are made of texts, by name."""
+        return {n: entry.vocabulary for n, entry in self.entries.items() if entry.vocabulary is not None}
 
     def to_json(self) -> dict[str, Any]:
         """A value that `json.dumps` writes."""
@@ -105,6 +114,7 @@ def _entry_to_json(entry: Fitted) -> dict[str, Any]:
     kinds = {kind: name for name, kind in _KINDS.items()}
     record = asdict(entry)
     record["steps"] = [{"step": kinds[type(step)], **asdict(step)} for step in entry.steps]
+    record["vocabulary"] = entry.vocabulary and entry.vocabulary.to_json()
     return record
 
 
@@ -113,8 +123,11 @@ def _entry_from_json(record: Mapping[str, Any]) -> Fitted:
     fitted = tuple(_KINDS[step.pop("step")](**step) for step in steps)
     form = _form_from_json(record.get("form", {}))
     crops = tuple(Crop(**crop) for crop in record.get("crops", ()))
-    rest = {key: _tuple(value) for key, value in record.items() if key not in ("steps", "form", "crops")}
-    return Fitted(steps=fitted, form=form, crops=crops, **rest)
+    tokens, known = record.get("tokens"), record.get("vocabulary")
+    texts: dict[str, Any] = {"tokens": tokens and Tokens(**tokens), "vocabulary": known and Vocabulary.from_json(known)}
+    read = ("steps", "form", "crops", *texts)
+    rest = {key: _tuple(value) for key, value in record.items() if key not in read}
+    return Fitted(steps=fitted, form=form, crops=crops, **texts, **rest)
 
 
 def _form_from_json(record: Mapping[str, Any]) -> ImageForm:

@@ -47,16 +47,25 @@ def sizes(count: int, shares: Sequence[float]) -> list[int]:
 
 def by_fractions(split: Fractions, count: int, seed: int) -> dict[str, Indices]:
     """Random splits, each in the order of the file. Raises T402 where one would be empty."""
+    return {name: np.sort(part) for name, part in _cut(split, permutation(count, seed)).items()}
+
+
+def in_order(split: Fractions, count: int) -> dict[str, Indices]:
+    """Splits one behind the other, as they stand in the file. Raises T402 where one would be empty."""
+    return _cut(split, np.arange(count))
+
+
+def _cut(split: Fractions, order: Indices) -> dict[str, Indices]:
+    count = len(order)
     shares = {name: share for name in SPLITS if (share := getattr(split, name))}
     counts = dict(zip(shares, sizes(count, list(shares.values())), strict=True))
-    order = permutation(count, seed)
     ends = np.cumsum(list(counts.values()))
     for name, size in counts.items():
         if size == 0:
             written = ", ".join(f"{share:g}" for share in shares.values())
             message = f"split = {written} leaves the {name} split empty: there are {count} examples"
             raise DiagnosticError(Diagnostic("T402", message, split.span))
-    return {name: np.sort(part) for name, part in zip(counts, np.split(order, ends[:-1]), strict=True)}
+    return dict(zip(counts, np.split(order, ends[:-1]), strict=True))
 
 
 def by_column(split: ByColumn, cells: Sequence[str], place: Callable[[int], str]) -> dict[str, Indices]:

@@ -4,7 +4,7 @@
 
 The file may come from this network, from one that has the same part, or hold that part alone. So the values of
 `backbone.conv[1].W` are looked for under the place itself, then under the bare names (`conv[1].W`), then under the one
-other place that has all names with all shapes (`features.conv[1].W`).
+other place that has all names with all shapes (`features.conv[1].W`), with a warning: it may be another part.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def planned(checked: CheckedModel, folder: Path, root: Path | None = None) -> tu
     return weights, found
 
 
-def asked(checked: CheckedModel, path: Path, place: str) -> Weights:
-    """What a file has for a place of a model. Raises DiagnosticError N201, R607 to R612."""
+def asked(checked: CheckedModel, path: Path, place: str) -> tuple[Weights, list[Diagnostic]]:
+    """What a file has for a place of a model, and warnings (R609). Raises DiagnosticError N201, R607 to R612."""
     declared = checked.tensors
     if not any(covers(place, name) for name in declared):
         near = did_you_mean(place, places(declared))
@@ -71,7 +71,7 @@ def asked(checked: CheckedModel, path: Path, place: str) -> Weights:
     names, found = matched(checked, [(place, None)], read_header(path, str(path), None), str(path))
     if wrong := [diagnostic for diagnostic in found if diagnostic.severity == "error"]:
         raise DiagnosticError(*wrong)
-    return Weights(path, str(path), None, names)
+    return Weights(path, str(path), None, names), [found_ for found_ in found if found_.severity == "warning"]
 
 
 def matched(
@@ -206,7 +206,7 @@ class Part:
 
     def _further(self) -> list[Diagnostic]:
         """What the file has and the network does not: an error beside tensors of the same layer, a warning under the
-        very place, a note elsewhere."""
+        very place, a note elsewhere; and whether the part has another name there."""
         owners = {name.rpartition(".")[0] for name in self.names.values()}
         if not self.under and self.place and any("." in name for name in self.header.tensors):
             owners -= {""}  # what stands beside the bare names is of other layers
@@ -226,11 +226,21 @@ class Part:
             help = "what stands after them is not loaded; where that is meant, leave these names out of the file"
             found.append(Diagnostic("R609", message, self.span, "warning", help=help))
         if self.under != self.place:
-            where = f"as {self.under}" if self.under else "under the bare names"
-            message = f'"{self.shown}" has {self._what} {where}'
-            message += f"; not read: {_listed(elsewhere)}" if elsewhere else ""
-            found.append(Diagnostic("R609", message, self.span, "note"))
+            found.append(self._elsewhere(elsewhere))
         return found
+
+    def _elsewhere(self, unread: Sequence[str]) -> Diagnostic:
+        """Where the part was found. Bare names are a file of this part alone; another name may be another part that has
+        the same shapes."""
+        rest = f"; not read: {_listed(unread)}" if unread else ""
+        if not self.under:
+            message = f'"{self.shown}" has {self._what} under the bare names{rest}'
+            return Diagnostic("R609", message, self.span, "note")
+        message = (
+            f'"{self.shown}" has nothing called {self._what}; {self.under} has all of its names and shapes, and is '
+        )
+        help = f"where it is the same part, call it {self.under} here too; else it is another file that is meant"
+        return Diagnostic("R609", f"{message}loaded{rest}", self.span, "warning", help=help)
 
     def _declared(self, name: str) -> tuple[Related, ...]:
         """The second place: where the tensor is declared, or the layer made that has it, in the user's own text."""

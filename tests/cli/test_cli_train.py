@@ -119,8 +119,40 @@ def test_resuming_keeps_to_the_model_of_the_run(digits: Shell) -> None:
     other = digits("train", "digits.dl", "--set", "units=32", "--resume", run)
     assert other.code == 1
     assert "error[R603]" in other.err
-    assert "dense[1].W is (64, 64) there and (32, 64) in the model" in other.err
-    assert digits("train", "--resume", run, "--seed", "3").code == 2
+    assert f"{run} cannot go on: units is 32 here, and the run was trained with 64" in other.err
+    other = digits("train", "--resume", run, "--set", "optimizer=Momentum()", "--set", "units=16")
+    assert other.code == 1
+    optimizers = "the optimizer is Momentum() here, and the run was trained with Adam(lr = 1e-3)"
+    assert f"units is 16 here, and the run was trained with 64, and {optimizers}" in other.err
+    (digits.folder / "digits.dl").write_text(
+        (digits.folder / "digits.dl").read_text().replace("Dense(units", "Dense(9")
+    )
+    other = digits("train", "digits.dl", "--resume", run)
+    assert "error[R603]" in other.err
+    assert "dense[1].W is (64, 64) there and (9, 64) in the model" in other.err
+
+
+def test_resuming_keeps_to_the_seed_and_the_split_of_the_run(digits: Shell) -> None:
+    """With another split it would be tested on what it has learned from."""
+    run = digits("train", "digits.dl", "--set", "epochs=1", "--set", "split=0.7,0.3", "-q").run
+    before = (digits.folder / run / "last.safetensors").read_bytes()
+    for flags in (["--seed", "3"], ["--set", "seed=3"]):
+        refused = digits("train", "--resume", run, *flags)
+        assert refused.code == 2
+        assert "a run goes on with its own seed and dtype" in refused.err
+    refused = digits("train", "--resume", run, "--set", "split=0.6,0.4")
+    assert refused.code == 1
+    assert f"error[R603]: --set split: {run} has learned from its own training examples" in refused.err
+    assert (digits.folder / run / "last.safetensors").read_bytes() == before
+    same = digits("train", "--resume", run, "--set", "split=0.7,0.3")
+    assert same.code == 0, same.err
+    assert "nothing is left to do: the run has had 1 epochs; --set epochs=… goes on" in same.err
+
+
+def test_an_argument_of_the_optimizer_is_set_with_it(digits: Shell) -> None:
+    refused = digits("train", "digits.dl", "--set", "lr=0.1")
+    assert refused.code == 1
+    assert "lr is an argument of the optimizer: --set 'optimizer=Adam(lr = 0.1)'" in refused.err
 
 
 # --- what is wrong with data, and with runs --------------------------------------------------------------------

@@ -101,7 +101,7 @@ class Interpreted(Arena):
         self.names = dict(NAMES)
         exec("\n\n".join(["\n".join(above), *(piece.text for piece in pieces)]), self.names)
 
-    def call(self, title: str, m: int) -> None:
-        self.reserve(title, m)
+    def call(self, title: str) -> None:
+        self.reserve(title)
         HELD.clear()
-        self.names[title](self.persistent.ctypes.data, self.transient.ctypes.data, m, 0)
+        self.names[title](self.persistent.ctypes.data, self.transient.ctypes.data, self.sizes["m"], 0)

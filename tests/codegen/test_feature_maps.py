@@ -12,6 +12,8 @@ from feature_maps import MODELS, assert_equal_to_reference, assert_trained_as_re
 
 import dlc
 from dlc.compiler.codegen import generate
+from dlc.compiler.codegen.body import MOST_ON_STACK, Arguments, Body
+from dlc.compiler.codegen.layout import NotSupported
 from dlc.compiler.driver import programs
 from dlc.runtime.native import MemoryViolation, Native
 
@@ -35,6 +37,39 @@ def test_plain_loops_give_the_reference(name: str, tmp_path: Path) -> None:
 def test_no_kernel_reaches_outside_its_buffers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CHECK", "1")
     assert_trained_as_reference(load(tmp_path, MODELS[name]), "native", SIZES)
+
+
+WIDE_ROWS = """
+model Net:
+    input  X : (m, h = 2, k = {channels})
+    target Y : (m, h = 2, k = {channels})
+    param g : (1, 1, {channels}) ~ ones
+    param c : (1, 1, {channels}) ~ zeros
+    Y_hat = tanh(g * X + c)
+    loss  sum((Y_hat - Y)^2, over = (h, k))
+    output Y_hat
+"""
+ON_STACK = re.compile(r"scratch\((\d+)\)")
+
+
+@pytest.mark.parametrize(("channels", "runs"), [(9_000, True), (140_000, False)])
+def test_what_is_too_much_for_the_stack_is_not_asked_for(channels: int, runs: bool, tmp_path: Path) -> None:
+    """A number for each channel, laid out for long loops, and parts of sums: 1.1 MB each with so many channels."""
+    spec = load(tmp_path, WIDE_ROWS.format(channels=channels))
+    graphs = programs(spec.checked).graphs
+    made = generate(graphs, name="Net", source_name="net.dl", dtype="float64", path="tile")
+    rooms = [sum(map(int, ON_STACK.findall(made.file_text(kernel)))) for kernel in made.kernels.values()]
+    assert any(rooms) == runs
+    assert max(rooms) <= MOST_ON_STACK
+    assert_equal_to_reference(spec, "native", (2,), train=False)
+
+
+def test_a_kernel_that_needs_more_than_the_stack_has_is_refused() -> None:
+    body = Body({}, {}, "float64", Arguments())
+    for _ in range(4):
+        assert body.scratch(MOST_ON_STACK // 4) == f"scratch({MOST_ON_STACK // 4})"
+    with pytest.raises(NotSupported, match="rows that need 1,048,577 bytes beside them"):
+        body.scratch(1)
 
 
 CHECKED = """

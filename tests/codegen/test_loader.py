@@ -16,9 +16,11 @@ from moves import einsum
 
 from dlc.compiler.codegen.host import objects
 from dlc.compiler.codegen.host.objects import CacheFolderError
+from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.ir import Graph
 from dlc.runtime import compilation, loader
 from dlc.runtime.compilation import Job
+from dlc.runtime.data import pixel_work
 from dlc.runtime.native import Native
 
 
@@ -91,6 +93,37 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(CacheFolderError):
         output()
+
+
+def flipped() -> np.ndarray:
+    """Bytes turned by half a turn."""
+    images, result = np.arange(18, dtype=np.uint8).reshape(1, 3, 3, 2), np.zeros((1, 3, 3, 2), np.uint8)
+    pixel_work.turn_nearest(images, np.array([-1.0]), np.array([0.0]), result)
+    return result
+
+
+def test_what_is_done_to_pixels_is_kept_like_all_machine_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the user's own folder, in a file for each kernel that was asked for."""
+    monkeypatch.setattr(pixel_work, "_loaded", {})
+    names = compiled(monkeypatch)
+    assert np.array_equal(flipped()[0], np.arange(18).reshape(3, 3, 2)[::-1, ::-1])
+    assert "turn_nearest" in names
+    assert {path.stem for path in folder.rglob("*.o") if "pixels" in path.stem} == {"dlc_pixels_turn_nearest"}
+    forget(monkeypatch)
+    monkeypatch.setattr(pixel_work, "_loaded", {})
+    names.clear()
+    flipped()
+    assert names == []
+
+
+def test_pixels_too_are_not_changed_by_code_that_others_may_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixel_work, "_loaded", {})
+    folder.chmod(0o777)
+    with pytest.raises(DiagnosticError, match="others may write to the folder for compiled code") as caught:
+        flipped()
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["R605"]
 
 
 def test_programs_of_equal_text_call_their_own_kernels(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import nets
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from against_reference import SCALARS, assert_equal_to_reference, fill, module
 
+from dlc.compiler.codegen.host.machine import Dtype, host
 from dlc.compiler.codegen.layout import LANES, Size, layout_of
 from dlc.compiler.codegen.memory import Buffer, Life, allocate
 from dlc.compiler.codegen.work import Units
 from dlc.compiler.dims import Symbol, tensor
+from dlc.compiler.ir import Builder, Graph
 from dlc.runtime.native import MemoryViolation, Native
 
 
@@ -23,14 +26,14 @@ def test_buffers_that_live_together_never_overlap() -> None:
         lives = []
         for number in range(20):
             first = int(rng.integers(0, 12))
-            size = Size(64 * int(rng.integers(0, 9)), 64 * int(rng.integers(0, 5)))
+            size = Size.of(64 * int(rng.integers(0, 9)), 64 * int(rng.integers(0, 5)))
             lives.append(Life(Buffer(f"b{number}", "transient", "real", size), first, first + int(rng.integers(0, 5))))
         lives.sort(key=lambda life: life.first)
-        total = allocate(lives, Size(128, 64))
+        total = allocate(lives, Size.of(128, 64))
         for m in (LANES, 4 * LANES, 100 * LANES):
             for i, one in enumerate(lives):
                 start, end = one.buffer.offset.at(m), one.buffer.offset.at(m) + one.buffer.size.at(m)
-                assert Size(128, 64).at(m) <= start
+                assert Size.of(128, 64).at(m) <= start
                 assert end <= total.at(m)
                 for other in lives[:i]:
                     if one.first <= other.last and other.first <= one.last:
@@ -39,8 +42,8 @@ def test_buffers_that_live_together_never_overlap() -> None:
 
 
 def test_dead_buffers_are_used_again() -> None:
-    lives = [Life(Buffer(str(n), "transient", "real", Size(0, 64)), n, n + 1) for n in range(10)]
-    assert allocate(lives, Size()) == Size(0, 128)
+    lives = [Life(Buffer(str(n), "transient", "real", Size.of(0, 64)), n, n + 1) for n in range(10)]
+    assert allocate(lives, Size()) == Size.of(0, 128)
 
 
 def test_a_weight_is_stored_by_columns_and_activations_by_examples() -> None:
@@ -61,6 +64,49 @@ def test_no_kernel_reaches_outside_its_buffers(model: tuple[nets.Graph, dict[str
     fill(native)
     for m in (1, 17, 33):
         assert_equal_to_reference(native, programs["train"], "train", m)
+
+
+ROOM_OF_PARTS = re.compile(r"(?<=total_parts,)\s+\([^)]*\) // 8")
+"""How many elements a kernel is told that there are for the parts of the total."""
+
+
+def product_with_totals(width: int, depth: int = 17) -> nets.Graph:
+    """A = tanh(W @ X + b), and the sums of its squares over all and over the examples, made in the product's tile."""
+    b = Builder()
+    x, w = nets.leaf(b, "input", "X", depth, nets.M), nets.leaf(b, "parameter", "W", width, depth)
+    a = b.add("tanh", b.add("add", b.add("matmul", w, x), nets.leaf(b, "parameter", "b", width, 1)))
+    squares = b.add("mul", a, a)
+    total = b.add("drop", b.add("sum", squares, axes=(0, 1)), axes=(0, 1))
+    return Graph.of({"sum.total": total, "output.A": a, "output.of_row": b.add("sum", squares, axes=(1,))})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("panels", [0.4, 1.0, 2.0, 4.3])
+def test_a_product_of_several_panels_keeps_its_totals_inside_their_room(panels: float, dtype: Dtype) -> None:
+    """Each unit of work is a block of rows by one panel, and leaves a part of the total of its own."""
+    cpu = host()
+    width = max(round(panels * cpu.lanes(dtype) * len(cpu.tiles)), 1)
+    graph = product_with_totals(width)
+    native = Native(module({"forward": graph}, dtype, check=True))
+    kernels = "\n".join(map(native.module.file_text, native.module.kernels.values()))
+    assert "matmul_panel" in kernels
+    assert ("column = unit %" in kernels) == (panels > 1)
+    fill(native)
+    for m in (1, 17, 160):
+        assert_equal_to_reference(native, graph, "forward", m)
+
+
+def test_the_check_finds_a_total_without_room_for_every_panel() -> None:
+    """Kernels are told that there is room for the parts of half of the units."""
+    cpu = host()
+    made = module({"forward": product_with_totals(4 * cpu.lanes("float64") * len(cpu.tiles))}, check=True)
+    piece = made.programs["forward"]
+    told = ROOM_OF_PARTS.findall(piece.text)
+    assert len(told) == 1, piece.text
+    wrong = replace(piece, text=ROOM_OF_PARTS.sub(" 8 // 8", piece.text))
+    native = Native(replace(made, programs={"forward": wrong}))
+    with pytest.raises(MemoryViolation):
+        native.run("forward", {"X": np.ones((40, 17))}, 40, SCALARS)
 
 
 def test_the_check_finds_a_buffer_that_is_too_small() -> None:

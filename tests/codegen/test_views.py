@@ -10,7 +10,7 @@ from nets import M
 
 from dlc.compiler.codegen import body as reading
 from dlc.compiler.codegen.body import Arguments, Body, offset_text
-from dlc.compiler.codegen.layout import layout_of
+from dlc.compiler.codegen.layout import about, layout_of
 from dlc.compiler.codegen.memory import Buffer, kind_of
 from dlc.compiler.codegen.products import product_of
 from dlc.compiler.codegen.views import Strided, of_itself, view_of
@@ -29,9 +29,10 @@ def assert_view_is_right(leaf: Node, node: Node) -> bool:
     assert view.base is leaf
     values = values_of(leaf)
     memory, wanted = memory_of(values, leaf), expected(node, {leaf: values})
+    start, *strides = (about(number, m=EXAMPLES) for number in (view.offset, *view.strides))
     found = np.empty_like(wanted)
     for place in np.ndindex(found.shape):
-        found[place] = memory[view.offset + sum(i * stride for i, stride in zip(place, view.strides, strict=True))]
+        found[place] = memory[start + sum(i * stride for i, stride in zip(place, strides, strict=True))]
     np.testing.assert_array_equal(found, wanted)
     return True
 
@@ -104,7 +105,6 @@ def test_where_axes_do_not_lie_inside_each_other_there_is_no_view() -> None:
     x = nets.leaf(b, "input", "X", 6, M)
     padded = nets.leaf(b, "parameter", "W", 3, 5)
     assert view_of(b.add("reshape", padded, axes=axes(15))) is None
-    assert view_of(b.add("reverse", x, axis=1)) is None
     joined = b.add("concat", x, x, axis=0)
     assert view_of(b.add("transpose", joined)) is None
     assert view_of(b.add("transpose", joined), {joined}) == Strided(joined, (16, 1))

@@ -149,6 +149,14 @@ def test_messages(given, expected):
     assert refused(given) == [expected]
 
 
+def test_many_bad_pixels_are_one_message():
+    images = np.ones((3, 4, 4, 2))
+    images[1, 2, 3, 0], images[2, :, :, 1] = np.inf, np.nan
+    (found,) = refused({"A": images}, {"A": declare("A", M, 4, 4, 2)})
+    message = "A[1, 2, 3, 0] is inf, not a finite number; 17 values of A are not, in 2 examples"
+    assert found == ("V502", message, None)
+
+
 def test_targets_are_asked_for():
     assert refused({"X": GOOD}, need_targets=True) == [
         ("V508", "the target Y is missing: Y : (4, m) one_hot", "pass Y=…"),

@@ -188,6 +188,19 @@ def test_one_image_of_each_class_and_64_in_all_are_opened(cats):
     assert codes(made.headers()) == [("V504", "cats/069/1.png is not an image, or is damaged")]
 
 
+def test_what_is_wrong_with_several_images_is_one_message(cats):
+    """At check too: each is named with what is wrong with it."""
+    bad = {"cats/cat/2.png": b"GIF89a", "cats/dog/2.png": png(pixels(2, 4, 3), size=(60_000, 60_000))}
+    made = cats(images={**CATS, **bad, "cats/dog/3.png": b""})
+    total = len(CATS) + 3
+    message = (
+        f"3 of {total} images cannot be read: cats/cat/2.png, cats/dog/3.png (is not an image, or is damaged); "
+        f"cats/dog/2.png (has more than {Image.MAX_IMAGE_PIXELS:,} pixels, as no photograph has)"
+    )
+    assert codes(made.headers()) == [("V504", message)]
+    assert sorted(codes(made.refused())) == [("V504", message)]
+
+
 def test_pixels_are_not_decoded_at_check(cats):
     content = png(pixels(2, 4, 3))
     made = cats(images={**CATS, "cats/cat/2.png": content[:45] + b"\0" * (len(content) - 45)})

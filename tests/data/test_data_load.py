@@ -391,6 +391,25 @@ def test_bad_values_of_arrays(project):
     ]
 
 
+def test_many_bad_pixels_are_one_message(project):
+    """Their first place, and how many there are in how many examples, over all blocks of the load. Of vectors each has
+    a place of its own, up to ten."""
+    x = np.zeros((800, 40, 40), np.float32)
+    x[3, 1, 2:], x[700:702] = np.inf, np.nan
+    found = project(NPZ, [declare("X", M, 40, 40)], a={"X": x}).refused()
+    place = "a.npz: example 3: array X, feature 42: inf is not a finite number"
+    assert messages(found) == [("V502", f"{place}; {38 + 2 * 1600:,} values of X are not, in 3 examples")]
+    x[700:702], x[3, 1, 3:] = 0, 0
+    found = project(NPZ, [declare("X", M, 40, 40)], a={"X": x}).refused()
+    assert messages(found) == [("V502", place)]
+    found = project(NPZ, [declare("X", 40, M)], a={"X": np.full((40, 30), np.nan)}).refused()
+    assert len(found) == 11
+    assert messages(found)[9:] == [
+        ("V502", "a.npz: example 0: array X, feature 9: nan is not a finite number"),
+        ("V502", "and 1,190 more values like these"),
+    ]
+
+
 def test_an_npz_without_examples(project):
     assert messages(project(NPZ, [X], a={"X": np.zeros((2, 0))}).refused()) == [("V504", "a.npz has no examples")]
 

@@ -225,5 +225,5 @@ def test_attention_that_sees_later_words_is_refused(tmp_path: Path, old: str, ne
 def test_a_sentence_cannot_end_at_a_word_without_a_vocabulary() -> None:
     path = Path(__file__).parents[2] / "specs" / "sequences" / "word_model.dl"
     model = dlc.load(path, V=5, n=2, n_a=2).compile(target="reference")
-    with pytest.raises(dlc.SpecError, match=r'U901.*until = "<EOS>" needs a vocabulary'):
+    with pytest.raises(dlc.SpecError, match=r'V513.*until = "<EOS>" needs a vocabulary'):
         model.forward(y=np.zeros((1, 3), int))

@@ -191,6 +191,71 @@ model Net:
     assert [name for name, p in checked.parameters.items() if p.frozen] == ["W", "f.W", "f.b"]
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("", ["conv[1].b", "conv[2].b"]),
+        ('load conv from "w.safetensors"', []),
+        ('load conv[1].b, conv[3] from "w.safetensors"', ["conv[2].b"]),
+        ("freeze conv[2].b", ["conv[1].b"]),
+        ("freeze batchnorm[2]", ["conv[1].b"]),
+    ],
+)
+def test_a_bias_before_a_normalization_is_told_once_and_where_it_can_be_left_out(line: str, told: list[str]) -> None:
+    """A part that is loaded is written as it was trained; a frozen normalization subtracts no mean of the batch."""
+    result = run(f"""
+model Net:
+    input  X : (m, 8, 8, 3)
+    target Y : (1, m)
+    A = X -> Conv(3, 4) -> BatchNorm() -> relu
+    B = A -> Conv(3, 4) -> BatchNorm() -> relu -> Conv(3, 1)
+    {line}
+    loss squared_error(B -> Flatten() -> Dense(1), Y)
+    output B
+""")
+    found = [diagnostic for diagnostic in result.diagnostics if diagnostic.code == "P308"]
+    assert len(found) == bool(told)
+    for diagnostic in found:
+        first, _, others = diagnostic.message.partition("; nor has ")
+        assert [first.split()[0], *filter(None, [others])] == told
+        assert [related.message for related in diagnostic.related] == [f"{name} here" for name in told[1:]]
+
+
+@pytest.mark.parametrize(
+    ("places", "drawn"),
+    [("body", 0), ("all", 0), ("body.block[1]", 2), ("body.block[1].dense[1]", 3), ("body.block", 1), ("top", 3)],
+)
+def test_a_frozen_layer_goes_by_its_otherwise(places: str, drawn: int) -> None:
+    """Also where the line stands below the layer's use, and in functions that the layer calls."""
+    checked = proved(f"""
+function noisy(A : (...)):
+    when training:
+        D : (...) ~ bernoulli(0.5)
+        output A * D
+    otherwise:
+        output A
+
+layer Block():
+    input A : (n, m)
+    output A -> Dense(4, relu) -> Dropout(0.5)
+
+layer Body():
+    input A : (n, m)
+    output noisy(A -> Block() -> Block())
+
+model Net:
+    input  X : (3, m)
+    target Y : (1, m)
+    Y_hat = X -> Body() as body -> Dense(1) as top
+    freeze {places}
+    param c : (1, 1)
+    loss squared_error(c * Y_hat, Y)
+    output Y_hat
+""")
+    draws = [node for node in checked.training.nodes if node.op.startswith("draw_")]
+    assert len(draws) == drawn
+
+
 def test_compile_time_arithmetic_is_exact() -> None:
     checked = proved("""
 n_x = 64 * 64 * 3

@@ -153,3 +153,25 @@ def test_a_skip_that_does_not_fit_names_the_sizes_that_do() -> None:
     assert "n_H % 4 == 0 and n_W % 4 == 0: 248 or 252 in place of 250" in error.help
     for fits in ("248", "252"):
         proved(SKIP.replace("250", fits))
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "help"),
+    [
+        (6, 4, "6 can be divided by 3 and 6; 4 and 8 can be divided by 4"),
+        (7, 3, "7 can be divided by 1 and 7; 3, 6 and 9 can be divided by 3"),
+        (6, 8, "6 can be divided by 6; 8 can be divided by 8"),
+        (512, 7, "512 can be divided by 4 and 8; 504, 511 and 518 can be divided by 7"),
+        (
+            10**12,
+            3 * 10**9,
+            f"{10**12 - 4 * 10**9}, {10**12 - 10**9} and {10**12 + 2 * 10**9} can be divided by {3 * 10**9}",
+        ),
+    ],
+)
+def test_a_remainder_names_the_nearest_numbers_that_divide(n: int, k: int, help: str) -> None:
+    """Each of the two may be what is changed; a search for a divisor ends where it is no advice any more."""
+    text = f"model Net(n = {n}, k = {k}):\n    require n % k == 0\n    input X : (1, m)\n    output X\n"
+    (found,) = check(Path("net.dl"), text=text).diagnostics
+    assert found.code == "D113"
+    assert found.help == help

@@ -193,6 +193,21 @@ def test_further_layers_are_a_warning_and_what_stands_elsewhere_a_note(tmp_path:
     assert "third.W" in dlc.check(path)[0].message
 
 
+def test_a_part_of_another_name_is_loaded_with_a_warning(tmp_path: Path) -> None:
+    """It may be another part of the same shapes. (`dlc check` shows notes only where they are asked for.)"""
+    path = spec(tmp_path, LOAD)
+    file = written(tmp_path, {**values("features."), "head.W": np.zeros((9, 9), "f4")})
+    (found,) = dlc.check(path)
+    assert (found.code, found.severity) == ("R609", "warning")
+    assert found.message == (
+        '"backbone.safetensors" has nothing called backbone; features has all of its names and shapes, and is loaded; '
+        "not read: head.W"
+    )
+    assert found.help == "where it is the same part, call it features here too; else it is another file that is meant"
+    with pytest.warns(UserWarning, match="R609: .* features has all of its names and shapes"):
+        compiled(spec(tmp_path)).load_weights(file, "backbone")
+
+
 def test_the_nearest_file_and_the_nearest_name_are_offered(tmp_path: Path) -> None:
     written(tmp_path, values())
     path = spec(tmp_path, 'load backbone from "backbnoe.safetensors"')
@@ -320,11 +335,32 @@ def test_what_is_frozen_stays_to_the_bit_and_has_no_optimizer_state(tmp_path: Pa
     assert set(gradients) == set(spec_.parameters) - frozen
 
 
-def test_a_frozen_place_still_keeps_its_running_averages(tmp_path: Path) -> None:
-    """`freeze` says which parameters are not learned; a `state` is none. While training the text of a batch
-    normalization reads the batch's statistics, so the averages that prediction reads follow those."""
+def normalized(z: Any, mean: Any, variance: Any, place: dict[str, Any]) -> Any:
+    scale = place["backbone.batchnorm[1].gamma"] / np.sqrt(variance + 1e-5)
+    return scale * (z - mean) + place["backbone.batchnorm[1].beta"]
+
+
+@pytest.mark.parametrize("lines", [(LOAD, "freeze backbone"), (LOAD, "freeze top", "freeze backbone.batchnorm")])
+def test_a_frozen_batch_normalization_is_the_function_that_predicts(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    """While training too it reads its running averages, and leaves them as they are."""
     written(tmp_path, values())
-    model = compiled(spec(tmp_path, LOAD, "freeze backbone"), dtype="float64")
+    model = compiled(spec(tmp_path, *lines), dtype="float64")
+    there, x, y = {name: array.copy() for name, array in tensors(model).items()}, data(8)["X"], data(8)["Y"]
+    z = np.maximum(there["backbone.dense[1].W"] @ x + there["backbone.dense[1].b"], 0)
+    n = normalized(z, there["backbone.batchnorm[1].mu"], there["backbone.batchnorm[1].s2"], there)
+    a = np.maximum(there["backbone.second.W"] @ n + there["backbone.second.b"], 0)
+    expected = np.mean((there["top.W"] @ a + there["top.b"] - y) ** 2) / 2
+    assert np.isclose(model.loss(X=x, Y=y), expected, rtol=1e-12, atol=0)
+    model.fit(X=x, Y=y, epochs=2)
+    for name, array in model.state.items():
+        assert array.tobytes() == there[name].tobytes(), name
+
+
+def test_frozen_parameters_alone_do_not_freeze_the_running_averages(tmp_path: Path) -> None:
+    """`freeze norm.gamma` is about one parameter; the layer goes on as its text says."""
+    written(tmp_path, values())
+    freeze = "freeze backbone.dense[1], backbone.batchnorm[1].gamma, backbone.batchnorm[1].beta"
+    model = compiled(spec(tmp_path, LOAD, freeze), dtype="float64")
     x = data(8)["X"]
     z = model.params["backbone.dense[1].W"] @ x + model.params["backbone.dense[1].b"]
     mu = model.state["backbone.batchnorm[1].mu"].copy()

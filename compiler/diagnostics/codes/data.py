@@ -135,7 +135,8 @@ CODES = (
         "arrays disagree on a run-time dimension",
         """
         A `dim T` is as large as the arrays say, and all of them say the same: the steps of an input and those of its
-        target are one axis. `dim T <= 128` bounds it.
+        target are one axis. `dim T <= 128` bounds it. A text of a `data:` block has as many steps as tokens, and each
+        of its labels is one step too; `words(cut = 128)` leaves out the rest of longer ones.
         """,
         "model.loss(x=x[:, :, :12], y=y[:, :, :10])    # dim T; input x : (4, m, T); target y : (2, m, T)",
         "model.loss(x=x[:, :, :10], y=y[:, :, :10])    # dim T; input x : (4, m, T); target y : (2, m, T)",
@@ -173,6 +174,23 @@ CODES = (
         """,
         "pip install dlc",
         "pip install 'dlc[data]'",
+        form="command",
+    ),
+    entry(
+        "V513",
+        "a word that the vocabulary does not have",
+        """
+        `until = "<EOS>"` ends a text that a model writes where it writes this word, and the vocabulary says which class
+        that is. It is found on the training data, so the texts there must end with the word. `line -> chars` and
+        `column(title) -> words` put `<EOS>` behind each text of a target, and a whole text of words has it behind each
+        sentence; in a whole text of characters a line ends with "\\n".
+        """,
+        """
+        output s = generate(y, from = y_hat, until = "<EOS>", max = 60, by = greedy)    # y = chars
+        """,
+        """
+        output s = generate(y, from = y_hat, until = "\\n", max = 60, by = greedy)    # y = chars
+        """,
         form="command",
     ),
     entry(

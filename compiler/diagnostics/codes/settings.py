@@ -283,4 +283,26 @@ CODES = (
             output Y_hat
         """,
     ),
+    entry(
+        "T411",
+        "a target stays where it is while augment moves the image",
+        """
+        `flip`, `crop` and `rotate` move the image, and what lies over it pixel by pixel (the classes of a segmentation)
+        moves along. Numbers that say places in the image, the corners of a box, the landmarks of a face, do not: after
+        a flip they would name the wrong side. With such targets only colors may change. Where the numbers say something
+        else (an age, a weight), nothing is wrong.
+        """,
+        """
+        data:
+            source  = npz("faces.npz")    # X : (m, 64, 64, 3), landmarks : (10, m)
+            augment = flip(), color_shift(20)
+        """,
+        """
+        data:
+            source  = npz("faces.npz")
+            augment = color_shift(20)
+        """,
+        severity="warning",
+        form="files",
+    ),
 )

@@ -187,6 +187,14 @@ def test_what_an_attention_computes_of_all_places_is_not_collected(tmp_path: Pat
     assert kept == {(1, 0, 0, 0), (1, 0, 1, 0), (3, 0, 1, 0)}
 
 
+def test_an_attentions_bias_is_a_sum_of_what_is_added_up_for_its_keys(tmp_path: Path) -> None:
+    """Carried are ds, dv and the gradient at all places; that of the bias sums the last of these."""
+    _, after = written(DECODER, tmp_path)
+    _, backward = steps(after)
+    carried = [shape(node) for take, node in backward.graph.roots.items() if take.startswith("carry.")]
+    assert sorted(carried) == [(1, 5), (4, 0), (5, 0, 0)]
+
+
 A, W, X = tensor(2, M), tensor(2, 2), tensor(2, M, TIME)
 WORDS = tensor(M, TIME, kind="index", classes=5)
 STEPS_BY_HAND: dict[str, dict[str, Any]] = {
@@ -227,6 +235,31 @@ STEPS_BY_HAND: dict[str, dict[str, Any]] = {
         "roots": {"d": "real(draw < 0.5)", "carry_0": "tanh(W @ (x * d) + W @ a)", "out_0": "W @ (a * d)"},
         "takes": ("carry.0", "out.0"),
     },
+    "a factor that is not known before the loop": {
+        "roots": {"carry_0": "tanh(W @ (c + a) + b * (W @ c))", "carry_1": "s + c * a + b"},
+        "takes": ("carry.0", "last.1"),
+        "sequences": {},
+        "carries": {"a": A, "s": A},
+        "constants": {"W": W, "c": A, "b": tensor(2, 1)},
+    },
+    "a slice of a sum that is read too": {
+        "roots": {
+            "z": "V @ a + U @ x",
+            "first": "slice(z, axis=0, start=zero, size=two)",
+            "carry_0": "tanh(first) + tanh(slice(z, axis=0, start=two, size=two))",
+            "out_0": "z",
+        },
+        "takes": ("carry.0", "out.0"),
+        "constants": {"V": tensor(4, 2), "U": tensor(4, 2)},
+    },
+    "gates of one product": {
+        "roots": {
+            "z": "V @ concat(a, x, axis=0)",
+            "gate": "sigmoid(slice(z, axis=0, start=zero, size=two))",
+            "carry_0": "gate * tanh(slice(z, axis=0, start=two, size=two)) + a",
+        },
+        "constants": {"V": tensor(4, 4)},
+    },
     "look-ups": {
         "roots": {"carry_0": "tanh(W @ gather(E, w) + W @ a)", "out_0": "gather(E, w) * a"},
         "takes": ("carry.0", "out.0"),
@@ -263,6 +296,42 @@ def test_steps_by_hand(case: dict[str, Any], reverse: bool) -> None:
     after = run(before, (keep, take_out))
     assert_equal(before, after)
     assert_equal(after, run(after, BEFORE_CODE))
+
+
+def test_gates_that_are_one_product_stay_one() -> None:
+    after = run(by_hand(**{**DEFAULTS, **STEPS_BY_HAND["gates of one product"]}), (keep, take_out))
+    assert [products(step) for step in steps(after)] == [[(4, 2)], [(2, 4)]]
+
+
+def test_a_sum_of_what_nothing_else_reads_stays_in_the_loop() -> None:
+    """Collected it would be of the size of the sequence. For the gradient the carry is collected anyway."""
+    roots = {"carry_0": "tanh(W @ a + x)", "carry_1": "s + 2 * carry_0 * a"}
+    before = by_hand(roots, ("last.1",), {"x": (X, 2)}, {"a": A, "s": A}, {"W": W})
+    (alone,) = steps(run(Graph.of({"loss": before.roots["loss"]}), (keep, take_out)))
+    assert alone.carries == 2
+    assert not any(take.startswith("out.") for take in alone.graph.roots)
+    forward, _ = steps(run(before, (keep, take_out)))
+    assert forward.carries == 1
+
+
+def test_the_gradient_of_what_all_steps_multiply_is_one_product() -> None:
+    """W.T @ dz<t> at each step is W.T @ the sum of dz<t>."""
+    roots = {"carry_0": "tanh(W @ a + V @ c)"}
+    before = by_hand(roots, ("carry.0",), {"x": (X, 2)}, {"a": A}, {"W": W, "V": W, "c": A})
+    after = run(before, (keep, take_out))
+    assert [products(step) for step in steps(after)] == [[(2, 2)], [(2, 2)]]
+    assert steps(after)[1].carries == 1
+    assert_equal(before, after)
+
+
+def test_long_formulas_and_values_that_are_read_often() -> None:
+    """Neither as deep as the formula, nor once for each way to a value."""
+    roots = {"z0": "W @ x + W @ a"}
+    roots |= {f"z{i + 1}": f"z{i} + z{i}" for i in range(40)} | {"y0": "tanh(z40)"}
+    roots |= {f"y{i + 1}": f"0.5 * x + y{i}" for i in range(600)} | {"carry_0": "tanh(y600 + a)", "out_0": "exp(y600)"}
+    before = by_hand(roots, ("carry.0",), {"x": (X, 2)}, {"a": A}, {"W": W})
+    after = run(before, (keep, take_out))
+    assert products(steps(after)[0]) == [(2, 2)]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -159,7 +159,7 @@ def test_overrides(data):
 
 
 AUGMENTATIONS = "it knows: flip, crop, rotate, color_shift, pca_color"
-EXPECTED = 'write X = columns(a, b), column(a), array("a") or image, then arithmetic or -> standardize'
+EXPECTED = 'write X = columns(a, b), column(a), array("a"), image, chars or words, and any steps behind'
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_messages(data, line, expected):
     [
         (
             'source = wav("a")',
-            ("U901", "wav files are not yet supported: csv, parquet, npz, images and idx are", "2:14", None),
+            ("U901", "wav files are not yet supported: csv, parquet, npz, images, idx and text are", "2:14", None),
         ),
         ('source = cvs("a.csv")', ("T401", "source knows no cvs", "2:14", "did you mean csv?")),
         (
@@ -284,7 +284,7 @@ def test_messages(data, line, expected):
                 "T402",
                 "source must say what kind of file it is",
                 "2:14",
-                'write csv("a.csv"), parquet("a.csv"), npz("a.csv"), images("a.csv") or idx("a.csv")',
+                'write csv("a.csv"), parquet("a.csv"), npz("a.csv"), images("a.csv"), idx("a.csv") or text("a.csv")',
             ),
         ),
         ("source = csv(3)", ("T402", "path must be the path of a file or folder, in quotes, not 3", "2:18", None)),
