@@ -146,6 +146,24 @@ def require_data_folder(run: RunFolder) -> None:
         raise DiagnosticError(Diagnostic("R601", message, None, help=help))
 
 
+def require_same_classes(before: Preprocessing | None, after: Preprocessing | None) -> None:
+    """Raises R603 where data that is read again no longer has the classes that a run was trained with."""
+    if before is None or after is None:
+        return
+    for name, entry in after.entries.items():
+        known = before.entries.get(name)
+        if known is None:
+            continue
+        old, new = (e.vocabulary.tokens if e.vocabulary is not None else e.classes or () for e in (known, entry))
+        if old == new:
+            continue
+        at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+        was, now = (repr(tokens[at]) if at < len(tokens) else "none" for tokens in (old, new))
+        message = f"the data has changed since the run began: class {at} of {name} was {was}, and is {now} now"
+        help = "bring the data back as it was, or begin a new run; for new data write --data FILE"
+        raise DiagnosticError(Diagnostic("R603", message, None, help=help))
+
+
 def _plain(value: Any) -> Any:
     """A hyper's value as JSON has it."""
     if isinstance(value, bool | int | float | str) or value is None:

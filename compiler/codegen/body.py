@@ -36,7 +36,7 @@ PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 _USED = """
     m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 t0 t1 t2 t3 x tile
     tile_start terms begin end column step seed flag e c u v p q s folded best v0 v1 v2 v3 v4 v5 w0 w1 w2 w3 w4 w5
-    c0 c1 c2 c3 c4 c5 place last_place
+    c0 c1 c2 c3 c4 c5 place last_place turned beside beside_start side last_side top bottom b_start
 """
 RESERVED = BUILT_IN | frozenset(_USED.split())
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.codegen.body import offset_text
 from dlc.compiler.codegen.fuse import INNER, canonical
-from dlc.compiler.codegen.layout import Count, Stride, about, count_text, layout_of, sizes_of
+from dlc.compiler.codegen.layout import Count, Stride, about, count_text, factor_text, layout_of, sizes_of
 from dlc.compiler.codegen.loops import indented
+from dlc.compiler.codegen.tiled import on_the_tile, tiled
 from dlc.compiler.codegen.views import Strided, reached
 from dlc.compiler.ir import Node
 from dlc.compiler.ops.contraction import labels_of
@@ -94,11 +95,16 @@ def stack(writer: KernelWriter) -> list[str]:
     if direct is None:
         tile = writer.body.tiles[anchor] = writer.arguments.fresh(f"{writer.names[anchor]}_tile")
         room = writer.body.scratch((part or about(outer)) * across * item)
-        lines.append(f"{tile} = real_at({room} - begin * {across * item})")
+        start = f"{tile}_start"
+        lines += [f"{start} = {room} - begin * {across * item}", f"{tile} = real_at({start})"]
         result = f"{tile}[{writer.body.inside_row(anchor, canonical(anchor))}]"
     else:
         result = writer.body.element(direct, canonical(anchor))
-    lines += products(writer, stack_of(anchor, writer.group.bases), result)
+        row = layout_of(anchor.type, anchor).row_length
+        start = f"{writer.arguments.address(direct)} + i * {factor_text(row * item)}"
+    made = stack_of(anchor, writer.group.bases)
+    plan = tiled(made)
+    lines += products(writer, made, result) if plan is None else on_the_tile(writer, made, plan, result, start)
     stores = [(node, buffer) for node, buffer in writer.stores if node is not anchor]
     if not stores and not writer.group.totals and not writer.group.sums:
         return lines

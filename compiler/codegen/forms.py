@@ -37,7 +37,7 @@ def prepare(graph: Graph) -> Graph:
     steps = {step: of_constants(step) for node in graph.nodes for step in bodies(node) if isinstance(step, Step)}
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "scan":
+        if isinstance(node.attr("step"), Step):
             return moved_out(b, node, inputs, *steps[node.attr("step")])
         if node.op == TO_INPUT:
             return b.typed(node.op, (inputs[0], turned(b, inputs[1])), node.attrs, node.type, node.span)

@@ -302,11 +302,13 @@ class KernelWriter:
             lines.append(f"inside({last_c}, {self.arguments.end(direct)}, {flag})")
         return lines
 
-    def panel(self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None) -> str:
+    def panel(
+        self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None, *, exact: bool = False
+    ) -> str:
         """The name of a panel function, which is defined above the kernel."""
         words = [a_row, a_k, b_k, c_row, vectors] + ([] if depth is None else [depth])
-        name = "panel_" + "_".join(map(str, words))
-        known = "" if depth is None else f", depth={depth}"
+        name = "panel_" + "_".join(map(str, words)) + ("_exact" if exact else "")
+        known = ("" if depth is None else f", depth={depth}") + (", exact=True" if exact else "")
         strides = f"a_row={a_row}, a_k={a_k}, b_k={b_k}, c_row={c_row}, vectors={vectors}{known}"
         self.panels[name] = f"{name} = matmul_panel({self.target.dtype!r}, {strides})"
         return name

@@ -6,9 +6,10 @@ A convolution along one axis (sequences) gets a spatial axis of size 1 before it
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.layout import Count, NotSupported, layout_of, sizes_of
+from dlc.compiler.codegen.layout import Count, NotSupported, Stride, layout_of, product, sizes_of
 from dlc.compiler.dims import Dim, TensorType
 from dlc.compiler.ir import Node
 from dlc.compiler.ops.sliding import Pad, padding
@@ -108,6 +109,12 @@ def rows_of_unit(node: Node) -> int:
 def large_tile(node: Node) -> bool:
     """Whether what a unit computes is too much for the stack."""
     return rows_of_unit(node) * math.prod(geometry_of(node).made(node.op)[1:]) > LARGEST_TILE
+
+
+def on_stack(sizes: Iterable[Stride]) -> bool:
+    """Whether so many elements are few enough for the stack."""
+    count = product(sizes)
+    return isinstance(count, int) and count <= LARGEST_TILE
 
 
 def on_feature_maps(node: Node) -> bool:

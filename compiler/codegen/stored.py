@@ -8,13 +8,13 @@ loop of the same one, gets room in memory.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import REMEMBERED, Domain, Fusion, Group, canonical, costly, domain_of, reads
-from dlc.compiler.codegen.layout import Stride, is_scalar, layout_of, product
+from dlc.compiler.codegen.layout import Stride, is_scalar, layout_of
 from dlc.compiler.codegen.merging import merge, side_by_side
-from dlc.compiler.codegen.sliding import LARGEST_TILE, large_tile
+from dlc.compiler.codegen.sliding import large_tile, on_stack
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Reduction
@@ -91,7 +91,7 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
         found |= group.members.keys()
     if group.anchor is not None and (
         (group.kind == "slid" and large_tile(group.anchor))
-        or (group.kind == "stack" and not on_stack(group.domain[1][1:]))
+        or (group.kind == "stack" and not group.whole and not fits_in_parts(group.domain[1]))
     ):
         found.add(group.anchor)
     times = loop_times(group)
@@ -105,10 +105,9 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
     return found
 
 
-def on_stack(sizes: Iterable[Stride]) -> bool:
-    """Whether so many elements are few enough for the stack."""
-    count = product(sizes)
-    return isinstance(count, int) and count <= LARGEST_TILE
+def fits_in_parts(inner: tuple[Stride, ...]) -> bool:
+    """Whether a row of known size is small enough for the stack, some places of its outermost axis at a time."""
+    return all(isinstance(size, int) for size in inner) and on_stack(inner[1:])
 
 
 def lost(reader: Node, value: Node, group: Group, times: dict[Node, int]) -> set[Node]:

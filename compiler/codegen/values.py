@@ -5,8 +5,9 @@ bound from outside: inputs, parameters, states. *Inline* values move elements (o
 read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted*, *stacked*
 (stacks of matrix products) and *scattered* values need a loop of their own. *Slid* values are convolutions and pooling,
 which the host computes, and *filters* the gradients of filters; *windowed* values are other folds over a neighbourhood
-of each place. *Looped* values are what scans leave; in a scan's step its carries and constants are memory, and the
-step's slice of a sequence is read through where it lies in the sequence.
+of each place. *Looped* values are what scans and generators leave; in a scan's step its carries and constants are
+memory, and the step's slice of a sequence is read through where it lies in the sequence. *Grown* values are carries
+that a step writes one place of.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -56,6 +57,7 @@ class Role(Enum):
     FILTERS = "filters"
     WINDOWED = "windowed"
     LOOPED = "looped"
+    GROWN = "grown"
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -68,8 +70,10 @@ def role(node: Node) -> Role:
         return Role.COMPUTED
     if isinstance(op, Leaf):
         return Role.INLINE if is_slice(node) else Role.MEMORY
-    if node.op == "scan":
+    if node.op in ("scan", "generate"):
         return Role.LOOPED
+    if node.op == "put":
+        return Role.GROWN
     if isinstance(op, Reduction):
         return Role.REDUCED
     if isinstance(op, MatrixProduct):

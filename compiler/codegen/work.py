@@ -104,7 +104,7 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         assert group.anchor is not None
         work = work_of(group.anchor) + size_of(rows).times(row_work(group))
         stack = group.kind == "stack"
-        if not all(isinstance(size, int) for size in inner):
+        if not all(isinstance(size, int) for size in inner) or (stack and follows_rows(group)):
             return Units(rows, 1, 1, work)
         outer = about(inner[0]) if stack else geometry_of(group.anchor).made(group.anchor.op)[0]
         part = max(RESULT * outer // width, 1) if stack else rows_of_unit(group.anchor)
@@ -117,6 +117,11 @@ def units_of(group: Group, cpu: Host, dtype: Dtype, product: Product | None = No
         return Units(rows, 1, math.ceil(outer / part), work, part)
     block = min(max(ELEMENTS // width, 1), 1024)
     return Units(rows, block if block < LANES else round_up(block, LANES), 1, work)
+
+
+def follows_rows(group: Group) -> bool:
+    """Whether something of a stack's group needs entire rows of it."""
+    return group.whole and any(role(node) is Role.REDUCED and node not in group.totals for node in group.computed)
 
 
 def splits(group: Group) -> bool:

@@ -19,7 +19,7 @@ from dlc.compiler.ops import OPS
 from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
 from dlc.compiler.program import CheckedModel, M
 
-ADDITIVE = ("sum", "matmul", "einsum")
+ADDITIVE = ("sum", "matmul", "einsum", "scatter_add")
 """What folds the examples and goes on over the batches of a split, but for a table of all pairs of examples."""
 
 

@@ -18,6 +18,7 @@ from dlc.compiler.passes.expand import expand
 from dlc.compiler.passes.factor import factor
 from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.keep import keep
+from dlc.compiler.passes.look_up import look_up
 from dlc.compiler.passes.masks import share_masks
 from dlc.compiler.passes.simplify import simplify
 from dlc.compiler.passes.stabilise import stabilise
@@ -29,7 +30,7 @@ Watcher: TypeAlias = Callable[[str, Graph, float], None]
 
 BEFORE_GRADIENTS: tuple[Pass, ...] = (erase, stabilise, hoist)
 AFTER_GRADIENTS: tuple[Pass, ...] = (simplify,)
-BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks, factor, keep, take_out)
+BEFORE_CODE: tuple[Pass, ...] = (expand, share_masks, factor, keep, take_out, look_up)
 
 
 def run(graph: Graph, passes: Sequence[Pass], on_pass: Watcher | None = None, facts: Facts = Facts.settled) -> Graph:
@@ -58,6 +59,7 @@ __all__ = [
     "factor",
     "hoist",
     "keep",
+    "look_up",
     "run",
     "simplify",
     "stabilise",

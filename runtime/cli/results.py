@@ -25,7 +25,7 @@ from dlc.runtime.engine import rows_of
 from dlc.runtime.errors import told
 from dlc.runtime.metrics import BATCH, classified, target_of
 from dlc.runtime.program import Model
-from dlc.runtime.saved import open_model_of, require_data_folder
+from dlc.runtime.saved import open_model_of, require_data_folder, require_same_classes
 
 Array = NDArray[Any]
 
@@ -62,9 +62,11 @@ def from_split(opened: Opened, split: str | None) -> tuple[str, Examples]:
     """A split of the run's own data: the test split where there is one. Raises DiagnosticError."""
     with told({}):
         require_data_folder(opened.run)
-    kept = opened.model.preprocessing
-    splits = opened.model.load_data().splits
+    kept, data = opened.model.preprocessing, opened.model.load_data()
     opened.model.preprocessing = kept
+    with told({}):
+        require_same_classes(kept, data.preprocessing)
+    splits = data.splits
     chosen = split or next(name for name in ("test", "dev", "train") if name in splits)
     if chosen not in splits:
         message = f"the data has no {chosen} split: it has {', '.join(splits)}"

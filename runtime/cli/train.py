@@ -74,7 +74,7 @@ def _train(common: Common, file: Path, out: Path, target: Target) -> int:
 
 def _resume(common: Common, file: Path | None, folder: Path) -> int:
     from dlc.runtime.checkpoint import LAST, fill_run, open_run
-    from dlc.runtime.saved import open_model_of
+    from dlc.runtime.saved import open_model_of, require_same_classes
 
     run = open_run(folder)
     require_own_numbers(common, run)
@@ -83,7 +83,8 @@ def _resume(common: Common, file: Path | None, folder: Path) -> int:
     with differences_told(run, request):
         model = open_model_of(run, request=request, threads=common.threads, checkpoint=LAST)
     require_loss(model.spec.checked)
-    data = model.load_data()
+    before, data = model.preprocessing, model.load_data()
+    require_same_classes(before, data.preprocessing)
     if common.settings and file is None:
         fill_run(run.path, model.spec.prepared.sources, model.spec.checked.file, {**run.settings, **_kept(model, run)})
     run.forget_after(model.progress.epoch)

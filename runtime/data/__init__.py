@@ -1,8 +1,10 @@
 """Data: headers at check time, then files to arrays, with the preprocessing that was fitted on the training split.
 
 - `headers`        what `dlc check` may know without reading a row (imports no numpy): what `opening` finds in a CSV, a
-                   Parquet file, an NPZ or a folder of images, held against the declarations by `origins`
-- `reading`        files to values: `csvfile`, `parquetfile`, `pixels`
+                   Parquet file, an NPZ, a text or a folder of images, held against the declarations by `origins`
+- `reading`        files to values: `csvfile`, `parquetfile`, `pixels`, `textfile`
+- `tokens`         texts to characters and words; `vocabulary` knows their classes, `text_columns` makes the columns
+- `sequences`      examples of their own lengths, padded to the longest of each batch
 - `dataset`        `load` for a spec's own data, `apply` for new files
 - `preprocessing`  what was fitted: it is saved with the model, and applied again
 - `arrays`         the Python API's own arrays, held against the declarations

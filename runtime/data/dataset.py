@@ -196,10 +196,7 @@ def apply(
     opening = opened(path, shown, "text" if of_texts else format_of(path), None)
     entries = {name: entry for name, entry in preprocessing.entries.items() if name in layouts}
     for name in wanted:
-        if name not in entries and not inputs[name].optional:
-            raise DiagnosticError(
-                Diagnostic("R603", f"the saved preprocessing does not know {name}", inputs[name].span)
-            )
+        _require_entry(entries.get(name), inputs[name])
     alone = len(wanted) == 1
     origins = {name: _saved_origin(entry, layouts[name], opening, alone) for name, entry in entries.items()}
     if found := counts([opening], origins):
@@ -218,6 +215,17 @@ def apply(
     columns = _with_lengths(columns, layouts, source)
     columns |= {name: missing(layouts[name], source.count, dtype) for name in wanted if name not in columns}
     return Examples(_chosen(columns, rows, False), source.count, layouts, replace(source, values={}), rows)
+
+
+def _require_entry(entry: Fitted | None, declaration: InputDeclaration) -> None:
+    """Raises R603 where the saved preprocessing is that of another model."""
+    name = declaration.name
+    if entry is None and not declaration.optional:
+        raise DiagnosticError(Diagnostic("R603", f"the saved preprocessing does not know {name}", declaration.span))
+    known = entry.vocabulary if entry is not None else None
+    if known is not None and len(known.tokens) > (declaration.classes or 0):
+        message = f"the saved vocabulary of {name} has {len(known.tokens):,} classes, {Layout.of(declaration).text} "
+        raise DiagnosticError(Diagnostic("R603", f"{message}has {declaration.classes or 0:,}", declaration.span))
 
 
 def _saved_origin(entry: Fitted, layout: Layout, file: Opened, alone: bool) -> Origin:
@@ -291,4 +299,10 @@ def _splits(
     texts = source.values[stream.layout.name]
     assert isinstance(texts, Texts)
     assert stream.tokens is not None
-    return contiguous(texts, stream.tokens.ahead, parts)
+    found = contiguous(texts, stream.tokens.ahead, parts)
+    for name, rows in found.items():
+        if not len(rows):
+            message = f"split leaves the {name} split empty: all its windows begin in the one before it"
+            help = "take a larger share of it, or write a larger step between the windows"
+            raise DiagnosticError(Diagnostic("T402", message, settings.places.get("split", settings.span), help=help))
+    return found

@@ -57,7 +57,7 @@ def _axes(name: str, array: Column, declarations: Mapping[str, InputDeclaration]
 
 def _solved(dim: Dim, symbol: Symbol, size: int, name: str, declarations: Mapping[str, InputDeclaration]) -> int:
     """The value of the one unknown of an axis, within its bound."""
-    value = solve(dim, symbol, Dim.of(size))
+    value = Dim.of(size) if dim == Dim.symbol(symbol) else solve(dim, symbol, Dim.of(size))
     layout = Layout.of(declarations[name])
     if value is None or not isinstance(value.constant, int) or value.constant < 1:
         raise _unfit(f"{name} has an axis of size {size}, {layout.text} needs {dim} there", layout)

@@ -41,7 +41,7 @@ from dlc.runtime.data.origins import (
 )
 from dlc.runtime.data.parquet import TEXTS
 from dlc.runtime.data.paths import resolve
-from dlc.runtime.data.text_origins import disagreements, from_texts, notes, require_sequence
+from dlc.runtime.data.text_origins import copies, crowded, disagreements, from_texts, notes, require_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def plan(
         found += _left_behind(settings, origins.values())
         found += _fold(settings, files) + counts(files.values(), origins) + _leaks(origins)
         found += lengths_mistakes(files.values(), origins.values())
-        found += disagreements(origins) + notes(settings.columns, origins)
+        found += disagreements(origins) + crowded(origins) + copies(origins) + notes(settings.columns, origins)
     failed = any(diagnostic.severity == "error" for diagnostic in found)
     return (None if failed else Plan(files, origins)), found
 

@@ -14,11 +14,11 @@ from dlc.runtime.data.labels import encode, find_classes
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.preprocessing import Fitted
-from dlc.runtime.data.problems import MISSING_HELP, Problems
+from dlc.runtime.data.problems import Problems
 from dlc.runtime.data.reading import Rows
 from dlc.runtime.data.sequences import Sequences
 from dlc.runtime.data.splits import Indices
-from dlc.runtime.data.text_origins import TimeAxis, time_axis
+from dlc.runtime.data.text_origins import TimeAxis, most_classes, specials, time_axis, vocabularies
 from dlc.runtime.data.tokens import END, PADDING, SPECIAL, UNKNOWN, Texts
 from dlc.runtime.data.vocabulary import Vocabulary, vocabulary
 
@@ -36,23 +36,19 @@ def fit_texts(origins: Sequence[Origin], source: Rows, train: Indices, notes: li
     Vocabularies come from the training rows alone; labels are names, and come from all. Raises V503 for more labels
     than classes.
     """
+    shared: dict[str, Vocabulary] = {}
+    for members in vocabularies(origins):
+        made = _shared(members, source, train, notes)
+        shared |= {origin.layout.name: made for origin in members}
     entries: dict[str, Fitted] = {}
-    groups: dict[object, list[Origin]] = {}
     for origin in origins:
         assert origin.tokens is not None
-        key = (origin.kind, origin.columns, origin.tokens.unit, origin.tokens.lower)
-        groups.setdefault(key if origin.tokens.unit in ("chars", "words") else origin.layout.name, []).append(origin)
-    for members in groups.values():
-        shared = _shared(members, source, train, notes)
-        for origin in members:
-            assert origin.tokens is not None
-            classes = None
-            if origin.tokens.unit == "labels":
-                names = np.array(_texts(source, origin).names, dtype=object)
-                classes = find_classes(names[:, None], origin.layout, origin.text, origin.span)
-            entries[origin.layout.name] = Fitted(
-                origin.kind, origin.columns, "", False, False, (), classes, tokens=origin.tokens, vocabulary=shared
-            )
+        name, classes = origin.layout.name, None
+        if origin.tokens.unit == "labels":
+            names = np.array(_texts(source, origin).names, dtype=object)
+            classes = find_classes(names[:, None], origin.layout, origin.text, origin.span)
+        placed = (origin.kind, origin.columns, "", False, False)
+        entries[name] = Fitted(*placed, (), classes, tokens=origin.tokens, vocabulary=shared.get(name))
     return entries
 
 
@@ -62,22 +58,19 @@ def _texts(source: Rows, origin: Origin) -> Texts:
     return texts
 
 
-def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list[Diagnostic]) -> Vocabulary | None:
+def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list[Diagnostic]) -> Vocabulary:
     """The vocabulary of inputs that read the same texts: its classes are the same in all of them."""
-    given = [origin.tokens for origin in members if origin.tokens is not None]
-    if given[0].unit not in ("chars", "words"):
-        return None
+    tokens = members[0].tokens
+    assert tokens is not None
     used: dict[str, int] = {}
     for origin in members:
         texts = _texts(source, origin)
         for name, count in zip(texts.names, texts.used(train).tolist(), strict=True):
             used[name] = max(used.get(name, 0), count)
-    limit = min(
-        t.vocabulary or origin.layout.declaration.classes or 0 for t, origin in zip(given, members, strict=True)
-    )
-    end, pad = any(tokens.end for tokens in given), any(tokens.pad for tokens in given)
+    end, pad = specials(members)
     counts = np.array(list(used.values()), np.int64)
-    made = vocabulary(given[0].unit, list(used), counts, limit, lower=given[0].lower, end=end, pad=pad)
+    limit = most_classes(members)
+    made = vocabulary(tokens.unit, list(used), counts, limit, lower=tokens.lower, end=end, pad=pad)
     notes += _notes(made, used, members[0])
     return made
 
@@ -178,10 +171,10 @@ class _Made:
         names = self.texts.names
         match self.tokens.unit:
             case "numbers":
-                return np.array([self._number(code, name) for code, name in enumerate(names)], self.dtype)
+                return self._numbers(names)
             case "labels":
                 cells = np.array(names, dtype=object)[:, None]
-                rows = self._first_rows()
+                rows = self.texts.first_rows()
 
                 def told(code: int, _: int) -> str:
                     return self.place(rows[code])
@@ -192,7 +185,7 @@ class _Made:
         assert known is not None
         found = [known.class_of(name) for name in names]
         if None in found:
-            rows = self._first_rows()
+            rows = self.texts.first_rows()
             for code, name in enumerate(names):
                 # A token of a whole text may stand in none of its windows.
                 if found[code] is None and code in rows:
@@ -201,46 +194,44 @@ class _Made:
                     self.problems.add("V503", message, self.origin.span, help)
         return np.array([-1 if number is None else number for number in found], np.int32)
 
-    def _number(self, code: int, name: str) -> float:
-        try:
-            number = float(name)
-        except ValueError:
-            number = np.nan
-        if not np.isfinite(number):
-            place = self.place(self._first_rows()[code])
-            self.problems.add("V501", f"{place}: {name[:40]!r} is not a finite number", self.origin.span)
-        return number
-
-    def _first_rows(self) -> dict[int, int]:
-        """The first example with each token, by the token's code."""
-        rows: dict[int, int] = {}
-        for row, (start, count) in enumerate(zip(self.texts.starts.tolist(), self.texts.counts.tolist(), strict=True)):
-            for code in self.texts.codes[start : start + count].tolist():
-                rows.setdefault(code, row)
-        return rows
+    def _numbers(self, names: Sequence[str]) -> Array:
+        found = np.array([_number(name) for name in names], self.dtype)
+        bad = np.flatnonzero(~np.isfinite(found)).tolist()
+        rows = self.texts.first_rows() if bad else {}
+        for code in bad:
+            message = f"{self.place(rows[code])}: {names[code][:40]!r} is not a finite number"
+            self.problems.add("V501", message, self.origin.span)
+        return found
 
     def _counts(self) -> Indices:
         """The steps of each example; too many, too few and none are told."""
         counts, most = self.texts.counts, self.time.most
         for row in np.flatnonzero(counts == 0).tolist():
-            self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, MISSING_HELP)
-        if most is not None and (counts > most).any():
-            said = f"the model says `dim {self.time.symbol} <= {most}`" if self.time.symbol else f"has {most} steps"
-            said = said if self.time.symbol else f"{self.layout.text} {said}"
-            for row in np.flatnonzero(counts > most).tolist():
-                message = f"{self.place(row)}: the text has {self._told(counts[row])}, and {said}"
-                help = f"write {self.tokens.unit}(cut = {most}): the rest of longer texts is left out"
-                self.problems.add("V509", message, self.origin.span, help)
+            self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, "leave such rows out")
+        if most is not None:
+            self._tell_lengths(counts > most, f"write {self.tokens.unit}(cut = {most}): the rest is left out")
         if self.time.symbol is None and not self.tokens.pad:
-            for row in np.flatnonzero((counts < (most or 1)) & (counts > 0)).tolist():
-                message = f"{self.place(row)}: the text has {self._told(counts[row])}, "
-                message += f"and {self.layout.text} has {most} steps"
-                help = "add `dim T`, which is each text's own"
-                if self.tokens.unit in ("chars", "words"):
-                    help += f", or write {self.tokens.unit}(pad = on): {PADDING} fills shorter ones"
-                self.problems.add("V509", message, self.origin.span, help)
+            help = "add `dim T`, which is each text's own"
+            if self.tokens.unit in ("chars", "words"):
+                help += f", or write {self.tokens.unit}(pad = on): {PADDING} fills shorter ones"
+            self._tell_lengths((counts > 0) & (counts < (most or 1)), help)
         return np.maximum(counts, 1)
+
+    def _tell_lengths(self, wrong: NDArray[np.bool_], help: str) -> None:
+        """V509 for texts of lengths that the model does not take."""
+        symbol, most = self.time.symbol, self.time.most
+        said = f"the model says `dim {symbol} <= {most}`" if symbol else f"{self.layout.text} has {most} steps"
+        for row in np.flatnonzero(wrong).tolist():
+            message = f"{self.place(row)}: the text has {self._told(int(self.texts.counts[row]))}, and {said}"
+            self.problems.add("V509", message, self.origin.span, help)
 
     def _told(self, count: int) -> str:
         unit = self.tokens.unit if count != 1 else self.tokens.unit.removesuffix("s")
         return f"{count} {unit}{f' with {END}' if self.tokens.end else ''}"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan

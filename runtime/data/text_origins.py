@@ -6,7 +6,7 @@ steps; others are written 1. Without it, one token is the whole example.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -212,6 +212,60 @@ def disagreements(origins: Mapping[str, Origin]) -> list[Diagnostic]:
             message = f"{first.layout.name} and {other.layout.name} cut one text into different steps"
             return [Diagnostic("T402", message, other.span, related=related, help="only ahead may differ")]
     return []
+
+
+def vocabularies(origins: Iterable[Origin]) -> list[list[Origin]]:
+    """The inputs that have a vocabulary, those together that share one: they read the same texts in the same way."""
+    groups: dict[object, list[Origin]] = {}
+    for origin in origins:
+        if origin.tokens is not None and origin.tokens.unit in ("chars", "words"):
+            key = (origin.kind, origin.columns, origin.tokens.unit, origin.tokens.lower)
+            groups.setdefault(key, []).append(origin)
+    return list(groups.values())
+
+
+def most_classes(members: Iterable[Origin]) -> int:
+    """How many classes the vocabulary that inputs share may have: those of the smallest."""
+    return min(
+        (origin.tokens and origin.tokens.vocabulary) or origin.layout.declaration.classes or 0 for origin in members
+    )
+
+
+def specials(members: Iterable[Origin]) -> tuple[bool, bool]:
+    """Whether the vocabulary that inputs share has `<EOS>`, and whether it has `<PAD>`."""
+    given = [origin.tokens for origin in members if origin.tokens is not None]
+    return any(tokens.end for tokens in given), any(tokens.pad for tokens in given)
+
+
+def crowded(origins: Mapping[str, Origin]) -> list[Diagnostic]:
+    """T404 where the special tokens leave no class for any other."""
+    for members in vocabularies(origins.values()):
+        end, pad = specials(members)
+        tokens, smallest = members[0].tokens, min(members, key=lambda origin: most_classes([origin]))
+        assert tokens is not None
+        taken = ["<EOS>"] * end + ["<UNK>"] * (tokens.unit == "words") + ["<PAD>"] * pad
+        if len(taken) >= most_classes(members):
+            count = most_classes(members)
+            message = f"the vocabulary of {smallest.layout.name} has {count} class{'es' if count != 1 else ''}, "
+            message += f"and {', '.join(taken)} leave{'s' if len(taken) == 1 else ''} none for {tokens.unit}"
+            related = declared(smallest.layout)
+            return [Diagnostic("T404", message, smallest.span, related=related)]
+    return []
+
+
+def copies(origins: Mapping[str, Origin]) -> list[Diagnostic]:
+    """T408 where a target is the very window that an input is: the model need only copy it."""
+    whole = [origin for origin in origins.values() if origin.kind == "text" and origin.tokens is not None]
+    found = []
+    for reader in (origin for origin in whole if origin.layout.declaration.role == "input"):
+        for owner in (origin for origin in whole if origin.layout.declaration.role == "target"):
+            if reader.tokens == owner.tokens:
+                message = f"{reader.layout.name} and the target {owner.layout.name} are the same steps of the text"
+                unit = reader.tokens.unit if reader.tokens is not None else ""
+                help = f"write {owner.layout.name} = {unit}(ahead = 1) for the next one at each step"
+                related = (Related(f"{reader.layout.name} is read here", reader.span),)
+                found.append(Diagnostic("T408", message, owner.span, "warning", related=related, help=help))
+    return found
 
 
 def _units(tokens: Tokens) -> tuple[str, bool, bool, int | None]:

@@ -45,11 +45,21 @@ class Texts:
 
     def used(self, rows: Indices) -> Indices:
         """How often each of the `names` stands in some examples; a token that several of them share counts once."""
+        return np.bincount(self.codes[self._covered(rows)], minlength=len(self.names))
+
+    def first_rows(self) -> dict[int, int]:
+        """The first example of each code that stands in one."""
+        places = np.flatnonzero(self._covered(np.arange(len(self.starts))))
+        codes, first = np.unique(self.codes[places], return_index=True)
+        rows = np.searchsorted(self.starts, places[first], side="right") - 1
+        return dict(zip(codes.tolist(), rows.tolist(), strict=True))
+
+    def _covered(self, rows: Indices) -> NDArray[np.bool_]:
+        """Which tokens stand in some examples."""
         edges = np.zeros(len(self.codes) + 1, np.int64)
         np.add.at(edges, self.starts[rows], 1)
         np.add.at(edges, self.starts[rows] + self.counts[rows], -1)
-        covered = np.cumsum(edges[:-1]) > 0
-        return np.bincount(self.codes[covered], minlength=len(self.names))
+        return np.cumsum(edges[:-1]) > 0
 
 
 def pieces(text: str, tokens: Tokens) -> list[str]:

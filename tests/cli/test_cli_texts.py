@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from cli_shell import Shell
@@ -76,35 +77,61 @@ train:
 TAGS_CSV = "text,tags\nTom met Ann,NAME O NAME\nshe met Tom,O O NAME\nhi,O\n"
 
 
-@pytest.fixture
-def dates(dlc: Shell) -> Shell:
-    dlc.write("dates.dl", DATES)
-    dlc.write("dates.csv", DATES_CSV)
-    return dlc
-
-
-def test_what_is_written_is_printed_as_text(dates: Shell) -> None:
-    """From a table and from the lines of a text alike."""
-    trained = dates("train", "dates.dl", "--target", "reference", "-q")
+@pytest.fixture(scope="module")
+def dates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
+    """A folder, and in it a run of two epochs."""
+    shell = Shell(tmp_path_factory.mktemp("dates"))
+    shell.write("dates.dl", DATES)
+    shell.write("dates.csv", DATES_CSV)
+    trained = shell("train", "dates.dl", "--target", "reference", "-q")
     assert trained.code == 0, trained.err
-    dates.write("new.csv", "human\n3 May\n21 Mar\n")
-    dates.write("new.txt", "3 May\n\n21 Mar\n")
-    done = dates("predict", trained.run, "--data", "new.csv")
+    return shell, trained.run
+
+
+def test_what_is_written_is_printed_as_text(dates: tuple[Shell, str]) -> None:
+    """From a table and from the lines of a text alike."""
+    dlc, run = dates
+    dlc.write("new.csv", "human\n3 May\n21 Mar\n")
+    dlc.write("new.txt", "3 May\n\n21 Mar\n")
+    done = dlc("predict", run, "--data", "new.csv")
     head, *rows = csv.reader(io.StringIO(done.out))
     assert head == ["iso"]
     assert len(rows) == 2
     assert all(set(text) <= set("0123456789-") and len(text) <= 6 for (text,) in rows)
-    assert dates("predict", trained.run, "--data", "new.txt").out == done.out
-    assert dates("predict", trained.run, "--data", "new.csv", "--format", "json").json == [{"iso": t} for (t,) in rows]
+    assert dlc("predict", run, "--data", "new.txt").out == done.out
 
 
-def test_a_run_goes_on_to_the_same_bits(dates: Shell) -> None:
-    whole = dates("train", "dates.dl", "--target", "reference", "-q", "--set", "epochs=3")
-    first = dates("train", "dates.dl", "--target", "reference", "-q", "--set", "epochs=1", "-o", "others")
-    assert dates("train", "dates.dl", "--resume", first.run, "--set", "epochs=3", "-q").code == 0
-    ends = [(dates.folder / run / "last.safetensors").read_bytes() for run in (whole.run, first.run)]
+def test_a_run_goes_on_to_the_same_bits(dates: tuple[Shell, str]) -> None:
+    dlc, whole = dates
+    first = dlc("train", "dates.dl", "--target", "reference", "-q", "--set", "epochs=1", "-o", "others")
+    assert dlc("train", "dates.dl", "--resume", first.run, "--set", "epochs=2", "-q").code == 0
+    ends = [(dlc.folder / run / "last.safetensors").read_bytes() for run in (whole, first.run)]
     tensors = [end[8 + int.from_bytes(end[:8], "little") :] for end in ends]
     assert tensors[0] == tensors[1]
+
+
+def test_a_text_that_changed_has_other_classes(dates: tuple[Shell, str]) -> None:
+    dlc, run = dates
+    message = r"error\[R603\]: the data has changed since the run began: class \d+ of x was '\w', and is '[nov]' now"
+    dlc.write("dates.csv", DATES_CSV.replace("May", "Nov"))
+    try:
+        for verb in (("evaluate", run), ("train", "dates.dl", "--resume", run)):
+            refused = dlc(*verb)
+            assert refused.code == 1
+            assert re.search(message, refused.err), refused.err
+    finally:
+        dlc.write("dates.csv", DATES_CSV)
+
+
+def test_mistakes(dates: tuple[Shell, str]) -> None:
+    dlc, run = dates
+    dlc.write("long.csv", "human\n21 March of this year\n")
+    refused = dlc("predict", run, "--data", "long.csv")
+    assert refused.code == 1
+    assert "long.csv:2: column human: the text has 21 chars, and the model says `dim T_x <= 12`" in refused.err
+    (dlc.folder / "bad.txt").write_bytes(b"3 May\n4 M\xe9y\n")
+    refused = dlc("predict", run, "--data", "bad.txt")
+    assert "error[V504]: bad.txt is not a text in UTF-8: byte 4 of line 2 is 0xe9" in refused.err
 
 
 def test_tags_stand_beside_each_other(dlc: Shell) -> None:
@@ -125,31 +152,14 @@ def test_tags_stand_beside_each_other(dlc: Shell) -> None:
     assert "tags.csv: 3 examples" in measured.out
 
 
-def test_labels_and_class_numbers_that_are_written(dlc: Shell) -> None:
+def test_labels_that_are_written(dlc: Shell) -> None:
     """Three notes, of which the last ends a melody and is not printed."""
     text = DATES.replace("column(iso) -> chars", "column(notes) -> labels").replace('"<EOS>"', "2")
-    text = text.replace("V_y = 9", "V_y = 3").replace("dates.csv", "notes.csv").replace("0.75, 0.25", "0.5, 0.5")
-    dlc.write("notes.dl", text)
-    for table, words in (("notes\nc d z\nd z\n", {"c", "d"}), ("notes\n0 1 2\n1 2\n", {"0", "1"})):
-        head, *rows = table.split()[0], *table.splitlines()[1:]
-        dlc.write("notes.csv", "human," + head + "\n" + "".join(f"May,{row}\n" for row in rows))
-        trained = dlc("train", "notes.dl", "--target", "reference", "-q")
-        assert trained.code == 0, trained.err
-        done = dlc("predict", trained.run, "--data", "notes.csv")
-        name, *written = csv.reader(io.StringIO(done.out))
-        assert name == ["iso"]
-        assert len(written) == 2
-        assert all(set(cells[0].split()) <= words for cells in written)
-
-
-def test_mistakes(dates: Shell) -> None:
-    trained = dates("train", "dates.dl", "--target", "reference", "-q", "--set", "epochs=1")
-    dates.write("long.csv", "human\n21 March of this year\n")
-    refused = dates("predict", trained.run, "--data", "long.csv")
-    assert refused.code == 1
-    assert "long.csv:2: column human: the text has 21 chars, and the model says `dim T_x <= 12`" in refused.err
-    dates.write("other.csv", "date\n3 May\n")
-    assert "error[T405]: other.csv has no column human" in dates("predict", trained.run, "--data", "other.csv").err
-    (dates.folder / "bad.txt").write_bytes(b"3 May\n4 M\xe9y\n")
-    refused = dates("predict", trained.run, "--data", "bad.txt")
-    assert "error[V504]: bad.txt is not a text in UTF-8: byte 4 of line 2 is 0xe9" in refused.err
+    dlc.write("notes.dl", text.replace("V_y = 9", "V_y = 3").replace("dates.csv", "notes.csv"))
+    dlc.write("notes.csv", "human,notes\nMay,c d z\nMar,d z\nApr,c z\nMay,z\n")
+    trained = dlc("train", "notes.dl", "--target", "reference", "-q")
+    assert trained.code == 0, trained.err
+    name, *written = csv.reader(io.StringIO(dlc("predict", trained.run, "--data", "notes.csv").out))
+    assert name == ["iso"]
+    assert len(written) == 4
+    assert all(set(cells[0].split()) <= {"c", "d"} for cells in written)

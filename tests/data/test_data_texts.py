@@ -19,6 +19,7 @@ from dlc.runtime.data.tokens import pieces
 from dlc.runtime.data.vocabulary import Vocabulary
 
 T = Symbol("T", "runtime")
+TOO_MANY = "the vocabulary of y has 2 classes, and <UNK>, <PAD> leave none for words"
 BOUNDED = Symbol("T", "runtime", upper=5)
 LINE = 'source = text("t.txt")\ny = line -> '
 WHOLE = 'source = text("t.txt")\ny = '
@@ -301,6 +302,13 @@ def test_windows_that_overlap_are_in_one_split_only(texts):
     assert set(new) == {made.preprocessing.vocabularies["y"].classes["<UNK>"]}
 
 
+def test_a_split_without_windows_of_its_own(texts):
+    lines = f"{WHOLE}chars(window = 5, step = 1)\nsplit = 0.8, 0.2"
+    (found,) = texts(lines, [target(20, T)], "abcdefghij").refused()
+    message = "split leaves the test split empty: all its windows begin in the one before it"
+    assert (found.code, found.message) == ("T402", message)
+
+
 def test_the_word_behind_the_last_ones(texts):
     """The neural language model: four words predict the next."""
     lines = 'source = text("t.txt")\nx = words(step = 1, end = off)\ny = words(step = 1, end = off, ahead = 2)'
@@ -317,6 +325,14 @@ def test_an_input_and_the_same_text_one_step_later(texts):
     part = made.splits["train"]
     assert ["".join(row) for row in decoded(made, part, "x")] == ["abc", "def"]
     assert ["".join(row) for row in decoded(made, part)] == ["bcd", "efg"]
+
+
+def test_an_input_that_is_its_target(texts):
+    lines = 'source = text("t.txt")\nx = chars(window = 3)\ny = chars(window = 3)'
+    (found,) = texts(lines, [index("x", 9, T), target(9, T)], "abcdefgh").headers()
+    assert (found.code, found.severity) == ("T408", "warning")
+    assert found.message == "x and the target y are the same steps of the text"
+    assert found.help == "write y = chars(ahead = 1) for the next one at each step"
 
 
 def test_sentences_end(texts):
@@ -429,6 +445,33 @@ def test_headers(texts, lines, inputs, code, message):
 
 
 @pytest.mark.parametrize(
+    ("lines", "inputs", "message"),
+    [
+        (LINE + "chars", [target(1, T)], "the vocabulary of y has 1 class, and <EOS> leaves none for chars"),
+        (LINE + "words", [target(2, T)], "the vocabulary of y has 2 classes, and <EOS>, <UNK> leave none for words"),
+        (LINE + "words(pad = on)", [target(2, 3)], TOO_MANY),
+        (
+            LINE + "chars(vocabulary = 1)",
+            [target(9, T)],
+            "the vocabulary of y has 1 class, and <EOS> leaves none for chars",
+        ),
+    ],
+)
+def test_special_tokens_alone(texts, lines, inputs, message):
+    assert mistakes(texts(lines, inputs, "abc\n").headers()) == [("T404", message)]
+
+
+def test_a_vocabulary_of_another_model(texts):
+    made = texts(LINE + "chars", [target(9, T)], "abcdef\n")
+    fitted = made.load().preprocessing
+    with pytest.raises(DiagnosticError) as caught:
+        apply(fitted, made.folder / "t.txt", {"y": target(5, T)}, True)
+    (found,) = caught.value.diagnostics
+    message = "the saved vocabulary of y has 8 classes, y : (5, m, T) one_hot has 5"
+    assert (found.code, found.message) == ("R603", message)
+
+
+@pytest.mark.parametrize(
     ("column", "inputs", "code", "message"),
     [
         (
@@ -506,6 +549,21 @@ def test_a_character_without_a_class(texts):
         apply(fitted, made.folder / "new.txt", made.inputs, True)
     (found,) = caught.value.diagnostics
     assert (found.code, found.message) == ("V503", f"{made.folder}/new.txt:2: 'x' does not occur in the training split")
+
+
+def test_a_character_between_windows_has_no_class(texts):
+    """x stands in no window of the training text, and first between two windows of the new one."""
+    made = texts(WHOLE + "chars(window = 2, step = 3)", [target(2, T)], "abxbaxab")
+    fitted = made.load().preprocessing
+    assert fitted.vocabularies["y"].tokens == ("a", "b")
+    (made.folder / "new.txt").write_text("aax\nxb\nabb")
+    with pytest.raises(DiagnosticError) as caught:
+        apply(fitted, made.folder / "new.txt", made.inputs, True)
+    found = [(d.code, d.message.split("/")[-1]) for d in caught.value.diagnostics]
+    assert found == [
+        ("V503", "new.txt:1: '\\n' does not occur in the training split"),
+        ("V503", "new.txt:1: 'x' does not occur in the training split"),
+    ]
 
 
 def test_too_short(texts):

@@ -57,9 +57,7 @@ def agree(native: Model, reference: Model, tiny: Tiny, seed: int, more: int = 0)
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_compiled_sequence_models_give_the_reference(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_compiled_sequence_models_give_the_reference(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if name not in SPREAD and not request.config.getoption("--whole-zoo"):
         pytest.skip("compiled with --whole-zoo only")
     tiny = ZOO[name]
