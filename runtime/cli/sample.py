@@ -90,11 +90,12 @@ def texts(opened: Opened, count: int | None, data: Path | None) -> list[dict[str
 
 def unpadded(model: Model, name: str, examples: Examples) -> list[Any]:
     """An input of each example, as long as it is."""
+    from dlc.runtime.data.columns import as_array
     from dlc.runtime.data.layout import LENGTHS
 
     column = [examples.arrays[name][i] for i in range(examples.count)]
     for symbol in model.spec.inputs[name].type.symbols:
-        lengths = examples.arrays.get(LENGTHS + symbol.name)
-        if lengths is not None and column[0].ndim == 1:
+        if LENGTHS + symbol.name in examples.arrays and column[0].ndim == 1:
+            lengths = as_array(examples.arrays[LENGTHS + symbol.name]).tolist()
             return [row[:length] for row, length in zip(column, lengths, strict=True)]
     return column

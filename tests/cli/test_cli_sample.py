@@ -86,7 +86,7 @@ def test_the_seed_decides(names: tuple[Shell, str]) -> None:
 
 
 def test_other_settings_of_the_draws(names: tuple[Shell, str]) -> None:
-    """From the most probable letter alone there is one text, whatever is drawn; at a high temperature there are many."""
+    """From the most probable letter alone there is one text, whatever is drawn; at a high temperature are many."""
     shell, run = names
     assert len(set(shell("sample", run, "--count", "8", "--top-k", "1").out.splitlines())) == 1
     assert len(set(shell("sample", run, "--count", "8", "--temperature", "5").out.splitlines())) > 4
