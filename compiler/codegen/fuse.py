@@ -39,7 +39,7 @@ from dlc.compiler.ir import Graph, Node
 from dlc.compiler.ops import OPS, Elementwise, Loop, MatrixProduct, Reduction
 from dlc.compiler.ops.loop import Step
 
-INNER = "jklpqs"
+INNER = "jklpqsuv"
 """Names of the indices inside a row, outermost first; `i` is the row."""
 
 REMEMBERED = 1 << 14

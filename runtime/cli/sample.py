@@ -95,7 +95,7 @@ def unpadded(model: Model, name: str, examples: Examples) -> list[Any]:
 
     column = [examples.arrays[name][i] for i in range(examples.count)]
     for symbol in model.spec.inputs[name].type.symbols:
-        if LENGTHS + symbol.name in examples.arrays and column[0].ndim == 1:
-            lengths = as_array(examples.arrays[LENGTHS + symbol.name]).tolist()
-            return [row[:length] for row, length in zip(column, lengths, strict=True)]
+        lengths = examples.arrays.get(LENGTHS + symbol.name)
+        if lengths is not None and column[0].ndim == 1:
+            return [row[:length] for row, length in zip(column, as_array(lengths), strict=True)]
     return column
