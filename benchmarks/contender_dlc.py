@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from cases import BETA1, BETA2, CHECK_STEPS, EPSILON, MOMENTUM, Case
 
-SPECS = Path(__file__).resolve().parents[1] / "specs"
+ROOT = Path(__file__).resolve().parents[1]
 OPTIMIZERS = {
     "sgd": "GradientDescent(lr = {lr!r})",
     "momentum": f"HeavyBall(lr = {{lr!r}}, beta = {MOMENTUM})",
@@ -25,7 +25,7 @@ OPTIMIZERS = {
 
 
 def spec_text(case: Case) -> str:
-    """The case in the language of dlc: a dense network, or a model of the zoo with a `train:` block of its own."""
+    """The case in the language of dlc: a dense network, or a model from a file with a `train:` block of its own."""
     train = f"""\
 train:
     optimizer = {OPTIMIZERS[case.optimizer].format(lr=case.learning_rate)}
@@ -33,7 +33,7 @@ train:
     epochs    = 1
 """
     if case.spec:
-        return (SPECS / f"{case.spec}.dl").read_text(encoding="utf-8").partition("train:\n")[0] + train
+        return (ROOT / f"{case.spec}.dl").read_text(encoding="utf-8").partition("train:\n")[0] + train
     *hidden, last = case.widths[1:]
     chain = [f"Dense({n}, relu)" for n in hidden] + [f"Dense({last}, {'sigmoid' if case.binary else 'softmax'})"]
     return f"""\
@@ -54,7 +54,7 @@ def compiled(case: Case, threads: int) -> Any:
     dlc: Any = importlib.import_module("dlc")
     with tempfile.TemporaryDirectory() as folder:
         if case.spec:  # with the files that it imports
-            shutil.copytree((SPECS / case.spec).parent, folder, dirs_exist_ok=True)
+            shutil.copytree((ROOT / case.spec).parent, folder, dirs_exist_ok=True)
         file = Path(folder) / "net.dl"
         file.write_text(spec_text(case), encoding="utf-8")
         model = dlc.load(str(file), **case.hypers).compile(dtype="float32", seed=1, threads=threads)
@@ -66,14 +66,26 @@ def compiled(case: Case, threads: int) -> Any:
     return model
 
 
+def arrays(case: Case) -> tuple[dict[str, Any], dict[str, int]]:
+    """Inputs and targets in the shapes that the model declares, and each one's axis of examples."""
+    x, y = case.data()
+    if case.text:
+        return {"Y": y}, {"Y": 0}
+    if case.binary:
+        y = y.astype(np.float32)[:, None]
+    found, axes = {"X": x, "Y": y}, {"X": 0, "Y": 0}
+    for name, array in found.items():
+        if array.ndim < 4 and array.dtype == np.float32:  # (n, m) or (n, m, T)
+            found[name], axes[name] = array.transpose(array.ndim - 1, *range(array.ndim - 1)), 1
+    return found, axes
+
+
 class Dlc:
     """See `rivals.Rival` for the meaning of the methods."""
 
     def __init__(self, case: Case, threads: int) -> None:
         self.case, self.model = case, compiled(case, threads)
-        x, classes = case.data()
-        self.x = x.T if x.ndim == 2 else x
-        self.y = classes.astype(np.float32)[None, :] if case.binary else classes
+        self.data, self.axes = arrays(case)
         self.version = f"dlc {importlib.import_module('dlc').__version__}"
 
     def first_step(self) -> None:
@@ -96,27 +108,24 @@ class Dlc:
             return steps
         steps_per_epoch = -(-self.case.examples // self.case.batch)
         epochs = max(1, steps // steps_per_epoch)
-        self.model.fit(X=self.x, Y=self.y, epochs=epochs, batch=self.case.batch)
+        self.model.fit(**self.data, epochs=epochs, batch=self.case.batch)
         return epochs * steps_per_epoch
 
-    def _batch(self, number: int) -> tuple[Any, Any]:
-        size = self.case.batch
-        part = slice(number * size, (number + 1) * size)
-        return (self.x[:, part], self.y[..., part]) if self.x.ndim == 2 else (self.x[part], self.y[part])
+    def _batch(self, number: int) -> dict[str, Any]:
+        part = slice(number * self.case.batch, (number + 1) * self.case.batch)
+        return {name: array[(slice(None),) * self.axes[name] + (part,)] for name, array in self.data.items()}
 
     def _first_loss(self) -> float:
-        x, y = self._batch(0)
-        return float(self.model.loss(X=x, Y=y))
+        return float(self.model.loss(**self._batch(0)))
 
     def _fit_first_batch(self, epochs: int) -> None:
-        x, y = self._batch(0)
-        self.model.fit(X=x, Y=y, epochs=epochs, batch=self.case.batch)
+        self.model.fit(**self._batch(0), epochs=epochs, batch=self.case.batch)
 
     def _predict(self, number: int) -> Any:
-        x, _ = self._batch(number % (self.case.examples // self.case.batch))
+        x = self._batch(number % (self.case.examples // self.case.batch))["X"]
         return self.model.forward(X=x)["Y_hat"]
 
     def _predicted_loss(self, number: int) -> float:
         """The cross-entropy of columns of probabilities."""
-        _, y = self._batch(number)
+        y = self._batch(number)["Y"]
         return float(-np.log(self._predict(number)[y, np.arange(len(y))]).mean())

@@ -1,13 +1,13 @@
 """The networks, written once for every rival: functions of `Layers`, which are torch's, jax's, or only count.
 
-A network takes images (examples, n_H, n_W, n_C), or rows (examples, n), and gives scores, one for each class; names of
-parameters are dlc's, so that all contenders start from the same numbers.
+A network takes images (examples, n_H, n_W, n_C), rows (examples, n), sequences (examples, T, n) or text (examples, T),
+and gives scores, one for each class; names of parameters are dlc's, so that all contenders start from the same numbers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Layers(Protocol):
         ...
 
     def dense(self, name: str, x: Any, n: int) -> Any:
-        """n units with bias; a map is made flat, its channels last."""
+        """n units with bias; a map is made flat, its channels last. Of a sequence, every step has them."""
         ...
 
     def relu(self, x: Any) -> Any: ...
@@ -44,6 +44,34 @@ class Layers(Protocol):
 
     def average(self, x: Any) -> Any:
         """The mean of each channel: (examples, n_C)."""
+        ...
+
+    def lstm(self, name: str, x: Any, n: int) -> Any:
+        """`LSTM(n)` of specs/std/sequences.dl, from zeros; its a at every step."""
+        ...
+
+    def gru(self, name: str, x: Any, n: int) -> Any:
+        """`GRU(n)` of the same."""
+        ...
+
+    def both_ways(self, name: str, x: Any, n: int) -> Any:
+        """`Bidirectional(LSTM(n), LSTM(n))`."""
+        ...
+
+    def attend(self, name: str, x: Any, heads: int, causal: bool) -> Any:
+        """Multi-head attention of a sequence to itself, without biases; causal: no step sees those after it."""
+        ...
+
+    def layer_norm(self, name: str, x: Any) -> Any:
+        """Each step's features with mean 0 and variance 1, then gamma and beta."""
+        ...
+
+    def words_before(self, name: str, words: Any, V: int, n: int) -> Any:
+        """At each step n units of the word before it (of none at the first), with bias."""
+        ...
+
+    def positions(self, x: Any) -> Any:
+        """x + `position_table`."""
         ...
 
 
@@ -144,6 +172,52 @@ def unet(width: int, depth: int = 4, classes: int = 2) -> Network:
     return network
 
 
+def tagger(cell: str, n: int) -> Network:
+    """benchmarks/models/lstm.dl and gru.dl: `cell` is one of them."""
+    return lambda on, x: on.dense("dense[1]", getattr(on, cell)(f"{cell}[1]", x, n), 10)
+
+
+def deep_both_ways(n: int, L: int) -> Network:
+    """benchmarks/models/bidirectional.dl."""
+
+    def network(on: Layers, x: Any) -> Any:
+        for l in range(1, L + 1):
+            x = on.both_ways(f"bidirectional[{l}]", x, n)
+        return on.dense("dense[1]", x, 10)
+
+    return network
+
+
+def encoder(d_model: int, heads: int, d_ff: int, name: str = "encoderblock[1]", causal: bool = False) -> Network:
+    """`EncoderBlock` of specs/std/attention.dl: what is added is normalised behind the sum."""
+
+    def network(on: Layers, x: Any) -> Any:
+        a = on.layer_norm(f"{name}.norm_1", on.add(x, on.attend(f"{name}.attend", x, heads, causal)))
+        z = on.relu(on.dense(f"{name}.feed.dense[1]", a, d_ff))
+        return on.layer_norm(f"{name}.norm_2", on.add(a, on.dense(f"{name}.feed.dense[2]", z, d_model)))
+
+    return network
+
+
+def gpt(V: int, d_model: int, heads: int, N: int) -> Network:
+    """benchmarks/models/gpt.dl."""
+
+    def network(on: Layers, words: Any) -> Any:
+        a = on.positions(on.words_before("dense[1]", words, V, d_model))
+        for l in range(1, N + 1):
+            a = encoder(d_model, heads, 4 * d_model, f"encoderblock[{l}]", causal=True)(on, a)
+        return on.dense("dense[2]", a, V)
+
+    return network
+
+
+def position_table(T: int, n: int) -> NDArray[np.float32]:
+    """(T, n): sin(t / 10000^(2i / n)) and cos of the same in turns, t and i from 0 (Vaswani et al. 2017)."""
+    feature = np.arange(n)
+    angle = np.arange(T)[:, None] * 10_000.0 ** (-2 * (feature // 2) / n)
+    return np.where(feature % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
+
+
 # --- what a network needs --------------------------------------------------------------------------------------------
 
 Shape = tuple[int, ...]
@@ -155,7 +229,7 @@ class Tensor:
 
     `shape` is dlc's: filters (f, f, n_C_prev / groups, n_C), matrices (n, n_prev), everything else (n,). It is drawn
     from a normal distribution with this deviation about `mean`. `flattened` is the map that a matrix reads;
-    `transposed` are the filters of a transposed convolution.
+    `transposed` are the filters of a transposed convolution, and matrices whose columns are looked up.
     """
 
     shape: Shape
@@ -166,13 +240,21 @@ class Tensor:
 
 
 class Outline:
-    """`Layers` that compute shapes: (n_H, n_W, n_C) or (n,), of one example. What they meet on the way stands here."""
+    """`Layers` that compute shapes of one example: (n_H, n_W, n_C), (n,), (T, n), of text (T,). What they meet on the
+    way stands here."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, Tensor] = {}
         self.states: dict[str, Tensor] = {}
         self.products: dict[str, int] = {}
-        """Multiplications of an example by the layer's name, in forward order; the first layer's stand first."""
+        """Multiplications of an example by the layer's name, in forward order; the first layer's stand first. Causal
+        attention counts as if every step saw all others."""
+        self.recurrent: dict[str, tuple[str, int]] = {}
+        """The gates of recurrent layers, in torch's order, and n."""
+        self.attentive: list[str] = []
+        """Layers of attention."""
+        self.width = 0
+        """The features to which positions are added."""
 
     def conv(
         self, name: str, x: Shape, f: int, n: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = True
@@ -198,10 +280,11 @@ class Outline:
         return x
 
     def dense(self, name: str, x: Shape, n: int) -> Shape:
+        steps, x = (x[:1], x[1:]) if len(x) == 2 else ((), x)
         n_prev = math.prod(x)
         self._weights(name, (n, n_prev), n_prev, True, flattened=x if len(x) > 1 else None)
-        self.products[name] = n * n_prev
-        return (n,)
+        self.products[name] = math.prod(steps) * n * n_prev
+        return (*steps, n)
 
     def _weights(self, name: str, shape: Shape, fan_in: int, bias: bool, **more: Any) -> None:
         """By He's rule."""
@@ -229,6 +312,61 @@ class Outline:
 
     def average(self, x: Shape) -> Shape:
         return x[-1:]
+
+    def lstm(self, name: str, x: Shape, n: int) -> Shape:
+        return self._recurrent(name, (name,), x, n, "ufco")
+
+    def gru(self, name: str, x: Shape, n: int) -> Shape:
+        return self._recurrent(name, (name,), x, n, "ruc")
+
+    def both_ways(self, name: str, x: Shape, n: int) -> Shape:
+        return self._recurrent(name, (f"{name}.forward", f"{name}.backward"), x, n, "ufco")
+
+    def _recurrent(self, name: str, layers: Sequence[str], x: Shape, n: int, gates: str) -> Shape:
+        T, n_prev = x
+        for layer in layers:
+            for gate in gates:
+                self.parameters[f"{layer}.W_{gate}"] = Tensor((n, n + n_prev), 0.0, 1 / math.sqrt(n + n_prev))
+                self.parameters[f"{layer}.b_{gate}"] = Tensor((n,))
+            self.recurrent[layer] = gates, n
+        self.products[f"{name} of x"] = len(layers) * T * len(gates) * n * n_prev
+        self.products[f"{name} of a"] = len(layers) * T * len(gates) * n * n
+        return (T, len(layers) * n)
+
+    def attend(self, name: str, x: Shape, heads: int, causal: bool) -> Shape:
+        T, n = x
+        for matrix in "QKVO":
+            self.parameters[f"{name}.W_{matrix}"] = Tensor((n, n), 0.0, 1 / math.sqrt(n))
+        self.attentive.append(name)
+        self.products[f"{name} of x"] = 3 * T * n * n
+        self.products[name] = 2 * T * T * n + T * n * n
+        return x
+
+    def layer_norm(self, name: str, x: Shape) -> Shape:
+        self.parameters[f"{name}.gamma"] = Tensor(x[-1:], 1.0)
+        self.parameters[f"{name}.beta"] = Tensor(x[-1:])
+        return x
+
+    def words_before(self, name: str, words: Shape, V: int, n: int) -> Shape:
+        self._weights(name, (n, V), 1, True, transposed=True)
+        self.products[name] = 0
+        return (*words, n)
+
+    def positions(self, x: Shape) -> Shape:
+        self.width = x[-1]
+        return x
+
+    def merged(self, values: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """With one matrix for all that is multiplied by the same: `W_x`, `W_h` and `b` of a recurrent layer, the gates
+        one below the other, and `W` for the three of attention."""
+        values = dict(values)
+        for name, (gates, n) in self.recurrent.items():
+            W = np.concatenate([values.pop(f"{name}.W_{gate}") for gate in gates])
+            b = np.concatenate([values.pop(f"{name}.b_{gate}") for gate in gates])
+            values |= {f"{name}.W_x": W[:, n:], f"{name}.W_h": W[:, :n], f"{name}.b": b}
+        for name in self.attentive:
+            values[f"{name}.W"] = np.concatenate([values.pop(f"{name}.W_{matrix}") for matrix in "QKV"])
+        return values
 
     def drawn(self, tensors: dict[str, Tensor], seed: int) -> dict[str, NDArray[np.float32]]:
         """The numbers, in the order of the layers."""

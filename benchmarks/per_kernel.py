@@ -1,9 +1,10 @@
 """Where the time of a training step (or prediction) goes: each kernel's milliseconds, GFLOP/s and share of peak.
 
-    python benchmarks/per_kernel.py CASE [--threads 1] [--repeats 20] [--slowest 15] [--json FILE]
+    python benchmarks/per_kernel.py CASE [--threads 1] [--repeats 20] [--best] [--slowest 15] [--json FILE]
 
 The generated program is run as it is, but for a look at the clock after every launch of a kernel. Medians over the
-repeats; what stands between two launches counts for the one behind it. GFLOP/s count matrix products and convolutions.
+repeats; what stands between two launches counts for the one behind it. A launch in a loop (the steps of a scan) counts
+as the sum over its steps. GFLOP/s count matrix products and convolutions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import clock
 import numpy as np
 from cases import CASES, Case
 from contender import pin
-from contender_dlc import compiled
+from contender_dlc import arrays, compiled
 from numpy.typing import NDArray
 from peak import measure
 
@@ -35,12 +36,14 @@ from dlc.runtime.native_engine import generated
 
 @dataclass(frozen=True)
 class Measured:
-    """One launch: the kernel's name, what it computes (the comment above the launch), operations of its products."""
+    """One launch: the kernel's name, what it computes (the comment above the launch), operations of its products; over
+    all `times` that it takes place in a step."""
 
     name: str
     equations: list[str]
     milliseconds: float
     flops: int
+    times: int = 1
 
     @property
     def gigaflops(self) -> float:
@@ -48,32 +51,32 @@ class Measured:
 
 
 def timed_program(module: Module, title: str) -> Module:
-    """The same module, but its program looks at the clock at its start and after every launch. The times lie behind the
-    transient part."""
-    piece = module.programs[title]
+    """The same module, but its program looks at the clock at its start and after every launch, and adds what has passed
+    to the launch's sum. The sums lie behind the transient part."""
+    piece, count = module.programs[title], len(module.plans[title].calls)
     lines, launches = [], 0
     for line in piece.text.splitlines():
         lines.append(line)
         indent = line[: len(line) - len(line.lstrip())]
         if line.lstrip().startswith("M = "):
             lines.append(f"{indent}clock = transient + {dim_text(module.plans[title].plan.size.dim, 'M')}")
-            lines.append(f"{indent}now(clock)")
+            lines.append(f"{indent}start(clock, {count})")
         if line.lstrip().startswith("launch("):
+            lines.append(f"{indent}lap(clock, {launches})")
             launches += 1
-            lines.append(f"{indent}now(clock + {clock.BYTES * launches})")
-    assert launches == len(module.plans[title].calls)
-    timed = Piece(piece.name, "\n".join(lines) + "\n", (*piece.above, "from clock import now"), piece.needs)
+    assert launches == count
+    timed = Piece(piece.name, "\n".join(lines) + "\n", (*piece.above, "from clock import lap, start"), piece.needs)
     return replace(module, programs={**module.programs, title: timed})
 
 
 def inputs_of(case: Case) -> dict[str, NDArray[Any]]:
     """The first batch, examples first."""
-    x, y = (array[: case.batch] for array in case.data())
-    return {"X": x, "Y": y.astype(np.float32)[:, None] if case.binary else y}
+    found, axes = arrays(case)
+    return {name: np.ascontiguousarray(np.moveaxis(a, axes[name], 0)[: case.batch]) for name, a in found.items()}
 
 
-def times_of(case: Case, threads: int, repeats: int) -> list[Measured]:
-    """Every launch in the order of the program."""
+def times_of(case: Case, threads: int, repeats: int, best: bool = False) -> list[Measured]:
+    """Every launch in the order of the program; with `best` each one's fastest repeat counts."""
     model = compiled(case, threads)
     title = "forward" if case.predicts else "train"
     module = generated(model.spec.checked, model.main.programs, "float32")
@@ -83,20 +86,19 @@ def times_of(case: Case, threads: int, repeats: int) -> list[Measured]:
         (native.parameters if name in native.parameters else native.states)[name][...] = array
     table, m = module.tables.programs[title], case.batch
     end = number(table.bytes, {"m": m, "M": capacity(m)})
-    native.transient = aligned(end + clock.BYTES * (len(calls) + 1))
+    native.transient = aligned(end + clock.size(len(calls)))
     given = {name: array for name, array in inputs_of(case).items() if name in table.inputs}
     durations = []
-    for step in range(1, repeats + 4):
-        native.run(title, given, m, dict.fromkeys(("t", "step", "epoch"), float(step)), step)
-        seconds, nanoseconds = (
-            native.transient[end : end + clock.BYTES * (len(calls) + 1)].view(np.int64).reshape(-1, 2).T
-        )
-        durations.append(np.diff(seconds * 10**9 + nanoseconds) / 1e6)
-    medians = np.median(durations[3:], axis=0)
+    with native.pool:  # its threads stay awake between two steps, as in training
+        for step in range(1, repeats + 4):
+            native.run(title, given, m, dict.fromkeys(("t", "step", "epoch"), float(step)), step)
+            nanoseconds, times = clock.laps(native.transient[end:], len(calls))
+            durations.append(nanoseconds / 1e6)
+    counted = (np.min if best else np.median)(durations[3:], axis=0)
     shown = equations(module.programs[title].text)
     return [
-        Measured(call.name, lines, float(ms), operations(call, m))
-        for call, lines, ms in zip(calls, shown, medians, strict=True)
+        Measured(call.name, lines, float(ms), int(often) * operations(call, m), int(often))
+        for call, lines, ms, often in zip(calls, shown, counted, times, strict=True)
     ]
 
 
@@ -125,6 +127,7 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--best", action="store_true", help="of the repeats, on a machine that is not all yours")
     parser.add_argument("--slowest", type=int, metavar="N", help="show the N that take longest, longest first")
     parser.add_argument("--peak", type=float, help="GFLOP/s of the machine, measured in a quieter minute")
     parser.add_argument("--json", metavar="FILE", help="write every figure there too")
@@ -132,17 +135,19 @@ def main() -> None:
     pin(args.threads)
     case = CASES[args.case]
     peak = args.peak or measure(args.threads, "float32", 0.0)["best"]
-    measured = times_of(case, args.threads, args.repeats)
+    measured = times_of(case, args.threads, args.repeats, args.best)
     total = sum(each.milliseconds for each in measured)
     gigaflops = sum(each.flops for each in measured) / total / 1e6
     print(f"{case.name}, {args.threads} thread(s), measured peak {peak:.0f} GFLOP/s")
-    print(f"{total:.3f} ms in {len(measured)} launches: {gigaflops:.1f} GFLOP/s, {gigaflops / peak:.0%} of peak\n")
-    print(f"{'ms':>9}{'of step':>9}{'GFLOP/s':>9}{'of peak':>9}  computes")
+    launches = sum(each.times for each in measured)
+    rate = f"{gigaflops:.1f} GFLOP/s, {gigaflops / peak:.0%} of peak"
+    print(f"{total:.3f} ms in {launches} launches of {len(measured)} kernels: {rate}\n")
+    print(f"{'ms':>9}{'of step':>9}{'GFLOP/s':>9}{'of peak':>9}{'times':>6}  computes")
     shown = sorted(measured, key=lambda each: -each.milliseconds)[: args.slowest] if args.slowest else measured
     for each in shown:
         rate = f"{each.gigaflops:>9.1f}{each.gigaflops / peak:>9.0%}" if each.flops else f"{'':>18}"
         words = textwrap.shorten("; ".join(each.equations) or each.name, 110, placeholder=" …")
-        print(f"{each.milliseconds:>9.4f}{each.milliseconds / total:>9.1%}{rate}  {words}")
+        print(f"{each.milliseconds:>9.4f}{each.milliseconds / total:>9.1%}{rate}{each.times:>6}  {words}")
     if args.json:
         figures = [
             {**vars(each), "gigaflops": each.gigaflops, "share_of_peak": each.gigaflops / peak} for each in measured

@@ -62,6 +62,7 @@ def _by(module: str, function: str, **options: Any) -> Callable[[Case, int], Riv
 RIVALS: dict[str, Callable[[Case, int], Rival]] = {
     "torch": _by("rivals_torch", "eager"),
     "torch_cl": _by("rivals_torch", "eager", channels_last=True),
+    "torch_own": _by("rivals_torch", "eager", own=True),
     "compile": _by("rivals_torch", "compiled"),
     "compile_cl": _by("rivals_torch", "compiled", channels_last=True),
     "jax": _by("rivals_jax", "jit"),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, MOMENTUM, Case
 from jax import lax
+from networks import position_table
 from rivals import Rival
 
 VERSION = f"jax {jax.__version__}"
@@ -61,17 +62,19 @@ def predicting(case: Case, batches: list[tuple[Any, Any]]) -> Rival:
 
 
 def stacked(case: Case) -> tuple[Any, Any]:
-    """X (batches, batch, …) and Y (batches, batch, …), on jax's device."""
+    """X (batches, batch, …) and Y (batches, batch, …), on jax's device; (batches, T, batch, …) for recurrent layers."""
     x, y = case.data()
-    shaped = (array.reshape(-1, case.batch, *array.shape[1:]) for array in (x, y.astype(np.int32)))
-    a, b = map(jnp.asarray, shaped)
+    targets = y.astype(np.int32) if case.classes else y
+    shaped = (array.reshape(-1, case.batch, *array.shape[1:]) for array in (x, targets))
+    a, b = (jnp.asarray(array.swapaxes(1, 2) if case.outline.recurrent else array) for array in shaped)
     return a, b
 
 
 def numbers(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and running statistics. Matrices are (n_in, n_out), so that no product needs a transpose of the
     weights on its way forward."""
-    parameters = {name: jnp.asarray(w.T if w.ndim == 2 else w) for name, w in case.parameters().items()}
+    merged = case.outline.merged(case.parameters())
+    parameters = {name: jnp.asarray(w.T if w.ndim == 2 else w) for name, w in merged.items()}
     return parameters, {name: jnp.asarray(state) for name, state in case.states().items()}
 
 
@@ -113,8 +116,10 @@ def step_of(case: Case) -> Any:
 def loss_of(case: Case, scores: Any, y: Any) -> Any:
     if case.binary:
         return jnp.mean(jax.nn.softplus(scores[:, 0]) - y * scores[:, 0])
+    if not case.classes:
+        return jnp.sum((scores - y) ** 2) / (2 * case.batch)
     true = jnp.take_along_axis(scores, y[..., None], axis=-1)[..., 0]
-    return jnp.mean(jax.nn.logsumexp(scores, axis=-1) - true)
+    return jnp.mean(jax.nn.logsumexp(scores, axis=-1) - true) * case.steps
 
 
 def depthwise(x: Any, w: Any, stride: int, pad: int) -> Any:
@@ -170,7 +175,8 @@ class Layers:
         return x * factor + (shift - mu * factor)
 
     def dense(self, name: str, x: Any, n: int) -> Any:
-        return x.reshape(len(x), -1) @ self.values[f"{name}.W"] + self.values[f"{name}.b"]
+        rows = x if x.ndim == 3 else x.reshape(len(x), -1)
+        return rows @ self.values[f"{name}.W"] + self.values[f"{name}.b"]
 
     def relu(self, x: Any) -> Any:
         return jnp.maximum(x, 0)
@@ -193,3 +199,57 @@ class Layers:
 
     def average(self, x: Any) -> Any:
         return x.mean((1, 2))
+
+    # --- sequences: (T, m, n) in networks with recurrent layers, (m, T, n) in others ---------------------------
+
+    def lstm(self, name: str, x: Any, n: int, reverse: bool = False) -> Any:
+        """The products of x stand before the loop."""
+        W_h = self.values[f"{name}.W_h"]
+
+        def step(carry: Any, z: Any) -> Any:
+            a, c = carry
+            u, f, tilde, o = jnp.split(z + a @ W_h, 4, -1)
+            c = jax.nn.sigmoid(u) * jnp.tanh(tilde) + jax.nn.sigmoid(f) * c
+            a = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (a, c), a
+
+        start = jnp.zeros((x.shape[1], n))
+        z = x @ self.values[f"{name}.W_x"] + self.values[f"{name}.b"]
+        return lax.scan(step, (start, start), z, reverse=reverse)[1]
+
+    def both_ways(self, name: str, x: Any, n: int) -> Any:
+        ahead, back = self.lstm(f"{name}.forward", x, n), self.lstm(f"{name}.backward", x, n, reverse=True)
+        return jnp.concatenate((ahead, back), -1)
+
+    def gru(self, name: str, x: Any, n: int) -> Any:
+        W_ru, W_c = jnp.split(self.values[f"{name}.W_h"], (2 * n,), -1)
+
+        def step(c: Any, z: Any) -> Any:
+            r, u = jnp.split(jax.nn.sigmoid(z[:, : 2 * n] + c @ W_ru), 2, -1)
+            c = c + u * (jnp.tanh(z[:, 2 * n :] + (r * c) @ W_c) - c)
+            return c, c
+
+        z = x @ self.values[f"{name}.W_x"] + self.values[f"{name}.b"]
+        return lax.scan(step, jnp.zeros((x.shape[1], n)), z)[1]
+
+    def attend(self, name: str, x: Any, heads: int, causal: bool) -> Any:
+        m, T, n = x.shape
+        three = (x @ self.values[f"{name}.W"]).reshape(m, T, 3, heads, n // heads)
+        Q, K, V = three[:, :, 0], three[:, :, 1], three[:, :, 2]
+        s = jnp.einsum("mqhd,mkhd->mhqk", Q, K) / np.sqrt(n // heads)
+        if causal:
+            s = jnp.where(np.tri(T, dtype=bool), s, -1e9)
+        a = jnp.einsum("mhqk,mkhd->mqhd", jax.nn.softmax(s), V)
+        return a.reshape(m, T, n) @ self.values[f"{name}.W_O"]
+
+    def layer_norm(self, name: str, x: Any) -> Any:
+        mu = x.mean(-1, keepdims=True)
+        s2 = ((x - mu) ** 2).mean(-1, keepdims=True)
+        return (x - mu) * lax.rsqrt(s2 + 1e-5) * self.values[f"{name}.gamma"] + self.values[f"{name}.beta"]
+
+    def words_before(self, name: str, words: Any, V: int, n: int) -> Any:
+        looked_up = self.values[f"{name}.W"][words[:, :-1]]
+        return jnp.pad(looked_up, ((0, 0), (1, 0), (0, 0))) + self.values[f"{name}.b"]
+
+    def positions(self, x: Any) -> Any:
+        return x + position_table(*x.shape[1:])

@@ -25,15 +25,21 @@ from cases import CASES, TIMED, Case
 from quiet import Watch
 
 HERE = Path(__file__).resolve().parent
-CONTENDERS = ("dlc", "torch", "torch_cl", "compile", "compile_cl", "jax", "jax_scan")
+CONTENDERS = ("dlc", "torch", "torch_cl", "torch_own", "compile", "compile_cl", "jax", "jax_scan")
+DIFFERENT = ("torch_own",)
+"""Those that train another network of the same size: neither compared with dlc nor checked."""
 FIRST_TOLERANCE = 1e-3  # of the loss before any step
 LOSS_TOLERANCE = 1e-2  # of what `CHECK_STEPS` steps changed the loss by
 
 
 def suits(name: str, case: Case) -> bool:
-    """Rows have no channels that could stand first; jax's convolutions are many times slower inside a `scan`."""
-    images = len(case.example) > 1
-    return not (name.endswith("_cl") and not images) and not (name == "jax_scan" and images)
+    """Only maps have channels that could stand first; jax's convolutions are many times slower inside a `scan`, and a
+    network that takes milliseconds does not need it; torch's own layers that compute other functions are few."""
+    if name.endswith("_cl"):
+        return len(case.example) > 2
+    if name == "jax_scan":
+        return len(case.example) == 1 and not case.text
+    return name not in DIFFERENT or case.name.startswith("gru")
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -125,7 +131,8 @@ class Result:
         return (max(self.rounds[name]) - min(self.rounds[name])) / self.milliseconds(name)
 
     def fastest_rival(self) -> str | None:
-        return min((name for name in self.rounds if name != "dlc"), key=self.milliseconds, default=None)
+        rivals = (name for name in self.rounds if name not in ("dlc", *DIFFERENT))
+        return min(rivals, key=self.milliseconds, default=None)
 
     def ratio(self) -> float | None:
         """The median over the rounds of dlc / fastest rival; below 1 dlc is the faster one."""
@@ -146,7 +153,7 @@ class Result:
         return [
             f"{name}: losses {losses} against {[before, after]} of {reference}"
             for name, losses in self.losses.items()
-            if not (abs(losses[0] - before) <= first and abs(losses[1] - after) <= second)
+            if name not in DIFFERENT and not (abs(losses[0] - before) <= first and abs(losses[1] - after) <= second)
         ]
 
 

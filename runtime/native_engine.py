@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
 from dlc.compiler.codegen.arena import ProgramTable
+from dlc.compiler.codegen.by_step import by_step
 from dlc.compiler.codegen.host.machine import Dtype, item_bytes
 from dlc.compiler.codegen.memory import persistent_part
 from dlc.compiler.codegen.module import Module, tables_of
@@ -50,7 +51,7 @@ def generated(
     try:
         shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
-            {title: run(graph, BEFORE_CODE) for title, graph in given.items() if only in (None, title)},
+            {title: run(by_step(graph), BEFORE_CODE) for title, graph in given.items() if only in (None, title)},
             name=checked.name,
             dtype=_dtype(dtype),
             path="plain" if plain else "tile",

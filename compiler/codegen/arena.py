@@ -19,6 +19,8 @@ __all__ = ["Arena", "MemoryViolation", "Place", "ProgramTable", "Tables"]
 Array = NDArray[Any]
 PROGRAM = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 CACHE_LINE = 64
+OVERHANG = 256
+"""Bytes behind the last buffer that vectors may read."""
 SEED_NUMBER, STEP_NUMBER, VIOLATIONS_NUMBER = 0, 1, 2
 
 
@@ -134,7 +136,7 @@ class Arena:
 
     def reserve(self, title: str) -> None:
         """Make the transient part large enough for a program."""
-        needed = number(self.tables.programs[title].bytes, self.sizes)
+        needed = number(self.tables.programs[title].bytes, self.sizes) + OVERHANG
         if needed > self.transient.nbytes:
             self.transient = aligned(needed)
 

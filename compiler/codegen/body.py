@@ -11,7 +11,17 @@ from dlc.compiler.codegen.layout import NotSupported, Stride, about, count_text,
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
-from dlc.compiler.codegen.values import DRAWS, Point, Role, draw_number, fitted, operand_points, role, starts_of_parts
+from dlc.compiler.codegen.values import (
+    DRAWS,
+    Point,
+    Role,
+    draw_number,
+    fitted,
+    inside_image,
+    operand_points,
+    role,
+    starts_of_parts,
+)
 from dlc.compiler.codegen.views import Strided, view_of
 from dlc.compiler.codegen.windows import window_text
 from dlc.compiler.ir import Node
@@ -25,8 +35,8 @@ PLAIN = frozenset({0.0, 0.5, 1.0, 2.0})
 
 _USED = """
     m i j k l n r args first last given numbers unit sums parts chunk whole last_k f0 f1 f2 f3 t0 t1 t2 t3 x tile
-    tile_start terms begin end column step seed flag e c u p q s folded best v0 v1 v2 v3 v4 v5 w0 w1 w2 w3 w4 w5
-    c0 c1 c2 c3 c4 c5 place last_place turned beside beside_start
+    tile_start terms begin end column step seed flag e c u v p q s folded best v0 v1 v2 v3 v4 v5 w0 w1 w2 w3 w4 w5
+    c0 c1 c2 c3 c4 c5 place last_place turned beside beside_start side last_side top bottom b_start
 """
 RESERVED = BUILT_IN | frozenset(_USED.split())
 
@@ -270,6 +280,8 @@ class Body:
             return self.joined(node, point, places)
         if node.op == "shift":
             return f"({self.branch(node.inputs[0], places[0])} if {point[node.attr('axis')]} > 0 else real(0))"
+        if node.op == "im2col" and (seen := inside_image(node, places[0])):
+            return f"({self.branch(node.inputs[0], places[0])} if {seen} else real(0))"
         element = self.value(node.inputs[0], places[0])
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"

@@ -16,6 +16,7 @@ from dlc.compiler.codegen.invariant import moved_out, of_constants
 from dlc.compiler.codegen.layout import is_scalar, layout_of, sizes_of
 from dlc.compiler.codegen.places import as_rows
 from dlc.compiler.codegen.sliding import TO_INPUT
+from dlc.compiler.codegen.unrolled import over_patches
 from dlc.compiler.codegen.values import Role, role
 from dlc.compiler.dims import ONE, Axis
 from dlc.compiler.ir import Builder, Graph, Node, bodies, rebuild, through_bodies
@@ -36,7 +37,7 @@ def prepare(graph: Graph) -> Graph:
     steps = {step: of_constants(step) for node in graph.nodes for step in bodies(node) if isinstance(step, Step)}
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "scan":
+        if isinstance(node.attr("step"), Step):
             return moved_out(b, node, inputs, *steps[node.attr("step")])
         if node.op == TO_INPUT:
             return b.typed(node.op, (inputs[0], turned(b, inputs[1])), node.attrs, node.type, node.span)
@@ -53,7 +54,7 @@ def prepare(graph: Graph) -> Graph:
         return None
 
     b = Builder()
-    made = as_rows(rebuild(graph, rule, b))
+    made = as_rows(rebuild(over_patches(graph), rule, b))
     roots = {
         name: b.typed("rename", (node,), (), node.type, node.span) if role(node) is Role.MEMORY else node
         for name, node in made.roots.items()

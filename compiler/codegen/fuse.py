@@ -13,6 +13,7 @@ the first cache. There are these kinds:
 - `transpose`    a copy of a matrix in the other orientation, or of the matrices of a convolution's filters
 - `scatter`      sums of columns with the same class index: the gradient of a look-up
 - `scan`         a loop over steps: no kernel, but a program of kernels inside the program
+- `grown`        what a loop writes one place of with each step: no kernel, the place's own one writes there
 - `joined`       a `concat` whose parts other kernels write in their places: no kernel
 
 Every kind may add up *totals* over all its elements, and `slid` and `rows` also *sums* over the examples and other
@@ -35,10 +36,10 @@ from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
 from dlc.compiler.codegen.views import offset_of, reached
 from dlc.compiler.ir import Graph, Node
-from dlc.compiler.ops import OPS, Elementwise, MatrixProduct, Reduction
+from dlc.compiler.ops import OPS, Elementwise, Loop, MatrixProduct, Reduction
 from dlc.compiler.ops.loop import Step
 
-INNER = "jklpqs"
+INNER = "jklpqsuv"
 """Names of the indices inside a row, outermost first; `i` is the row."""
 
 REMEMBERED = 1 << 14
@@ -57,9 +58,9 @@ Domain = tuple[Count, tuple[Stride, ...]]
 @dataclass(eq=False)
 class Group:
     """`members` are computed here, in this order; `anchor` is the product, the convolution or the transposed value, and
-    `bases` are what it reads from memory. A product (or a stack of them) is `whole` when a unit of its kernel has entire rows, so that what
-    works on rows may follow it. A `gather` adds up the parts that its `source` left of the sum `gathers`, its first
-    member."""
+    `bases` are what it reads from memory. A product, or a stack of them, is `whole` when a unit of its kernel has
+    entire rows, so that what works on rows may follow it. A `gather` adds up the parts that its `source` left of the
+    sum `gathers`, its first member."""
 
     kind: str
     domain: Domain
@@ -185,6 +186,8 @@ class Fusion:
         elif part is Role.LOOPED:
             self.home[node] = group = self.scan(node)
             group.members[node] = None
+        elif part is Role.GROWN:
+            self.grown(node)
         elif part is Role.WINDOWED or (part is Role.COMPUTED and any(self.groups_of(v) for v, _ in reads(node))):
             self.join_or_start(node, domain_of(layout_of(node.type, node)))
 
@@ -196,7 +199,7 @@ class Fusion:
         if not wide:
             self.after[node] = frozenset().union(*(self.after[value] for value in node.inputs))
             return
-        if node.op == "scan":
+        if isinstance(OPS[node.op], Loop):
             self.after[node] = frozenset({self.scan(node)})
             return
         if not isinstance(OPS[node.op], Reduction):
@@ -250,7 +253,9 @@ class Fusion:
     def scan(self, node: Node) -> Group:
         """The group of all that one scan leaves. Sequences are read where they lie, constants as they would lie by
         themselves, and first values of carries by a kernel that copies them."""
-        key = OPS[node.op].together(node)
+        op = OPS[node.op]
+        assert isinstance(op, Loop)
+        key = op.together(node)
         if key not in self.scans:
             group = self.scans[key] = self.start("scan", domain_of(layout_of(node.type, node)), node)
             wanted: dict[Node, None] = {}
@@ -271,6 +276,13 @@ class Fusion:
                     self.alone("transpose", value)
             self.bring(group, list(wanted))
         return self.scans[key]
+
+    def grown(self, node: Node) -> None:
+        """A value of which one place is written where it lies."""
+        group = self.start("grown", domain_of(layout_of(node.type, node)), node)
+        self.bring(group, [node.inputs[1]])
+        group.members[node] = None
+        self.home[node] = group
 
     def bring(self, group: Group, values: list[Node]) -> None:
         """Everything that an anchor reads lies in memory."""

@@ -41,11 +41,14 @@ HOST_IMPORTS = {
 
 
 HOST_FUNCTIONS = (
-    ("tile", "plain", ("matmul_panel", "transpose")),
+    ("tile", "plain", ("matmul_panel", "strided_panel", "transpose")),
     ("convolution", "plain_convolution", ("convolve_rows", "filter_gradient_rows", "input_gradient_rows")),
     ("pooling", "plain_windows", ("pool_gradient_rows", "pool_rows")),
 )
 """Functions that exist as vector code and as plain loops, with the files of both."""
+
+CHOICES = ("choice_beam", "choice_begin", "choice_finish", "choice_follow", "choice_greedy", "choice_sample")
+"""Functions that only generators need."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,11 @@ def write_module(
     for title, graph in programs.items():
         written[title] = ProgramWriter(title, prepare(graph), shared, target, kernels).write()
     pieces = kernels.pieces
-    header = header_text(target, "".join(line for piece in pieces.values() for line in piece.above))
+    header = header_text(
+        target,
+        "".join(line for piece in pieces.values() for line in piece.above),
+        [name for name in CHOICES if any(f" {name}(" in piece.text for piece in pieces.values())],
+    )
     program_pieces = {title: _program_piece(program, source_name) for title, program in written.items()}
     opening = docstring(name, source_name, programs, shared, target, notes)
     return Module(name, opening, header, pieces, program_pieces, written, shared, target.dtype, target.check)
@@ -176,10 +183,13 @@ class _Kernels:
         self.variables: set[str] = set()
 
     def name(self, group: Group, kernel: Kernel) -> str:
+        return self.host(kernel_name(group), describe(group), kernel)
+
+    def host(self, wish: str, says: str, kernel: Kernel) -> str:
         key = (kernel.without_names, kernel.panels)
         if key not in self.known:
-            made = self.known[key] = identifier(kernel_name(group), {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
-            lines = [f'    """{describe(group)}"""', *(f"    {line}" for line in kernel.body)]
+            made = self.known[key] = identifier(wish, {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
+            lines = [f'    """{says}"""', *(f"    {line}" for line in kernel.body)]
             text = f"@kernel()\ndef {made}(args, first, last):\n" + "\n".join(lines) + "\n"
             self.pieces[made] = Piece(made, text, tuple(definition for _, definition in kernel.panels))
         return self.known[key]
@@ -236,9 +246,9 @@ def describe(group: Group) -> str:
     return comment(f"{ops}: {shape}{totals}")
 
 
-def header_text(target: Target, above: str) -> str:
+def header_text(target: Target, above: str, choices: Sequence[str] = ()) -> str:
     """The imports, and the names that make the text the same for both precisions. `above` are the definitions that
-    kernels need, by the host's functions that are imported for them."""
+    kernels need, by the host's functions that are imported for them; `choices` those of generators."""
     vector = target.path == "tile" and not target.check
     lines = [
         "import numpy as np",
@@ -252,6 +262,7 @@ def header_text(target: Target, above: str) -> str:
         used = [name for name in functions if f"= {name}(" in above]
         names = used if vector else [f"{name}_plain as {name}" for name in used]
         lines += wrapped(f"from dlc.compiler.codegen.host.{fast if vector else plain} import ", names) if used else []
+    lines += wrapped("from dlc.compiler.codegen.host.choice import ", choices) if choices else []
     lines += wrapped("from dlc.compiler.codegen.support import ", ("inside", "pack", "scratch"))
     lines += [
         f"from dlc.compiler.codegen.host.address import {target.dtype}_at as real_at",

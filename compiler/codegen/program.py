@@ -75,6 +75,10 @@ class KernelNames(Protocol):
         """The name of a kernel; equal texts have the same, and no variable has it."""
         ...
 
+    def host(self, wish: str, says: str, kernel: Kernel) -> str:
+        """The same for a kernel that does nothing but call a function of the host."""
+        ...
+
 
 @dataclass
 class ProgramWriter:
@@ -111,7 +115,7 @@ class ProgramWriter:
         self.made: Schedule = schedule(self.graph, self.settled)
         self.names = names_of(self.graph)
         self.steps = steps_of(self)
-        kernels = [group for group in self.made.groups if group.kind not in ("scan", "joined")]
+        kernels = [group for group in self.made.groups if group.kind not in ("scan", "joined", "grown")]
         self.products = {group: product_of_group(group) for group in kernels}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in kernels}
 
@@ -124,7 +128,7 @@ class ProgramWriter:
         calls += [self.copy(node, buffer) for node, buffer in self.plan.copies if not is_scalar(node.type)]
         results = self.results()
         head = ["M = (m + 15) // 16 * 16", "numbers = float64_at(persistent)"]
-        if any(node.op in DRAWS for node in self.graph.nodes):
+        if re.search(r"\bseed\b", "\n".join(self.lines)):
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
         text = "\n".join([*self.lines, *(self.address_line(buffer, "") for buffer in self.used)])
         for size in sorted(set(re.findall(r"\bdim_\w+", text))):
@@ -181,7 +185,7 @@ class ProgramWriter:
 
     def calls_of(self, group: Group) -> list[Call]:
         """The lines of a kernel's call, or of a loop over those of a step."""
-        if group.kind == "joined":
+        if group.kind in ("joined", "grown"):
             return []
         return self.steps[group].loop() if group in self.steps else [self.call(group)]
 
@@ -224,7 +228,8 @@ class ProgramWriter:
         if isinstance(entry, str):
             return [entry]
         if isinstance(entry, Node):
-            return [self.scalar(entry)]
+            number = self.scalar(entry)
+            return [number if entry.type.kind == "real" else f"float64({number})"]
         if not self.target.check:
             return [self.address(entry)]
         item = 8 if entry.kind in ("index", "partial") else self.target.item

@@ -41,16 +41,16 @@ from dlc.compiler.codegen.values import DRAWS, is_slice
 from dlc.compiler.codegen.views import Strided, offset_of, reached
 from dlc.compiler.codegen.work import units_of
 from dlc.compiler.ir import Builder, Graph, Node
-from dlc.compiler.ops import OPS
+from dlc.compiler.ops import OPS, Loop
 from dlc.compiler.ops.loop import Step
 
 
 @dataclass(frozen=True)
 class Given:
-    """A buffer of a step that is a part of one of the program around it: `start` elements behind its start, and with
-    each step `stride` elements on."""
+    """A buffer of a step that is a part of one of the program around it, or of one that the loop keeps: `start`
+    elements behind its start, and with each step `stride` elements on."""
 
-    base: Node
+    base: Node | Buffer
     start: Stride = 0
     stride: Stride = 0
 
@@ -70,7 +70,9 @@ class Carry:
 
 @dataclass
 class StepWriter(ProgramWriter):
-    """Writes the loop of a scan."""
+    """Writes the loop of a scan. `copies` is how many there are of what it carries."""
+
+    copies = 1
 
     outer: ProgramWriter = field(kw_only=True)
     group: Group = field(kw_only=True)
@@ -90,12 +92,12 @@ class StepWriter(ProgramWriter):
         self.given: dict[Buffer, Given] = {}
         self.fuse()
         self.t = self.fresh("t")
+        self.lasting: dict[Buffer, int] = {}  # what lies in the block through all steps, and how many of it
         self.plan = self.planned()
         self.inside = {
             *self.given, *self.plan.place.values(), *self.plan.partials.values(),
             *(buffer for stores in self.plan.stores.values() for _, buffer in stores),
-            *(buffer for carry in self.carries for buffer in (carry.old, carry.new)),
-            *(writer.block for writer in self.steps.values()),
+            *self.lasting, *(writer.block for writer in self.steps.values()),
         }  # fmt: skip
         self.block = Buffer("steps", "transient", "real", self.plan.size)
 
@@ -118,8 +120,10 @@ class StepWriter(ProgramWriter):
         targets: dict[Node, list[Buffer]] = {}
         for root, node in self.graph.roots.items():
             if not is_scalar(node.type):
-                targets.setdefault(node, []).extend(self.targets(root, node))
-        needed = {value for group in made.groups if group.kind != "joined" for value in group.bases}
+                for value, buffer in self.targets(root, node):
+                    targets.setdefault(value, []).append(buffer)
+        apart = ("joined", "grown")  # whose parts are written in their places
+        needed = {value for group in made.groups if group.kind not in apart for value in group.bases}
         for node in self.graph.nodes:
             if node in settled.stored and node not in place:
                 own = node in needed and not any(buffer not in self.given for buffer in targets.get(node, ()))
@@ -152,12 +156,12 @@ class StepWriter(ProgramWriter):
                 partials[node] = parts_of(node, group, self.names, self.room, item)
         offset = Size()
         for carry in self.carries:
-            for buffer in (carry.old, carry.new):
-                buffer.offset, offset = offset, offset + buffer.size
+            self.lasting |= {carry.old: self.copies, carry.new: self.copies}
+        for buffer, count in self.lasting.items():
+            buffer.offset, offset = offset, offset + buffer.size.times(count)
         blocks = {group: writer.block for group, writer in self.steps.items()}
         lives = lifetimes(made.groups, settled, place, stores, partials, set(), blocks)
-        carried = {buffer for carry in self.carries for buffer in (carry.old, carry.new)}
-        size = allocate([life for life in lives if life.buffer not in carried], offset)
+        size = allocate([life for life in lives if life.buffer not in self.lasting], offset)
         return Plan({}, {}, place, stores, partials, [], size)
 
     def carried(self, place: dict[Node, Buffer]) -> Iterator[Carry]:
@@ -176,9 +180,14 @@ class StepWriter(ProgramWriter):
                 self.names.setdefault(leaf, title)
             yield Carry(leaf, name, first, old, new, self.fresh(title) if is_scalar(root.type) else "")
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The scanned axes of the sequences."""
+        return tuple(self.scan.attr("axes"))
+
     def sequence(self, value: Node, name: str) -> tuple[Strided, int]:
         """How a sequence lies, and its scanned axis."""
-        return reached(value, self.group.bases), self.scan.attr("axes")[int(name.partition(".")[2])]
+        return reached(value, self.group.bases), self.axes[int(name.partition(".")[2])]
 
     def slice_of(self, node: Node, sequence: tuple[Strided, int]) -> Buffer:
         """The slice of one step, with the axes of `node`."""
@@ -199,15 +208,15 @@ class StepWriter(ProgramWriter):
         self.given[buffer] = given
         return buffer
 
-    def targets(self, root: str, node: Node) -> Iterator[Buffer]:
-        """Where a root goes: the carry, and its place in what is collected."""
+    def targets(self, root: str, node: Node) -> Iterator[tuple[Node, Buffer]]:
+        """Where a root goes, and the value that is written there: the carry, and its place in what is collected."""
         for carry in self.carries:
             if carry.root == root:
-                yield carry.new
+                yield node, carry.new
         for take, result in self.takes.items():
             if take == root and not is_scalar(result.type):
                 lies = Strided(result, layout_of(result.type, result).strides)
-                yield self.slice_of(node, (lies, result.type.rank - 1))
+                yield node, self.slice_of(node, (lies, result.type.rank - 1))
 
     # --- the text ----------------------------------------------------------------------------------------------
 
@@ -241,16 +250,15 @@ class StepWriter(ProgramWriter):
         for buffer, name in self.used.items():
             given = self.given.get(whole(buffer))
             if buffer.inside is not None:
-                (moving if given is not None and given.stride != 0 else fixed).append(
-                    f"{name} = {self.part_text(buffer)}"
-                )
+                moves = given.stride != 0 if given is not None else whole(buffer) in self.lasting
+                (moving if moves else fixed).append(f"{name} = {self.part_text(buffer)}")
                 continue
             if given is None:
                 fixed.append(f"{name} = {block} + {size_text(buffer.offset)}")
                 continue
             item = 8 if buffer.kind == "index" else self.target.item
-            place = self.outer.plan.place[given.base]
-            line = f"{name} = {self.outer.address(place)}"
+            around = given.base if isinstance(given.base, Buffer) else self.outer.plan.place[given.base]
+            line = f"{name} = {self.address(around)}"
             line += f" + {factor_text(given.start * item)}" if given.start != 0 else ""
             if given.stride != 0:
                 moving.append(f"{line} + {self.t} * {factor_text(given.stride * item)}")
@@ -324,18 +332,24 @@ class StepWriter(ProgramWriter):
 
 def steps_of(writer: ProgramWriter) -> dict[Group, StepWriter]:
     """The writers of a program's scans."""
+    from dlc.compiler.codegen.generators import TurnWriter  # which writes loops like these
+
     found: dict[Group, StepWriter] = {}
     for group in writer.made.groups:
         if group.kind == "scan" and group.anchor is not None:
-            together = OPS["scan"].together(group.anchor)
+            anchor = group.anchor
+            loop = OPS[anchor.op]
+            assert isinstance(loop, Loop)
+            together = loop.together(anchor)
             takes = {
                 str(node.attr("take")): node
                 for node in writer.graph.nodes
-                if node.op == "scan" and OPS["scan"].together(node) == together
+                if node.op == anchor.op and loop.together(node) == together
             }
-            graph = step_graph(group.anchor, takes)
+            graph = step_graph(anchor, takes) if anchor.op == "scan" else anchor.attr("step").graph
+            made = StepWriter if anchor.op == "scan" else TurnWriter
             title, shared, target, kernels = writer.title, writer.shared, writer.target, writer.kernels
-            found[group] = StepWriter(title, graph, shared, target, kernels, outer=writer, group=group, takes=takes)
+            found[group] = made(title, graph, shared, target, kernels, outer=writer, group=group, takes=takes)
     return found
 
 

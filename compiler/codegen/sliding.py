@@ -83,15 +83,15 @@ def geometry_of(node: Node) -> Geometry:
     """The geometry of a convolution, of a fold over windows, or of one of their gradients."""
     if node.op in FOLDS or node.op in UNFOLDS:
         return _folding(node)
-    x, filters, y = _parts(node)
+    x, filters, y = parts(node)
     count = x.rank - 2
     window = tuple(size for size in sizes_of(filters, node)[:count])
     stride = tuple(_number(step, node) for step in node.attr("stride"))
     image, result = sizes_of(x, node)[1:], sizes_of(y, node)[1:]
     before = tuple(_before(image[i], window[i], stride[i], pad) for i, pad in enumerate(node.attr("pads")))
     groups = _number(node.attr("groups"), node)
-    if not all(isinstance(size, int) for size in image + result + window) or count > 3:
-        raise NotSupported("a convolution along m, or along more than three axes", node)
+    if count > 3:
+        raise NotSupported("a convolution along more than three axes", node)
     return _with_two_axes(Geometry(image, result, window, stride, before, groups))  # type: ignore[arg-type]
 
 
@@ -124,7 +124,8 @@ def on_feature_maps(node: Node) -> bool:
     layouts = [layout_of(value.type, value) for value in (node, *node.inputs)]
     rank = node.type.rank
     plain = all(layout.row_axis == 0 and not isinstance(layout.rows, int) for layout in layouts)
-    return plain and 3 <= rank <= 5 and all(0 < axis < rank - 1 for axis in node.attr("axes"))
+    fixed = all(isinstance(size, int) for layout in layouts for size in layout.sizes[1:])
+    return plain and fixed and 3 <= rank <= 5 and all(0 < axis < rank - 1 for axis in node.attr("axes"))
 
 
 def _folding(node: Node) -> Geometry:
@@ -150,7 +151,7 @@ def _with_two_axes(geometry: Geometry) -> Geometry:
     )  # fmt: skip
 
 
-def _parts(node: Node) -> tuple[TensorType, TensorType, TensorType]:
+def parts(node: Node) -> tuple[TensorType, TensorType, TensorType]:
     """The types of the image, of the filters and of the result."""
     first, second = (operand.type for operand in node.inputs)
     if node.op == FORWARD:

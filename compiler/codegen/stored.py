@@ -91,7 +91,7 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
         found |= group.members.keys()
     if group.anchor is not None and (
         (group.kind == "slid" and large_tile(group.anchor))
-        or (group.kind == "stack" and not group.whole and not on_stack(group.domain[1][1:]))
+        or (group.kind == "stack" and not group.whole and not fits_in_parts(group.domain[1]))
     ):
         found.add(group.anchor)
     times = loop_times(group)
@@ -103,6 +103,11 @@ def must_store(group: Group, home: dict[Node, Group]) -> set[Node]:
         elif not own or costly(value):
             found.add(value)
     return found
+
+
+def fits_in_parts(inner: tuple[Stride, ...]) -> bool:
+    """Whether a row of known size is small enough for the stack, some places of its outermost axis at a time."""
+    return all(isinstance(size, int) for size in inner) and on_stack(inner[1:])
 
 
 def lost(reader: Node, value: Node, group: Group, times: dict[Node, int]) -> set[Node]:

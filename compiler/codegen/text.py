@@ -23,7 +23,8 @@ PROPAGATING = {"max": "maximum", "min": "minimum"}
 
 
 _USED = """
-    abs address_of ceil convolve_rows cos erf exp filter_gradient_rows float32_at float64 float64_at floor INF
+    abs address_of ceil choice_beam choice_begin choice_finish choice_follow choice_greedy choice_sample convolve_rows
+    cos erf exp filter_gradient_rows float32_at float64 float64_at floor INF
     input_gradient_rows inside int int64_at isnan kernel launch log matmul_panel max maximum min minimum NAN
     normal01_float32 normal01_float64 np pack pool_gradient_rows pool_rows range real real_at scratch sigmoid sign
     sin softplus sqrt tanh transpose uniform01_float32 uniform01_float64

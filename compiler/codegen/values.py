@@ -5,8 +5,9 @@ bound from outside: inputs, parameters, states. *Inline* values move elements (o
 read through, not stored. *Computed* values are elementwise operations and draws. *Reduced*, *contracted*, *stacked*
 (stacks of matrix products) and *scattered* values need a loop of their own. *Slid* values are convolutions and pooling,
 which the host computes, and *filters* the gradients of filters; *windowed* values are other folds over a neighbourhood
-of each place. *Looped* values are what scans leave; in a scan's step its carries and constants are memory, and the
-step's slice of a sequence is read through where it lies in the sequence.
+of each place. *Looped* values are what scans and generators leave; in a scan's step its carries and constants are
+memory, and the step's slice of a sequence is read through where it lies in the sequence. *Grown* values are carries
+that a step writes one place of.
 
 A *point* is one index text for each axis of a value: ("j", "i") is element (j, i) of an (n, m) matrix.
 """
@@ -24,15 +25,17 @@ from dlc.compiler.codegen.layout import (
     dim_text,
     factor_text,
     is_scalar,
+    plain,
     product,
     sizes_of,
 )
 from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, on_feature_maps
-from dlc.compiler.dims import ZERO
+from dlc.compiler.dims import ONE, ZERO, Dim
 from dlc.compiler.ir import Node
 from dlc.compiler.ops import OPS, Elementwise, Leaf, MatrixProduct, Movement, Reduction, Window
 from dlc.compiler.ops.contraction import Einsum
 from dlc.compiler.ops.movement import axis_groups
+from dlc.compiler.ops.sliding import padding
 
 Point = tuple[str, ...]
 Sizes = tuple[Count, ...]
@@ -54,6 +57,7 @@ class Role(Enum):
     FILTERS = "filters"
     WINDOWED = "windowed"
     LOOPED = "looped"
+    GROWN = "grown"
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -66,8 +70,10 @@ def role(node: Node) -> Role:
         return Role.COMPUTED
     if isinstance(op, Leaf):
         return Role.INLINE if is_slice(node) else Role.MEMORY
-    if node.op == "scan":
+    if node.op in ("scan", "generate"):
         return Role.LOOPED
+    if node.op == "put":
+        return Role.GROWN
     if isinstance(op, Reduction):
         return Role.REDUCED
     if isinstance(op, MatrixProduct):
@@ -219,6 +225,43 @@ def starts_of_parts(node: Node) -> list[str]:
     return [dim_text(start) for start in starts]
 
 
+def _patched(node: Node, point: Point) -> list[Point]:
+    """The place that a place of a window sees; where it lies in the padding is not looked at."""
+    k = len(node.attr("stride"))
+    window, (channel, example, *places) = point[:k], point[k:]
+    seen = []
+    for place, here, step, (before, _) in zip(places, window, node.attr("stride"), paddings(node), strict=True):
+        moved = [place if step == ONE or place == "0" else f"{place} * {dim_text(step)}", here]
+        index = " + ".join(term for term in moved if term != "0") or "0"
+        seen.append(index if before == ZERO and index.isidentifier() else f"({index}{_less(before)})")
+    return [(example, *seen, channel)]
+
+
+def _less(before: Dim) -> str:
+    return "" if before == ZERO else f" - {factor_text(plain(before))}"
+
+
+def paddings(node: Node) -> list[tuple[Dim, Dim]]:
+    """The padding before and after each spatial axis of an image and its patches."""
+    k = len(node.attr("stride"))
+    image, patches = (node.inputs[0], node) if node.op == "im2col" else (node, node.inputs[0])
+    sizes = zip(
+        image.type.sizes[1 : k + 1], patches.type.sizes[:k], node.attr("stride"), node.attr("pads"), strict=True
+    )
+    return [padding(*axis) for axis in sizes]
+
+
+def inside_image(node: Node, place: Point) -> str:
+    """Whether a patch's place lies in its image and not in the padding; empty where it always does."""
+    limits = []
+    for size, index, (before, after) in zip(
+        sizes_of(node.inputs[0].type)[1:-1], place[1:-1], paddings(node), strict=True
+    ):
+        limits += [f"{index} >= 0"] if before != ZERO else []
+        limits += [f"{index} < {factor_text(size)}"] if after != ZERO else []
+    return " and ".join(limits)
+
+
 def _moved(point: Point, axis: int, index: str) -> Point:
     return (*point[:axis], index, *point[axis + 1 :])
 
@@ -253,4 +296,5 @@ _MOVES = {
     "one_hot": _one_hot,
     "gather": _gathered,
     "concat": _joined,
+    "im2col": _patched,
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.codegen.layout import NotSupported, sizes_of
+from dlc.compiler.codegen.layout import NotSupported, Stride, count_text, factor_text, plain
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point
 from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Node
-from dlc.compiler.ops.sliding import padding
+from dlc.compiler.ops.sliding import Pad, padding
 
 Read = Callable[[Node, Point], str]
 INDENT = "    "
@@ -25,42 +25,47 @@ class Slide:
     """One axis that a window slides along: `size` places before, `count` windows."""
 
     axis: int
-    size: int
-    count: int
+    size: Stride
+    count: Stride
     window: int
     stride: int
-    before: int
+    before: Stride
 
     def places(self, window: str) -> tuple[str, str]:
         """The places of a window: the first, and the one after the last."""
-        start = f"{window} * {self.stride} - {self.before}"
-        return f"max({start}, 0)", f"min({start} + {self.window}, {self.size})"
+        start = f"{window} * {self.stride} - {factor_text(self.before)}"
+        return f"max({start}, 0)", f"min({start} + {self.window}, {factor_text(self.size)})"
 
     def windows(self, place: str) -> tuple[str, str]:
         """The windows that a place lies in."""
-        first = self.before - self.window + self.stride
+        first = count_text(self.before + (self.stride - self.window))
         return f"max(({place} + {first}) // {self.stride}, 0)", (
-            f"min(({place} + {self.before}) // {self.stride} + 1, {self.count})"
+            f"min(({place} + {count_text(self.before)}) // {self.stride} + 1, {factor_text(self.count)})"
         )
 
 
 def slides(node: Node) -> list[Slide]:
     """The axes of a window op. Raises NotSupported along m."""
+    if node.op == "col2im":
+        k = len(node.attr("stride"))
+        windows = node.inputs[0].type.sizes[:k]
+        image, result = node.type.sizes[1 : k + 1], node.inputs[0].type.sizes[k + 2 :]
+        along = zip(range(1, k + 1), image, result, windows, node.attr("stride"), node.attr("pads"), strict=True)
+        return [_slide(node, *axis) for axis in along]
     backward = node.op == "window_spread" or node.op.endswith("_gradient")
-    image = node.type if backward else node.inputs[0].type
-    result = node.inputs[-1].type if backward else node.type
-    before, after = sizes_of(image, node), sizes_of(result, node)
-    found = []
-    for axis, f, s, pad in zip(*(node.attr(name) for name in ("axes", "window", "stride", "pads")), strict=True):
-        size, count = before[axis], after[axis]
-        if not isinstance(size, int) or not isinstance(count, int):
-            raise NotSupported("a window along m", node)
-        first, _ = padding(Dim.of(size), f, s, pad)
-        numbers = [number.constant for number in (f, s, first)]
-        if None in numbers:
-            raise NotSupported("a window of unknown size", node)
-        found.append(Slide(axis, size, count, *(int(number) for number in numbers if number is not None)))
-    return found
+    image = (node.type if backward else node.inputs[0].type).sizes
+    result = (node.inputs[-1].type if backward else node.type).sizes
+    attributes = (node.attr(name) for name in ("axes", "window", "stride", "pads"))
+    return [_slide(node, axis, image[axis], result[axis], *rest) for axis, *rest in zip(*attributes, strict=True)]
+
+
+def _slide(node: Node, axis: int, size: Dim, count: Dim, window: Dim, stride: Dim, pad: Pad) -> Slide:
+    if any(symbol.kind == "batch" for symbol in size.symbols):
+        raise NotSupported("a window along m", node)
+    if window.constant is None or stride.constant is None:
+        raise NotSupported("a window of unknown size", node)
+    before, _ = padding(size, window, stride, pad)
+    return Slide(axis, plain(size), plain(count), int(window.constant), int(stride.constant), plain(before))
 
 
 def window_text(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter) -> list[str]:
@@ -71,6 +76,11 @@ def window_text(node: Node, point: Point, name: str, read: Read, emitter: Kernel
     if node.op == "window_spread":
         windows = moved(point, axes, "v")
         return [f"{name} = {zero}", *around(axes, point, "v", Slide.windows, [f"{name} += {read(x, windows)}"])]
+    if node.op == "col2im":
+        return [
+            f"{name} = {zero}",
+            *around(axes, point, "v", Slide.windows, [f"{name} += {read(x, patches(point, axes))}"]),
+        ]
     if node.op in ("window_max_gradient", "window_min_gradient"):
         return chosen(node, point, name, read, emitter, axes)
     if node.op == "window_prod_gradient":
@@ -83,6 +93,16 @@ def window_text(node: Node, point: Point, name: str, read: Read, emitter: Kernel
     }[node.op]
     value = read(x, moved(point, axes, "w"))
     return [f"{name} = {start}", *around(axes, point, "w", Slide.places, [f"{name} = {step.format(value)}"])]
+
+
+def patches(point: Point, axes: Sequence[Slide]) -> Point:
+    """Where the patches of an image have what they add to a place of it: at which place of which window."""
+    example, *places, channel = point
+    seen = [
+        f"({place} + {count_text(slide.before)} - v{slide.axis} * {slide.stride})"
+        for slide, place in zip(axes, places, strict=True)
+    ]
+    return (*seen, channel, example, *(f"v{slide.axis}" for slide in axes))
 
 
 def chosen(node: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]) -> list[str]:

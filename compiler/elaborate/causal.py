@@ -61,6 +61,11 @@ def reads_ahead(y_hat: Node, y: Node, time: Symbol | None) -> Node | None:
     return None if causal else follow.reader(y_hat)
 
 
+def reads_of(y: Node, time: Symbol | None) -> Callable[[Node], Reads]:
+    """What each value that depends on y reads of it, as for `reads_ahead`."""
+    return _Following(time, y, {}).reads
+
+
 class _Following:
     """The reads of the nodes of one program, or of the body of one of its scans."""
 
@@ -155,7 +160,7 @@ class _Following:
                 axes[j] = max(axes.get(j, EXISTS), offset + further)
         fills = _fills(node, op, operands)
         place, number = _same_elsewhere(node, op, operands)
-        return Reads(axes, ahead, fills, place, number, moves and operands[0].end, _low(operands))
+        return Reads(axes, ahead, fills, place, number, moves and operands[0].end, _low(node, operands))
 
     def _compared(self, node: Node, operands: list[Reads]) -> Reads | None:
         """`position(k) <= position(q)` as a mask, and `position(k) <= lengths`, which says that step k is there."""
@@ -282,8 +287,11 @@ def _leaves_some(read: Reads, pair: tuple[int, int]) -> bool:
     return pair in low and not read.low and all(found in (pair, pair[::-1]) and c >= 0 for found, c in low.items())
 
 
-def _low(operands: Sequence[Reads]) -> bool:
-    """Whether a huge number gets where no mask tells: only a single comparison of places tells it of all places."""
+def _low(node: Node, operands: Sequence[Reads]) -> bool:
+    """Whether a huge number gets where no mask tells: only a single comparison of places tells it of all places. What a
+    choice that is known leaves aside gets nowhere."""
+    if node.op == "select" and operands[0].number is not None:
+        return operands[1 if operands[0].number else 2].low
     huge = any(read.number is not None and abs(read.number) >= HUGE for read in operands)
     known = all(read.number is not None for read in operands)
     chosen = any(
@@ -389,4 +397,4 @@ def _same_elsewhere(node: Node, op: Op, operands: list[Reads]) -> tuple[tuple[in
     return None, _value(node.op, [read.number for read in operands])
 
 
-__all__ = ["reads_ahead"]
+__all__ = ["EXISTS", "Reads", "reads_ahead", "reads_of"]

@@ -1,7 +1,8 @@
 """`generate`: a prediction that is fed back, step by step, until a class is met.
 
 The body is the graph from the words so far to the prediction at each step. It is evaluated anew for every step, with
-its run-time dimension as long as the words are: a plain meaning, of quadratic work.
+its run-time dimension as long as the words are: a plain meaning, of quadratic work. `codegen/by_step.py` makes a `Turn`
+of it, which computes one step from what the steps before have left.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from dlc.compiler.dims import ZERO, Axis, Dim, Facts, Symbol, TensorType, same_sizes, tensor
 from dlc.compiler.ir import Body, Builder, Graph, Node, topological
 from dlc.compiler.ops.base import OPS, Bad, Loop, Sample, ShapeError, op
-from dlc.compiler.ops.loop import crossed_inside
+from dlc.compiler.ops.loop import Step, crossed_inside, without
 from dlc.compiler.ops.numeric import np
 
 
@@ -41,10 +42,54 @@ class Prefix(Body):
         return self.graph.nodes if reads_words else found
 
 
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Turn(Step):
+    """One step of a generator: what is predicted next, and what the next step has to know of this one.
+
+    Leaves with the op `held`: `word` (m), the word before, which the first step does not read; or `words` (m, S), all
+    words so far, with zeros in the places behind; `number`, that of the step, from 1; and those of a scan's step.
+    Roots: `prediction` (V, m, 1), or (V, m, S) where the step's place counts; `carry.<i>`. Operands: those of a scan's
+    step; `axes` are the axes of the sequences that time goes along.
+    """
+
+    axes: tuple[int, ...]
+
+
 Predict: TypeAlias = Callable[[Any], Any]
 """From the words so far (m, t) to the probabilities (V, m) of the next."""
-Uniform: TypeAlias = Callable[[int, tuple[int, ...]], Any]
-"""The uniform draws of a step, of a shape."""
+Uniform: TypeAlias = Callable[[int], Any]
+"""A step's uniform draws in [0, 1), one for each example; steps count from 1."""
+
+
+def _constants(given: Sequence[Any]) -> dict[str, Any]:
+    """The operands of a `Prefix` by the names of its leaves."""
+    return {f"constant.{i}": value for i, value in enumerate(given)}
+
+
+def _by_prefixes(step: Any, arrays: Sequence[Any], words: Any) -> Any:
+    """The place of the next word, and those behind it where T is known, hold zeros: nothing reads them."""
+    t, time = words.shape[1], step.body.time
+    sizes = {time: t + 1} if time is not None else {}
+    so_far = np.zeros((len(words), int(step.body.steps.evaluate(sizes))), int)
+    so_far[:, :t] = words
+    return step({**_constants(arrays), "words": so_far}, t + 1, sizes)["prediction"][:, :, t]
+
+
+def _by_turns(step: Any, arrays: Sequence[Any], words: Any) -> Any:
+    """All turns up to the next word, from the first one on."""
+    turn: Turn = step.body
+    held = turn.operands(arrays)
+    leaves = {str(node.attr("name")): node for node in turn.graph.nodes if node.op == "held"}
+    for t in range(words.shape[1] + 1):
+        if "words" in leaves:
+            held["words"] = np.zeros((len(words), int(leaves["words"].type.sizes[1].constant or 0)), int)
+            held["words"][:, :t] = words[:, :t]
+        slices = {f"sequence.{i}": np.take(arrays[i], t, axis) for i, axis in enumerate(turn.axes)}
+        before = words[:, t - 1] if t else np.zeros(len(words), int)
+        roots = step({**held, **slices, "word": before, "number": t + 1}, t + 1)
+        held |= {name: value for name, value in roots.items() if name.startswith("carry.")}
+    prediction = roots["prediction"]
+    return prediction[:, :, min(words.shape[1], prediction.shape[2] - 1)]
 
 
 class Words(NamedTuple):
@@ -64,7 +109,7 @@ class Choice(Hashable, Protocol):
 class _OneByOne:
     """Each step decides for one word."""
 
-    def pick(self, probabilities: Any, uniform: Callable[[tuple[int, ...]], Any]) -> Any:
+    def pick(self, probabilities: Any, uniform: Callable[[], Any]) -> Any:
         """The classes (m) from the probabilities (V, m)."""
         raise NotImplementedError
 
@@ -87,21 +132,26 @@ class _OneByOne:
 class Greedy(_OneByOne):
     """The most probable class, the first of equals."""
 
-    def pick(self, probabilities: Any, uniform: Callable[[tuple[int, ...]], Any]) -> Any:
+    def pick(self, probabilities: Any, uniform: Callable[[], Any]) -> Any:
         return np.argmax(probabilities, axis=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling(_OneByOne):
-    """A class with its probability; below the temperature 1 probable ones come more often, above it less."""
+    """A class with its probability; below the temperature 1 probable ones come more often, above it less. Only the
+    `top_k` most probable ones count, the first of equals; 0: all."""
 
     temperature: float = 1.0
+    top_k: int = 0
 
-    def pick(self, probabilities: Any, uniform: Callable[[tuple[int, ...]], Any]) -> Any:
+    def pick(self, probabilities: Any, uniform: Callable[[], Any]) -> Any:
         logs = np.log(probabilities)
         weights = np.exp((logs - np.max(logs, axis=0)) / self.temperature)
+        if self.top_k:
+            ranks = np.argsort(np.argsort(-probabilities, axis=0, kind="stable"), axis=0)
+            weights = np.where(ranks < self.top_k, weights, 0.0)
         up_to = np.cumsum(weights, axis=0)
-        place = uniform((probabilities.shape[1],)) * up_to[-1]
+        place = uniform() * up_to[-1]
         return np.argmax(up_to > place, axis=0)
 
 
@@ -177,8 +227,9 @@ def _attrs(by: Hashable, take: str, *, until: int | None, longest: int) -> tuple
 class Generate(Loop):
     """Words that a model predicts from its own words: `take` is `words` (m, longest), class indices, or `lengths` (m).
 
-    Operands: the constants of `step`, a `Prefix`. `by` is a `Choice`; `until` the class that ends an example, None, or
-    a word of the vocabulary that is still to be looked up; `examples` is m; `name` names the draws.
+    Operands: the constants of `step`, a `Prefix`, or those of a `Turn`. `by` is a `Choice`; `until` the class that ends
+    an example, None, or a word of the vocabulary that is still to be looked up; `examples` is m; `name` names the
+    draws.
     """
 
     differentiable = False
@@ -193,7 +244,7 @@ class Generate(Loop):
         self,
         facts: Facts,
         *types: TensorType,
-        step: Prefix,
+        step: Prefix | Turn,
         take: str,
         by: Choice,
         until: int | str | None,
@@ -202,8 +253,10 @@ class Generate(Loop):
         name: str,
     ) -> TensorType:
         held = {str(node.attr("name")): node.type for node in step.graph.nodes if node.op == "held"}
-        for number, type in enumerate(types):
-            inner = held.get(f"constant.{number}", type)
+        turn = step if isinstance(step, Turn) else Turn(step.graph, 0, 0, ())
+        for number, (leaf, given) in enumerate(turn.operands(types).items()):
+            type = without(given, turn.axes[number]) if number < turn.sequences else given
+            inner = held.get(leaf, type)
             if same_sizes(type, inner, facts) is not None:
                 raise ShapeError("D102", f"{{{number}}} is {type}, and {inner} in what is generated", [(number, None)])
         classes = step.graph.roots["prediction"].type.axes[0].size
@@ -223,34 +276,31 @@ class Generate(Loop):
     ) -> Words:
         if isinstance(until, str):
             raise ValueError(f"{until!r} is a word, and no vocabulary says which class it is: write the class number")
-        constants = {f"constant.{i}": array for i, array in enumerate(arrays)}
+        predict = _by_turns if isinstance(step.body, Turn) else _by_prefixes
+        draws: list[Any] = []
 
-        def predict(words: Any) -> Any:
-            """The place of the next word, and those behind it where T is known, hold zeros: nothing reads them."""
-            t, time = words.shape[1], step.body.time
-            sizes = {time: t + 1} if time is not None else {}
-            so_far = np.zeros((examples, int(step.body.steps.evaluate(sizes))), int)
-            so_far[:, :t] = words
-            return step({**constants, "words": so_far}, t + 1, sizes)["prediction"][:, :, t]
-
-        def uniform(t: int, shape: tuple[int, ...]) -> Any:
+        def uniform(t: int) -> Any:
             if step.draw is None:
                 raise KeyError(f"{name} is drawn, and no source of draws was given")
-            return step.draw("draw_uniform", f"{name}<{t}>", shape)
+            if not draws:
+                draws.append(step.draw("draw_uniform", name, (examples, longest)))
+            return draws[0][:, t - 1]
 
-        return by.choose(predict, uniform, examples, until, longest)
+        return by.choose(partial(predict, step, arrays), uniform, examples, until, longest)
 
     def taken(self, results: Words, take: str) -> Any:
         return getattr(results, take)
 
     def crosses(self, node: Node) -> Sequence[tuple[int, ...]]:
-        step: Prefix = node.attr("step")
+        step: Prefix | Turn = node.attr("step")
         crossed = crossed_inside(step.graph.nodes, step.behind)
-        return [tuple(sorted(crossed.get(f"constant.{i}", ()))) for i in range(len(node.inputs))]
+        leaves = step.operands(node.inputs) if isinstance(step, Turn) else _constants(node.inputs)
+        return [tuple(sorted(crossed.get(leaf, ()))) for leaf in leaves]
 
     def work(self, node: Node) -> Dim:
-        """At most: every step computes the longest prefix."""
-        step: Prefix = node.attr("step")
+        """At most: every step of a `Prefix` computes the longest one."""
+        step: Prefix | Turn = node.attr("step")
         longest: int = node.attr("longest")
         each = sum((OPS[inner.op].work(inner) for inner in step.graph.nodes), start=ZERO)
-        return each.substitute({} if step.time is None else {step.time: longest}) * longest
+        time = step.time if isinstance(step, Prefix) else None
+        return each.substitute({} if time is None else {time: longest}) * longest

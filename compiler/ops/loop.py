@@ -198,7 +198,7 @@ def _check_operands(facts: Facts, types: Sequence[TensorType], step: Step, axes:
             )
     leaves = step.held()
     for number, (name, type) in enumerate(step.operands(types).items()):
-        inner = _without(type, axes[number]) if number < len(axes) else type
+        inner = without(type, axes[number]) if number < len(axes) else type
         if name in leaves and same_sizes(inner, leaves[name].type, facts) is not None:
             raise ShapeError(
                 "D102",
@@ -207,7 +207,7 @@ def _check_operands(facts: Facts, types: Sequence[TensorType], step: Step, axes:
             )
 
 
-def _without(type: TensorType, axis: int) -> TensorType:
+def without(type: TensorType, axis: int) -> TensorType:
     return replace(type, axes=type.axes[:axis] + type.axes[axis + 1 :])
 
 
@@ -374,7 +374,7 @@ class _Writer:
     def sequence(self, name: str, value: Node) -> Node:
         """A leaf for the slices along a value's last axis."""
         axis = value.type.rank - 1
-        leaf = self._leaf(name, _without(value.type, axis))
+        leaf = self._leaf(name, without(value.type, axis))
         self.sequences[leaf] = (value, axis)
         return leaf
 

@@ -57,7 +57,7 @@ class Outside:
         self.take: Take = self._leaf
         self.used = dict.fromkeys(used)
         self.largest = max((0.0, *(nominal(leaf.type) for leaf in loop.scanned)))
-        self.parts = _parts(loop)
+        self._parts = _parts(loop)
         self._values: dict[Node, Node] = {}
         self._before: dict[Node, Node | None] = {}
         self._goes: dict[Node, bool] = {}
@@ -105,8 +105,9 @@ class Outside:
         """The values outside that a value is made of there, which differ from step to step."""
         if node in self.loop.given or node in self.carried:
             return ()
-        if node in self.parts:
-            return (self.parts[node].whole,)
+        part = self.part(node)
+        if part is not None:
+            return (part.whole,)
         stays = node in self.decided.names or (self.first and not self.goes(node))
         return () if stays else [value for value in node.inputs if self.varies(value)]
 
@@ -115,14 +116,22 @@ class Outside:
             return self._given(node)
         if node in self.carried:
             return self.take(self.carried[node])
-        if node in self.parts:
-            part = self.parts[node]
+        part = self.part(node)
+        if part is not None:
             return self.slice(self.timed(part.whole), part.axis, part.start, part.size)
         if node not in self.decided.names and (self.goes(node) or not self.first):
             found = at_all_steps(self.b, node, [self.operand(value) for value in node.inputs], self.loop.axis)
             if found is not None:
                 return found
         return self.take(self._collected(node))
+
+    def part(self, node: Node) -> Part | None:
+        """What a value is a part of, where that is collected and not made outside of its parts."""
+        part = self._parts.get(node)
+        if part is None:
+            return None
+        collected = part.whole in self.decided.names or (self.first and not self.goes(part.whole))
+        return part if collected or part.whole in self.carried or self.part(part.whole) is not None else None
 
     def _given(self, leaf: Node) -> Node:
         """A sequence with its scanned axis last; what is carried, before each step."""

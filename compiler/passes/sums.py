@@ -129,7 +129,7 @@ class Sums:
             return outside.b.typed("sum", (outside.take(self.carried[x]),), node.attrs, node.type, node.span)
         if not outside.reachable(x):
             return None
-        part = outside.parts.get(x)
+        part = outside.part(x)
         if part is None or part.axis in axes:
             return self._over_time(axes, outside.timed(x))
         return self._of_whole(part, ("sum", axes), part.axis, partial(self._over_time, axes))
@@ -155,7 +155,7 @@ class Sums:
         if not all(map(outside.reachable, product.operands)):
             return None
         for side, value in enumerate(product.operands):
-            part = outside.parts.get(value)
+            part = outside.part(value)
             if part is not None and product.place(side, part.axis) is not None:
                 return self._with_whole(product, side, part)
         return self._at_all_steps(product, [outside.timed(value) for value in product.operands])

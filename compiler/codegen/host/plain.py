@@ -12,7 +12,7 @@ from numba import njit
 from dlc.compiler.codegen.host.address import float32_at, float64_at
 from dlc.compiler.codegen.host.machine import Dtype, Host, host
 
-__all__ = ["matmul_panel_plain", "transpose_plain"]
+__all__ = ["matmul_panel_plain", "strided_panel_plain", "transpose_plain"]
 
 
 def matmul_panel_plain(
@@ -55,6 +55,25 @@ def matmul_panel_plain(
     @njit(error_model="numpy")
     def panel(a: int, b: int, c: int, rows: int, depth: int) -> None:
         product(a, b, c, rows, depth, b)
+
+    return panel
+
+
+def strided_panel_plain(dtype: Dtype, b_k: int, c_row: int, vectors: int, *, cpu: Host | None = None) -> Any:
+    """`tile.strided_panel`, in three loops."""
+    at = float32_at if dtype == "float32" else float64_at
+    columns = vectors * (cpu or host()).lanes(dtype)
+    zero = np.float32(0) if dtype == "float32" else np.float64(0)
+
+    @njit(error_model="numpy")
+    def panel(a: int, b: int, c: int, rows: int, depth: int, a_row: int, a_k: int) -> None:
+        left, right, out = at(a), at(b), at(c)
+        for i in range(rows):
+            for j in range(columns):
+                total = zero
+                for k in range(depth):
+                    total += left[i * a_row + k * a_k] * right[k * b_k + j]
+                out[i * c_row + j] = total
 
     return panel
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from llvmlite import ir
 from numba import types
@@ -67,14 +67,15 @@ class VectorCode:
         name = f"llvm.fmuladd.v{lanes}f{8 * self.bytes}"
         self.fmuladd = cgutils.get_or_insert_function(builder.module, kind, name)
 
-    def move(self, address: ir.Value, elements: int | ir.Value, stride: int = 1) -> ir.Value:
+    def move(self, address: ir.Value, elements: int | ir.Value, stride: int | ir.Value = 1) -> ir.Value:
         """The address of the element `elements * stride` further on."""
-        if isinstance(elements, int):
+        if isinstance(elements, int) and isinstance(stride, int):
             offset = int64(elements * stride * self.bytes)
             if elements * stride == 0:
                 return address
         else:
-            offset = self.builder.mul(elements, int64(stride * self.bytes))
+            steps, step = (int64(n) if isinstance(n, int) else n for n in (elements, stride))
+            offset = self.builder.mul(self.builder.mul(steps, step), int64(self.bytes))
         if isinstance(address.type, ir.PointerType):
             return self.builder.gep(address, [offset])
         return self.builder.add(address, offset)
@@ -153,13 +154,18 @@ class VectorCode:
         return out
 
 
+Steps: TypeAlias = "tuple[int | ir.Value, int | ir.Value]"
+"""The strides of A: from row to row, and along the sum."""
+
+
 @dataclass(frozen=True)
 class Panel:
-    """The static side of a panel: everything known when the module is written. Strides count elements."""
+    """The static side of a panel: everything known when the module is written. Strides count elements; those of A may
+    be told by each call (None)."""
 
     dtype: Dtype
-    a_row: int
-    a_k: int
+    a_row: int | None
+    a_k: int | None
     b_k: int
     c_row: int
     vectors: int
@@ -175,13 +181,14 @@ class Panel:
         return f"panel_{self.dtype}_{sizes}_{self.start}_{self.depth}_{'_'.join(map(str, self.heights))}"
 
     def define(self, module: ir.Module) -> ir.Function:
-        """The panel as a function of the module, written on first use: f(a, b, c, rows, depth, row)."""
+        """The panel as a function of the module, written on first use: f(a, b, c, rows, depth, row, a_row, a_k)."""
         if self.symbol in module.globals:
             return module.globals[self.symbol]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 6), self.symbol)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 8), self.symbol)
         function.linkage = "internal"
         function.attributes.add("noinline")
-        a, b, c, rows, depth, row = function.args
+        a, b, c, rows, depth, row, a_row, a_k = function.args
+        steps = (a_row if self.a_row is None else self.a_row, a_k if self.a_k is None else self.a_k)
         code = VectorCode(ir.IRBuilder(function.append_basic_block("entry")), self.dtype, self.cpu.lanes(self.dtype))
         builder = code.builder
         if self.depth is not None:
@@ -196,7 +203,7 @@ class Panel:
             left = builder.sub(depth, k)
             terms = builder.select(builder.icmp_signed("<", left, length), left, length)
             fresh = builder.icmp_signed("==", index, int64(0))
-            self.all_rows(code, code.move(a, k, self.a_k), code.move(b, k, self.b_k), c, rows, terms, fresh, row)
+            self.all_rows(code, code.move(a, k, steps[1]), code.move(b, k, self.b_k), c, rows, terms, fresh, row, steps)
             return []
 
         code.loop(blocks, [], block)
@@ -205,7 +212,7 @@ class Panel:
 
     def all_rows(
         self, code: VectorCode, a: ir.Value, b: ir.Value, c: ir.Value, rows: ir.Value, terms: ir.Value, fresh: ir.Value,
-        row: ir.Value,
+        row: ir.Value, steps: Steps,
     ) -> None:  # fmt: skip
         """Cover the rows with tiles, the tallest first; the last height may reach past the end."""
         builder = code.builder
@@ -214,15 +221,15 @@ class Panel:
             count = builder.sdiv(builder.add(rows, int64(height - 1)) if last else rows, int64(height))
 
             def tile(_: ir.Value, at: list[ir.Value], height: int = height) -> list[ir.Value]:
-                self.tile(code, height, at[0], b, at[1], terms, fresh, row)
-                return [code.move(at[0], height * self.a_row), code.move(at[1], height * self.c_row)]
+                self.tile(code, height, at[0], b, at[1], terms, fresh, row, steps)
+                return [code.move(at[0], height, steps[0]), code.move(at[1], height * self.c_row)]
 
             a, c = code.loop(count, [a, c], tile)
             rows = builder.sub(rows, builder.mul(count, int64(height)))
 
     def tile(
         self, code: VectorCode, height: int, a: ir.Value, b: ir.Value, c: ir.Value, terms: ir.Value, fresh: ir.Value,
-        row: ir.Value,
+        row: ir.Value, steps: Steps,
     ) -> None:  # fmt: skip
         """`height` rows of C, summed over one block of k in registers."""
         cells = [(i, j) for i in range(height) for j in range(self.vectors)]
@@ -233,9 +240,9 @@ class Panel:
             right = [code.load(code.move(bt, j * code.lanes)) for j in range(self.vectors)]
             made = []
             for i in range(height):
-                left = code.spread(code.move(at, i * self.a_row))
+                left = code.spread(code.move(at, i, steps[0]))
                 made += [code.multiply_add(left, right[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
-            return [code.move(at, self.a_k), code.move(bt, self.b_k), *made]
+            return [code.move(at, 1, steps[1]), code.move(bt, self.b_k), *made]
 
         sums = code.loop(terms, [a, b, *[code.zero() for _ in cells]], step)[2:]
         self.write(code, cells, sums, places, fresh, row)
@@ -297,7 +304,7 @@ def matmul_panel(
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         row = args[5] if start == "row" else int64(0)
-        builder.call(static.define(builder.module), [*args[:5], row])
+        builder.call(static.define(builder.module), [*args[:5], row, int64(0), int64(0)])
         return context.get_dummy_value()
 
     if start == "row":
@@ -311,6 +318,24 @@ def matmul_panel(
     @intrinsic
     def panel(typing: Any, a: Any, b: Any, c: Any, rows: Any, depth: Any) -> tuple[Any, Any]:
         return types.void(*[types.intp] * 5), lower
+
+    return panel
+
+
+def strided_panel(dtype: Dtype, b_k: int, c_row: int, vectors: int, *, cpu: Host | None = None) -> Any:
+    """`matmul_panel`, exact, whose calls say the strides of A: panel(a, b, c, rows, depth, a_row, a_k)."""
+    cpu = cpu or host()
+    heights = cpu.tiles[vectors - 1]
+    heights = heights if heights[-1] == 1 else (*heights, 1)
+    static = Panel(dtype, None, None, b_k, c_row, vectors, heights, None, cpu.depth_block, "zero", cpu)
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.call(static.define(builder.module), [*args[:5], int64(0), *args[5:]])
+        return context.get_dummy_value()
+
+    @intrinsic
+    def panel(typing: Any, a: Any, b: Any, c: Any, rows: Any, depth: Any, a_row: Any, a_k: Any) -> tuple[Any, Any]:
+        return types.void(*[types.intp] * 7), lower
 
     return panel
 

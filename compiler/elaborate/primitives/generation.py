@@ -187,10 +187,12 @@ def _choice(e: Context, site: Site) -> Choice:
         case ast.Name(id="beam"):
             return Beam()
         case ast.Call(function=ast.Name(id="sample")):
-            (temperature,) = _settings(site, expr, {"temperature": 1.0})
+            temperature, top_k = _settings(site, expr, {"temperature": 1.0, "top_k": 0.0})
             if temperature <= 0:
                 raise stop("N214", f"a temperature is positive, and this is {temperature:g}", expr.span)
-            return Sampling(temperature)
+            if top_k < 0 or top_k % 1:
+                raise stop("N214", f"`top_k` is a whole number of classes, 0 for all, not {top_k:g}", expr.span)
+            return Sampling(temperature, int(top_k))
         case ast.Call(function=ast.Name(id="beam")):
             width, alpha = _settings(site, expr, {"width": 3.0, "alpha": 0.7})
             if width < 1 or width % 1:

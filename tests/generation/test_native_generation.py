@@ -1,0 +1,106 @@
+"""Generated loops against the reference executor: the same words, however they are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from padded import compiled, synthetic
+from sequence_zoo import OTHER_STEPS, STEPS, ZOO
+
+from dlc.runtime.program import Model
+
+WAYS = [
+    "greedy",
+    "sample(temperature = 1)",
+    "sample(temperature = 1.7, top_k = 2)",
+    "beam(width = 3, alpha = 0.7)",
+    "beam(width = 1, alpha = 0)",
+]
+
+OWN_PLACES = """
+model OwnPlaces(V = 6, d = 4):
+    dim T <= 9
+    input  x : (d, m, 1)
+    target y : (V, m, T) one_hot
+    param E, K : (d, V) ~ normal(0, 1)
+    param U : (V, d) ~ normal(0, 2)
+    S = einsum(E @ shift(y), K @ y, (i, m, q), (i, m, k) -> (q, k, m))
+    P = broadcast(position(S, over = k), (q = T, k = T, m))
+    alpha = S if P < position(S, over = q) else 0
+    z = einsum(alpha, E @ y, (q, k, m), (i, m, k) -> (i, m, q))
+    y_hat = softmax(U @ (tanh(z) + x))
+    loss   cross_entropy(y_hat, y)
+    output s = generate(y, from = y_hat, until = 0, max = 9, by = greedy)
+"""
+
+
+def written(model: Model, threads: int = 1, dtype: str = "float64", **given: Any) -> dict[str, np.ndarray]:
+    """What generated code makes of a model's parameters."""
+    native = model.spec.compile(dtype=dtype, threads=threads)
+    for name, value in model.params.items():
+        native.params[name] = value
+    return native.forward(**given)
+
+
+def inputs_of(model: Model, lengths: Mapping[str, list[int]]) -> dict[str, Any]:
+    """Random inputs, of each example's own length; without any there is one example."""
+    sizes = {"T": 2, "T_y": 2} | {name: max(values) for name, values in lengths.items()}
+    arrays = synthetic(model, 4, sizes)
+    given = {name: value for name, value in arrays.items() if model.spec.inputs[name].role == "input"}
+    return {**given, **({"lengths": lengths} if lengths else {})}
+
+
+def assert_equal_words(model: Model, **given: Any) -> None:
+    expected, found = model.forward(**given), written(model, **given)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert np.array_equal(found[name], value), name
+
+
+@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_recurrent_network(tmp_path: Path, by: str, seed: int) -> None:
+    changes = {"sample(temperature = 1)": by, "max = 50": "max = 12"}
+    model = ZOO["characters"].compiled(tmp_path, changes, seed)
+    for value in model.params.values():
+        value *= 3
+    assert_equal_words(model)
+
+
+@pytest.mark.parametrize("by", WAYS[2:4])
+def test_an_encoder_and_a_decoder(tmp_path: Path, by: str) -> None:
+    changes = {"beam(width = 3, alpha = 0.7)": by, "max = 60": "max = 7"}
+    model = ZOO["translation"].compiled(tmp_path, changes)
+    assert_equal_words(model, **inputs_of(model, {"T_x": STEPS}))
+
+
+@pytest.mark.parametrize("by", WAYS[:1])
+def test_attention_to_an_input_and_a_known_number_of_steps(tmp_path: Path, by: str) -> None:
+    model = ZOO["dates"].compiled(tmp_path, {"by = greedy": f"by = {by}"})
+    assert_equal_words(model, **inputs_of(model, {"T_x": OTHER_STEPS}))
+
+
+@pytest.mark.parametrize("by", ["greedy", "beam(width = 2, alpha = 0.7)"])
+def test_attention_to_its_own_words(tmp_path: Path, by: str) -> None:
+    changes = {"sample(temperature = 0.8)": by, "max = 128": "until = 0, max = 8", "N = 2)": "N = 1)"}
+    model = ZOO["TinyGPT"].compiled(tmp_path, changes)
+    assert_equal_words(model)
+
+
+@pytest.mark.parametrize("by", ["greedy", "beam(width = 3, alpha = 0.7)"])
+def test_what_has_no_form_for_one_step_is_computed_for_all(tmp_path: Path, by: str) -> None:
+    """Attention to the words themselves, of which the step's own is not there yet."""
+    model = compiled(OWN_PLACES.replace("greedy", by), tmp_path)
+    assert_equal_words(model, **inputs_of(model, {}))
+
+
+def test_the_same_seed_gives_the_same_words_on_any_number_of_threads(tmp_path: Path) -> None:
+    model = ZOO["one to many"].compiled(tmp_path)
+    given = inputs_of(model, {})
+    once = written(model, dtype="float32", **given)["music"]
+    assert len({tuple(row) for row in once.tolist()}) > 1
+    assert np.array_equal(written(model, 2, "float32", **given)["music"], once)
