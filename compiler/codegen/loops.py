@@ -224,10 +224,10 @@ class Loops:
                 f"{self.body.element(b, canonical(n))} = {inside[n]}" for n in ready for b in self.stores.get(n, ())
             ]
             lines = [*zeros, *lines, *kept]
-        zeros = [
-            line for node in parts if node not in self.group.sums and node not in inside for line in self.zeroed(node)
-        ]
-        return [*zeros, *before, *lines, *self.finished(rows, after)]
+        in_memory = [node for node in parts if node not in self.group.sums and node not in inside]
+        zeros = [line for node in in_memory for line in self.zeroed(node)]
+        copies = [line for node in in_memory for line in self.copied(node)]
+        return [*zeros, *before, *lines, *copies, *self.finished(rows, after)]
 
     def trailing(self, node: Node) -> bool:
         """Whether a reduction folds the last axes of a row, so that its numbers are finished one after the other."""
@@ -245,7 +245,16 @@ class Loops:
     def zeroed(self, node: Node) -> list[str]:
         """Before the loop, a reduction's numbers of a row start in memory."""
         identity = _reduction(node).identity(self.body.emitter)
-        lines = [f"{self.body.element(self.stores[node][0], canonical(node))} = {identity}"]
+        return self.each(node, f"{self.body.element(self.stores[node][0], canonical(node))} = {identity}")
+
+    def copied(self, node: Node) -> list[str]:
+        """After the loop, they go wherever else they are stored."""
+        first, *others = (self.body.element(buffer, canonical(node)) for buffer in self.stores[node])
+        return [line for other in others for line in self.each(node, f"{other} = {first}")]
+
+    def each(self, node: Node, line: str) -> list[str]:
+        """A line for each of a reduction's numbers of a row."""
+        lines = [line]
         for level in reversed(range(len(inner_of(node)))):
             lines = [f"for {INNER[level]} in range({count_text(inner_of(node)[level])}):", *indented(lines)]
         return lines
