@@ -118,7 +118,7 @@ from dlc.compiler.codegen.host.address import int64_at, call_kernel
 
 compiled = []
 machine_code = kernels.machine_code
-kernels.machine_code = lambda *given: compiled.append(given[0].__name__) or machine_code(*given)
+kernels.machine_code = lambda *given, **more: compiled.append(given[0].__name__) or machine_code(*given, **more)
 
 @kernels.kernel()
 def add(args, first, last):
