@@ -14,6 +14,7 @@ from dlc.compiler.codegen.layout import (
     about,
     count_text,
     factor_text,
+    grows,
     is_scalar,
     layout_of,
     product,
@@ -398,10 +399,11 @@ def _largest(term: tuple[Stride, str]) -> int:
 
 
 def element_number(node: Node, point: Point) -> str:
-    """The number of an element of a draw, in physical order: examples first."""
-    layout = layout_of(node.type, node)
+    """The number of an element of a draw, examples first: in the order in which they lie, where there are examples."""
+    sizes = sizes_of(node.type, node)
+    first = next((axis for axis, size in enumerate(sizes) if grows(size)), 0)
     text = "0"
-    for axis in (*([] if layout.row_axis is None else [layout.row_axis]), *layout.inner):
-        size, index = layout.sizes[axis], point[axis]
+    for axis in (*range(first, len(sizes)), *range(first)):
+        size, index = sizes[axis], point[axis]
         text = index if text == "0" else text if size == 1 else f"({text}) * {factor_text(size)} + {index}"
     return text

@@ -36,7 +36,7 @@ from dlc.compiler.codegen.memory import (
     whole,
 )
 from dlc.compiler.codegen.program import Call, ProgramWriter, size_text
-from dlc.compiler.codegen.values import is_slice
+from dlc.compiler.codegen.values import INNER_STEPS, is_slice
 from dlc.compiler.codegen.views import Strided, offset_of, reached
 from dlc.compiler.codegen.work import units_of
 from dlc.compiler.ir import Builder, Graph, Node
@@ -89,9 +89,8 @@ class StepWriter(ProgramWriter):
         self.given: dict[Buffer, Given] = {}
         self.fuse()
         self.t = self.fresh("t")
-        steps = dim_text(anchor.attr("axis").size) if "axis" in anchor.keywords else "1"
         around = self.outer.number_of_step
-        self.number_of_step = f"({around} * ({steps}) + {self.t})" if around else self.t
+        self.number_of_step = f"({around} * {INNER_STEPS} + {self.t})" if around else self.t
         self.lasting: dict[Buffer, int] = {}  # what lies in the block through all steps, and how many of it
         self.plan = self.planned()
         self.inside = {
