@@ -90,8 +90,8 @@ def geometry_of(node: Node) -> Geometry:
     image, result = sizes_of(x, node)[1:], sizes_of(y, node)[1:]
     before = tuple(_before(image[i], window[i], stride[i], pad) for i, pad in enumerate(node.attr("pads")))
     groups = _number(node.attr("groups"), node)
-    if count > 3:
-        raise NotSupported("a convolution along more than three axes", node)
+    if not all(isinstance(size, int) for size in image + result + window) or count > 3:
+        raise NotSupported("a convolution along m, or along more than three axes", node)
     return _with_two_axes(Geometry(image, result, window, stride, before, groups))  # type: ignore[arg-type]
 
 

@@ -29,11 +29,12 @@ def over_patches(graph: Graph) -> Graph:
 
 
 def _at_run_time(node: Node) -> bool:
-    """Whether a node is a convolution along a dimension that is known only at run time."""
+    """Whether a node is a convolution along a dimension that is known only at run time, and not along m."""
     if node.op not in (FORWARD, TO_INPUT, TO_FILTERS):
         return False
     image, _, result = parts(node)
-    return any(size.constant is None for size in image.sizes[1:-1] + result.sizes[1:-1])
+    kinds = {symbol.kind for size in image.sizes[1:-1] + result.sizes[1:-1] for symbol in size.symbols}
+    return "runtime" in kinds and "batch" not in kinds
 
 
 @dataclass(frozen=True)
