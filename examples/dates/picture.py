@@ -40,7 +40,7 @@ def lstm(p: dict[str, Floats], place: str, x: Floats) -> Floats:
 
 
 def attention(p: dict[str, Floats], x: Floats, y: Floats) -> Floats:
-    """The equations of dates.dl for one example, once more: alpha (T_y, T_x), how much step t of the output looks at each
+    """The equations of dates.dl for one example, once more: alpha (T_y, T_x), how much a step of the output looks at each
     character. x (V_x, T_x) and y (V_y, T_y) are one-hot, y what the network has written."""
     side = "bidirectional[1]"
     a = np.concatenate([lstm(p, f"{side}.forward", x), lstm(p, f"{side}.backward", x[:, ::-1])[:, ::-1]])
@@ -93,7 +93,8 @@ def main(run: str, date: str = "the 3rd of may 2009", picture: str = str(HERE / 
 
     (iso,) = written([date])
     p = {name: np.asarray(value, np.float64) for name, value in model.params.items()}
-    x = np.eye(p["bidirectional[1].forward.W_c"].shape[1] - len(p["bidirectional[1].forward.b_c"]))[letters.encode(date)].T
+    classes = p["bidirectional[1].forward.W_c"].shape[1] - len(p["bidirectional[1].forward.b_c"])
+    x = np.eye(classes)[letters.encode(date)].T
     y = np.eye(len(p["dense[1].b"]))[digits.encode(iso)].T
     drawn(attention(p, x, y), date, iso).save(picture)
     print(f"{date!r} is {iso}; where it looked: {picture}")

@@ -17,19 +17,22 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 SUBJECTS = (
-    "the food, the service, the waiter, the soup, the dessert, the music, the wine list, the view, the room, "
-    "the bread, the fish, the chef, the terrace, the breakfast, my dish, our table"
-).split(", ")
-QUALITIES = "taste, service, ideas, ambience, manners, wine, cooking, light, company, music".split(", ")
+    "the food", "the service", "the waiter", "the soup", "the dessert", "the music", "the wine list", "the view",
+    "the room", "the bread", "the fish", "the chef", "the terrace", "the breakfast", "my dish", "our table",
+)  # fmt: skip
+QUALITIES = ["taste", "service", "ideas", "ambience", "manners", "wine", "cooking", "light", "company", "music"]
 WORDS = {
-    2: "superb, wonderful, fantastic, outstanding, delightful, perfect, brilliant, excellent".split(", "),
-    1: "good, nice, decent, pleasant, fine, solid, friendly, fresh".split(", "),
-    -1: "bad, slow, bland, dull, cold, noisy, careless, overpriced".split(", "),
-    -2: "awful, terrible, horrible, disgusting, dreadful, appalling, inedible, shameful".split(", "),
+    2: ["superb", "wonderful", "fantastic", "outstanding", "delightful", "perfect", "brilliant", "excellent"],
+    1: ["good", "nice", "decent", "pleasant", "fine", "solid", "friendly", "fresh"],
+    -1: ["bad", "slow", "bland", "dull", "cold", "noisy", "careless", "overpriced"],
+    -2: ["awful", "terrible", "horrible", "disgusting", "dreadful", "appalling", "inedible", "shameful"],
 }
-PLAIN = "{s} was {w}; {s} was really {w}; i found {s} {w}; {s} seemed {w} to us; how {w} {s} was".split("; ")
-TURNED = "{s} was not {w}; {s} was never {w}; i would not call {s} {w}; {s} was anything but {w}; nobody found {s} {w}"
-LACKING = "completely lacking in {w} {q}; not a trace of {w} {q}; we missed {w} {q}".split("; ")
+PLAIN = ["{s} was {w}", "{s} was really {w}", "i found {s} {w}", "{s} seemed {w} to us", "how {w} {s} was"]
+TURNED = (
+    "{s} was not {w}", "{s} was never {w}", "i would not call {s} {w}", "{s} was anything but {w}",
+    "nobody found {s} {w}",
+)  # fmt: skip
+LACKING = ["completely lacking in {w} {q}", "not a trace of {w} {q}", "we missed {w} {q}"]
 JOINTS = (", ", " and ", " . ", " but ", " , however ")
 
 
@@ -41,7 +44,7 @@ def remark(random: np.random.Generator) -> tuple[str, int]:
     if kind < 0.5:
         return str(random.choice(PLAIN)).format(s=subject, w=word), value
     if kind < 0.85 or value < 0:  # turned round, a strong word is a weak one: "not superb" is not yet awful
-        return str(random.choice(TURNED.split("; "))).format(s=subject, w=word), -1 if value > 0 else 1
+        return str(random.choice(TURNED)).format(s=subject, w=word), -1 if value > 0 else 1
     return str(random.choice(LACKING)).format(w=word, q=quality), -value
 
 
