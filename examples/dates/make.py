@@ -3,8 +3,8 @@
     python examples/dates/make.py [--train 9000] [--dev 500] [--test 1000] [--seed 1]
 
 Writes train.csv, dev.csv and test.csv beside this file, with the columns human and iso: "the third of may 2009" and
-"2009-05-03". Days from 1970 to 2029, in the formats below, some without any comma, some in capitals. No line of one file
-stands in another. The same seed gives the same dates.
+"2009-05-03". Days from 1970 to 2029, in the formats below, some without any comma, some in capitals. No line of
+one file stands in another. The same seed gives the same dates.
 """
 
 from __future__ import annotations
@@ -19,42 +19,16 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 FIRST, LAST = datetime.date(1970, 1, 1), datetime.date(2029, 12, 31)
 MONTHS = (
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
 )  # fmt: skip
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-ORDINALS = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-    "twentieth",
-    "twenty-first",
-    "twenty-second",
-    "twenty-third",
-    "twenty-fourth",
-    "twenty-fifth",
-    "twenty-sixth",
-    "twenty-seventh",
-    "twenty-eighth",
-    "twenty-ninth",
-    "thirtieth",
-    "thirty-first",
-]
+ORDINALS = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
+    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
+    "twentieth", "twenty-first", "twenty-second", "twenty-third", "twenty-fourth", "twenty-fifth", "twenty-sixth",
+    "twenty-seventh", "twenty-eighth", "twenty-ninth", "thirtieth", "thirty-first",
+)  # fmt: skip
 FORMATS = (
     "{d} {month} {year}",
     "{d} {mon} {year}",

@@ -1,5 +1,5 @@
-"""What a step of a scan computes is kept for the gradient where the next step reads it in another form, too: in compiled
-code it lies in two places, or as a part of a sequence."""
+"""What a step of a scan computes is kept for the gradient where the next step reads it in another form, too: in
+compiled code it lies in two places, or as a part of a sequence."""
 
 from __future__ import annotations
 
