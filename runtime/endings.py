@@ -1,4 +1,5 @@
-"""Words that end a generator, `until = "<EOS>"`: their class numbers are known with the vocabulary of the data."""
+"""What a generator of a program is told when it runs: the class number of the word that ends it, `until = "<EOS>"`,
+which is known with the vocabulary of the data; and another way to choose words than the spec's."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
+from dlc.compiler.ops.generate import Choice
 from dlc.compiler.program import InputDeclaration
 from dlc.runtime.data.preprocessing import Preprocessing
 from dlc.runtime.data.tokens import END
@@ -66,6 +68,18 @@ def with_classes(graph: Graph, words: Words) -> Graph:
             help = "train on a data: block that makes it of texts, or write the word's class number"
             raise DiagnosticError(Diagnostic("V513", message, node.span, help=help))
     return rebuild(graph, lambda b, node, inputs: _with_class(b, node, inputs, words)) if ending else graph
+
+
+def chosen_by(graph: Graph, by: Choice | None) -> Graph:
+    """The program with another way to choose the words of all generators; None: as the spec says."""
+
+    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op != "generate":
+            return None
+        attrs = {**dict(node.attrs), "by": by}
+        return b.typed(node.op, inputs, tuple(sorted(attrs.items())), node.type, node.span)
+
+    return graph if by is None else rebuild(graph, rule)
 
 
 def _with_class(b: Builder, node: Node, inputs: tuple[Node, ...], words: Words) -> Node | None:

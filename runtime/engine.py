@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from dlc.compiler.dims import Symbol
 from dlc.compiler.driver import Programs, programs
 from dlc.compiler.ir import Graph, bodies
+from dlc.compiler.ops.generate import Choice
 from dlc.compiler.program import CheckedModel, InputDeclaration, M
 from dlc.compiler.settings import TrainSettings
 from dlc.runtime.data.columns import Columns, as_array
 from dlc.runtime.data.dataset import to_declared
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS, Layout, has_examples
-from dlc.runtime.endings import Words, with_classes
+from dlc.runtime.endings import Words, chosen_by, with_classes
 from dlc.runtime.initial import draws, first_value
 from dlc.runtime.reference import evaluate
 
@@ -50,10 +51,13 @@ class Totals:
 class Engine(Protocol):
     """A compiled model with its memory. `parameters`, `states` and `slots` (the optimizer's states) are writable.
 
-    `words` are the classes of the words that end its generators, as far as they are known; `forward` needs them.
+    `words` are the classes of the words that end its generators, as far as they are known; `forward` needs them. `by`
+    is how generators choose their words, None: as the spec says. `seed` is that of all draws.
     """
 
     words: Words
+    by: Choice | None
+    seed: int
 
     @property
     def parameters(self) -> Arrays: ...
@@ -151,12 +155,14 @@ class ReferenceEngine:
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, seed: int) -> None:
         self.checked, self.programs, self.dtype, self.seed = checked, programs, dtype, seed
         self.words: Words = {}
+        self.by: Choice | None = None
         self.parameters: dict[str, Array] = {n: first_value(p, seed, dtype) for n, p in checked.parameters.items()}
         self.states: dict[str, Array] = {n: first_value(s, seed, dtype) for n, s in checked.states.items()}
         self.slots: dict[str, Array] = {n: first_value(s, seed, dtype) for n, s in programs.slots.items()}
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
-        roots = self._run(with_classes(self.programs.graphs["forward"], self.words), inputs)
+        graph = chosen_by(with_classes(self.programs.graphs["forward"], self.words), self.by)
+        roots = self._run(graph, inputs)
         return {name.removeprefix("output."): value.astype(self.dtype) for name, value in roots.items()}
 
     def loss(self, inputs: Arrays) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.codegen import NotSupported, generate
-from dlc.compiler.codegen.arena import ProgramTable
+from dlc.compiler.codegen.arena import SEED_NUMBER, ProgramTable
 from dlc.compiler.codegen.by_step import by_step
 from dlc.compiler.codegen.host.machine import Dtype, item_bytes
 from dlc.compiler.codegen.memory import persistent_part
@@ -20,11 +20,12 @@ from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import TensorType
 from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
+from dlc.compiler.ops.generate import Choice
 from dlc.compiler.passes import BEFORE_CODE, run
 from dlc.compiler.program import CheckedModel
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS
-from dlc.runtime.endings import Words, with_classes
+from dlc.runtime.endings import Words, chosen_by, with_classes
 from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
 from dlc.runtime.initial import first_value
 from dlc.runtime.loader import require_own_folder
@@ -42,12 +43,14 @@ def generated(
     plain: bool = False,
     only: str | None = None,
     words: Words | None = None,
+    by: Choice | None = None,
 ) -> Module:
-    """The module of all programs of a model, or of one of them; `words` end its generators. Raises DiagnosticError U901
-    for what has no generated form yet, V513 for words that are not known."""
+    """The module of all programs of a model, or of one of them; `words` end its generators, which choose as the spec
+    says or `by` another way. Raises DiagnosticError U901 for what has no generated form yet, V513 for words that are
+    not known."""
     given = _titled(programs)
     if only in (None, "forward"):
-        given["forward"] = with_classes(given["forward"], words or {})
+        given["forward"] = chosen_by(with_classes(given["forward"], words or {}), by)
     try:
         shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
@@ -83,13 +86,14 @@ class Generated:
         shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
         self.made: dict[str, Module] = {}
         self.words: Words = {}
+        self.by: Choice | None = None
         self.generate = partial(generated, checked, programs, dtype, plain=plain)
         self.tables = tables_of(shared, _dtype(dtype), _Tables(self))
 
     def of(self, title: str) -> Module:
         """The module that has a program."""
         if title not in self.made:
-            self.made[title] = self.generate(only=title, words=self.words)
+            self.made[title] = self.generate(only=title, words=self.words, by=self.by)
         return self.made[title]
 
 
@@ -146,8 +150,30 @@ class NativeEngine:
     def words(self, words: Words) -> None:
         if words != self.generated.words:
             self.generated.words = words
-            for known in (self.generated.made, self.native.tables.programs, self.native.code):
-                known.pop("forward", None)
+            self._forget_forward()
+
+    @property
+    def seed(self) -> int:
+        return int(self.native.words[SEED_NUMBER])
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self.native.words[SEED_NUMBER] = seed
+
+    @property
+    def by(self) -> Choice | None:
+        return self.generated.by
+
+    @by.setter
+    def by(self, by: Choice | None) -> None:
+        if by != self.generated.by:
+            self.generated.by = by
+            self._forget_forward()
+
+    def _forget_forward(self) -> None:
+        """The prediction is generated anew when it is next asked for."""
+        for known in (self.generated.made, self.native.tables.programs, self.native.code, self.native.calls):
+            known.pop("forward", None)
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)

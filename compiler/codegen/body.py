@@ -259,7 +259,7 @@ class Body:
     def moved(self, node: Node, point: Point) -> str:
         """An inline value: some element of its operand, or a number made from its place."""
         view = view_of(node)
-        if view is not None and view.base in self.place and not self.at_hand(node, point):
+        if view is not None and self.lies_by_itself(view.base) and not self.at_hand(node, point):
             return self.load(self.place[view.base], point, view)
         if self.run is not None and node.op not in RENAMED:
             raise NoRun
@@ -286,6 +286,11 @@ class Body:
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
         return element
+
+    def lies_by_itself(self, node: Node) -> bool:
+        """Whether a value lies in memory as views take it to, and not as a part of a sequence or a concatenation."""
+        layout = self.place[node].layout if node in self.place else None
+        return layout is not None and layout.strides == layout_of(node.type, node).strides
 
     def at_hand(self, node: Node, point: Point) -> bool:
         """Whether movements lead to a value that a variable holds."""

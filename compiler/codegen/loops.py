@@ -224,10 +224,10 @@ class Loops:
                 f"{self.body.element(b, canonical(n))} = {inside[n]}" for n in ready for b in self.stores.get(n, ())
             ]
             lines = [*zeros, *lines, *kept]
-        zeros = [
-            line for node in parts if node not in self.group.sums and node not in inside for line in self.zeroed(node)
-        ]
-        return [*zeros, *before, *lines, *self.finished(rows, after)]
+        added_up = [node for node in parts if node not in self.group.sums and node not in inside]
+        zeros = [line for node in added_up for line in self.zeroed(node)]
+        copies = [line for node in added_up for line in self.repeated(node)]
+        return [*zeros, *before, *lines, *copies, *self.finished(rows, after)]
 
     def trailing(self, node: Node) -> bool:
         """Whether a reduction folds the last axes of a row, so that its numbers are finished one after the other."""
@@ -245,7 +245,15 @@ class Loops:
     def zeroed(self, node: Node) -> list[str]:
         """Before the loop, a reduction's numbers of a row start in memory."""
         identity = _reduction(node).identity(self.body.emitter)
-        lines = [f"{self.body.element(self.stores[node][0], canonical(node))} = {identity}"]
+        return self.over_numbers(node, [f"{self.body.element(self.stores[node][0], canonical(node))} = {identity}"])
+
+    def repeated(self, node: Node) -> list[str]:
+        """After the loop, they are copied to the other places where they are wanted."""
+        first, *others = (self.body.element(buffer, canonical(node)) for buffer in self.stores[node])
+        return self.over_numbers(node, [f"{other} = {first}" for other in others]) if others else []
+
+    def over_numbers(self, node: Node, lines: list[str]) -> list[str]:
+        """Loops over the numbers of a row."""
         for level in reversed(range(len(inner_of(node)))):
             lines = [f"for {INNER[level]} in range({count_text(inner_of(node)[level])}):", *indented(lines)]
         return lines

@@ -26,6 +26,7 @@ VERBS = {
     "train": "Train a model on its data, or go on with a run.",
     "evaluate": "Metrics, confusion table and worst examples of a run.",
     "predict": "The outputs of a run for new data.",
+    "sample": "What a run's model writes.",
     "convert": "Weights of torch as a file that `load` reads.",
     "ops": "The primitives of the language.",
     "explain": "The long text on an error code.",
@@ -36,7 +37,6 @@ SHORT = ("check", "show", "derive", "ops", "explain", "doctor")
 LATER = {
     "new": "A small working project.",
     "search": "Hyper-parameter search.",
-    "sample": "Generate from a sequence model.",
     "export": "ONNX, safetensors or Python.",
     "runs": "List and compare runs.",
     "report": "A page with the curves of a run.",

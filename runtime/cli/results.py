@@ -90,6 +90,18 @@ def outputs(model: Model, examples: Examples) -> dict[str, Array]:
     }
 
 
+def written(model: Model, count: int) -> dict[str, Array]:
+    """What a model without inputs writes, so many times, examples first."""
+    graph = model.spec.checked.evaluation
+    targets = {}
+    for name in filter(None, map(written_by, graph.nodes)):
+        declaration = model.spec.inputs[name]
+        steps = declaration.type.sizes[-1].constant or 1  # of which nothing is read but how many examples there are
+        targets[name] = np.zeros((count, int(steps)), np.int64)
+    found = model.engine.forward(targets)
+    return {name: array for name, array in found.items() if batch_axis(model, name) == 0}
+
+
 def _joined(parts: list[Array]) -> Array:
     """Arrays of examples, one behind the other, all as large as the largest."""
     sizes = np.max([part.shape[1:] for part in parts], axis=0) if parts[0].ndim > 1 else ()

@@ -15,7 +15,7 @@ from sequence_zoo import ZOO, M, Tiny
 from dlc.runtime.program import Model
 
 CLOSE = 1e-9
-SPREAD = {"tagger", "sentiment", "LSTM", "deep", "bidirectional", "CTC", "masked words", "trigger word"}
+SPREAD = {"tagger", "sentiment", "LSTM", "deep", "bidirectional", "CTC", "dates", "masked words", "trigger word"}
 """One and several outputs, gates, scans behind scans and in families, steps in reverse order, a loss that is a scan of
 its own, attention over steps that count, a convolution along the steps."""
 CHECKED = {"GRU", "mean of words"}

@@ -103,4 +103,15 @@ CODES = (
         """,
         form="files",
     ),
+    entry(
+        "R615",
+        "the model generates nothing",
+        """
+        `dlc sample` shows what a model writes word by word: an output made by `generate`. Other outputs are what
+        `dlc predict` is for.
+        """,
+        "dlc sample runs/digits-20260115-101500",
+        "dlc predict runs/digits-20260115-101500 --data new.csv",
+        form="command",
+    ),
 )
