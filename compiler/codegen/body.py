@@ -7,7 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.fuse import canonical
-from dlc.compiler.codegen.layout import NotSupported, Stride, about, count_text, factor_text, is_scalar, layout_of
+from dlc.compiler.codegen.layout import (
+    EXAMPLES,
+    NotSupported,
+    Stride,
+    about,
+    count_text,
+    factor_text,
+    is_scalar,
+    layout_of,
+    product,
+    sizes_of,
+)
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
@@ -169,6 +180,7 @@ class Body:
         self.on_stack = 0
         self.branching = False
         self.run: Run | None = None
+        self.turn = ""  # the number of the step, in a scan's step
         self.slices: Mapping[Node, Buffer] = {}  # of sequences, in a scan's step
         self.tiles: dict[Node, str] = {}  # values of the row at hand, by the name of where the row would start
         self.parts: dict[Node, Buffer] = {}  # values added up in memory that is not their own
@@ -325,6 +337,9 @@ class Body:
         if self.run is not None and point != canonical(node):
             raise NoRun
         place = element_number(node, point) if self.run is None else self.run.number(point)
+        if self.turn:
+            sizes = (EXAMPLES if size is None else size for size in sizes_of(node.type, node))
+            place = f"{self.arguments.name(self.turn, 'turn')} * {factor_text(product(sizes))} + {place}"
         given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {place}"
         return f"{DRAWS[node.op]}_{self.dtype}({given})"
 
