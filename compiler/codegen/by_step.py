@@ -80,7 +80,8 @@ class _OneStep:
         self.graph, self.time = prefix.graph, prefix.time
         self.whole = Dim.of(longest) if prefix.time is not None else prefix.steps
         self.times = time_axes(prefix)
-        self.words = next(n for n in prefix.graph.nodes if n.op == "held" and n.attr("name") == "words")
+        held = (node for node in prefix.graph.nodes if node.op == "held")
+        self.words = next((node for node in held if node.attr("name") == "words"), None)
         self.reads = reads_of(self.words, prefix.time)
         self.spoken, self.fixed = self._dependences()
         self.sequences: dict[Node, tuple[Node, int]] = {}
@@ -108,7 +109,7 @@ class _OneStep:
 
     def _dependences(self) -> tuple[set[Node], set[Node]]:
         """What depends on the words; and what depends neither on them nor on how many there are."""
-        spoken, fixed = {self.words}, set[Node]()
+        spoken, fixed = {node for node in self.graph.nodes if node is self.words}, set[Node]()
         for node in self.graph.nodes:
             inputs = node.inputs if node.op != "position" else ()  # of whose operand only the shape counts
             if any(value in spoken for value in inputs):
@@ -153,7 +154,7 @@ class _OneStep:
         """How a form is made. Raises NoStep."""
         node, now, back = form
         if node is self.words:
-            return self.word(form)
+            return self.word(form, node.type)
         if node.op == "size" and self.time in node.attr("dim").symbols:
             if self.time is None or node.attr("dim") != Dim.symbol(self.time):
                 raise NoStep
@@ -194,11 +195,10 @@ class _OneStep:
         """The number of the step: so many words there are with its own."""
         return self.b.typed("held", (), (("name", "number"),), scalar())
 
-    def word(self, form: Form) -> Recipe:
+    def word(self, form: Form, words: TensorType) -> Recipe:
         if not form.now or form.back != 1:
             raise NoStep
-        examples, _ = self.words.type.axes
-        type = self.words.type.with_axes((examples,))
+        type = words.with_axes(words.axes[:1])
         return Recipe((), lambda: self.b.add("expand", self.b.typed("held", (), (("name", "word"),), type), axes=(1,)))
 
     def leaf(self, kind: str, given: Mapping[Node, object], type: TensorType) -> Node:

@@ -61,7 +61,7 @@ def reads_ahead(y_hat: Node, y: Node, time: Symbol | None) -> Node | None:
     return None if causal else follow.reader(y_hat)
 
 
-def reads_of(y: Node, time: Symbol | None) -> Callable[[Node], Reads]:
+def reads_of(y: Node | None, time: Symbol | None) -> Callable[[Node], Reads]:
     """What each value that depends on y reads of it, as for `reads_ahead`."""
     return _Following(time, y, {}).reads
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from padded import compiled, synthetic
+from padded import synthetic
 from sequence_zoo import OTHER_STEPS, STEPS, ZOO
 
 from dlc.runtime.program import Model
@@ -20,22 +20,6 @@ WAYS = [
     "beam(width = 3, alpha = 0.7)",
     "beam(width = 1, alpha = 0)",
 ]
-
-OWN_PLACES = """
-model OwnPlaces(V = 6, d = 4):
-    dim T <= 9
-    input  x : (d, m, 1)
-    target y : (V, m, T) one_hot
-    param E, K : (d, V) ~ normal(0, 1)
-    param U : (V, d) ~ normal(0, 2)
-    S = einsum(E @ shift(y), K @ y, (i, m, q), (i, m, k) -> (q, k, m))
-    P = broadcast(position(S, over = k), (q = T, k = T, m))
-    alpha = S if P < position(S, over = q) else 0
-    z = einsum(alpha, E @ y, (q, k, m), (i, m, k) -> (i, m, q))
-    y_hat = softmax(U @ (tanh(z) + x))
-    loss   cross_entropy(y_hat, y)
-    output s = generate(y, from = y_hat, until = 0, max = 9, by = greedy)
-"""
 
 
 def written(model: Model, threads: int = 1, dtype: str = "float64", **given: Any) -> dict[str, np.ndarray]:
@@ -89,13 +73,6 @@ def test_attention_to_its_own_words(tmp_path: Path, by: str) -> None:
     changes = {"sample(temperature = 0.8)": by, "max = 128": "until = 0, max = 8", "N = 2)": "N = 1)"}
     model = ZOO["TinyGPT"].compiled(tmp_path, changes)
     assert_equal_words(model)
-
-
-@pytest.mark.parametrize("by", ["greedy", "beam(width = 3, alpha = 0.7)"])
-def test_what_has_no_form_for_one_step_is_computed_for_all(tmp_path: Path, by: str) -> None:
-    """Attention to the words themselves, of which the step's own is not there yet."""
-    model = compiled(OWN_PLACES.replace("greedy", by), tmp_path)
-    assert_equal_words(model, **inputs_of(model, {}))
 
 
 def test_the_same_seed_gives_the_same_words_on_any_number_of_threads(tmp_path: Path) -> None:
