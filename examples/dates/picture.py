@@ -40,8 +40,8 @@ def lstm(p: dict[str, Floats], place: str, x: Floats) -> Floats:
 
 
 def attention(p: dict[str, Floats], x: Floats, y: Floats) -> Floats:
-    """The equations of dates.dl for one example, once more: alpha (T_y, T_x), how much an output looks at each character.
-    x (V_x, T_x) and y (V_y, T_y) are one-hot, y what the network has written."""
+    """The equations of dates.dl for one example, once more: alpha (T_y, T_x), how much a step of the output looks at
+    each character. x (V_x, T_x) and y (V_y, T_y) are one-hot, y what the network has written."""
     side = "bidirectional[1]"
     a = np.concatenate([lstm(p, f"{side}.forward", x), lstm(p, f"{side}.backward", x[:, ::-1])[:, ::-1]])
     s, before, rows = np.zeros((len(p["b_s"]), 1)), np.zeros((len(y), 1)), []
