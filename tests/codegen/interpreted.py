@@ -46,8 +46,15 @@ def inside(index: int, end: int, flag: int) -> int:
     return index
 
 
-def matmul_panel(dtype: str, *, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int = 0) -> Any:
-    def panel(a: int, b: int, c: int, rows: int, terms: int) -> None:
+def matmul_panel(
+    dtype: str, *, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int = 0, exact: bool = False
+) -> Any:
+    given = strided_panel(dtype, b_k, c_row, vectors)
+    return lambda a, b, c, rows, terms: given(a, b, c, rows, terms, a_row, a_k)
+
+
+def strided_panel(dtype: str, b_k: int, c_row: int, vectors: int) -> Any:
+    def panel(a: int, b: int, c: int, rows: int, terms: int, a_row: int, a_k: int) -> None:
         left, right, made = real_at(a), real_at(b), real_at(c)
         for i in range(rows):
             for j in range(vectors * LANES):
@@ -84,8 +91,9 @@ NAMES: dict[str, Any] = {
     "pack": pack,
     "inside": inside,
     "matmul_panel": matmul_panel,
+    "strided_panel": strided_panel,
     "transpose": transpose,
-    "kernel": lambda *signature: lambda function: function,
+    "kernel": lambda *signature, **options: lambda function: function,
     "address_of": lambda function: function,
     "launch": lambda pool, function, given, units: function(given, 0, units),
 }
