@@ -3,8 +3,8 @@
 Along time, a value is wanted in one of two forms: *now*, its place of the step, or *whole*, all places up to it. What
 is local in time passes these forms on. A shift now is its operand one step back: the word before, or a value that the
 step before has carried over. A scan is its step, with what it carries. What is folded over time is wanted whole, and
-grows by a place with each step: a cache, as long as the longest text, of which the masks that make a prediction causal
-hide what is not yet written.
+grows by a place with each step: a cache. Where the number of steps is known, it has all places from the beginning, and
+the masks that make a prediction causal hide what is not yet written.
 
 A prediction that has no such form is computed for all steps each time, on all words so far.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from dlc.compiler.codegen.time_axes import sized, time_axes
-from dlc.compiler.dims import ONE, Axis, Dim, TensorType, scalar
+from dlc.compiler.dims import ONE, Axis, Dim, Symbol, TensorType, scalar
 from dlc.compiler.elaborate.causal import EXISTS, reads_of
 from dlc.compiler.ir import Builder, Graph, Node, bodies, rebuild, topological
 from dlc.compiler.ops import OPS
@@ -78,7 +78,8 @@ class _OneStep:
     def __init__(self, outer: Builder, prefix: Prefix, inputs: tuple[Node, ...], longest: int) -> None:
         self.outer, self.inputs, self.b = outer, inputs, Builder()
         self.graph, self.time = prefix.graph, prefix.time
-        self.whole = Dim.of(longest) if prefix.time is not None else prefix.steps
+        self.written = prefix.time and Symbol(f"{prefix.time.name}_written", "written", upper=longest)
+        self.whole = prefix.steps if self.written is None else Dim.symbol(self.written)
         self.times = time_axes(prefix)
         held = (node for node in prefix.graph.nodes if node.op == "held")
         self.words = next((node for node in held if node.attr("name") == "words"), None)
@@ -87,6 +88,7 @@ class _OneStep:
         self.sequences: dict[Node, tuple[Node, int]] = {}
         self.carries: dict[Node, Node] = {}
         self.constants: dict[Node, Node] = {}
+        self.grows: dict[Node, Node] = {}
         self.roots: dict[str, Node] = {}
         self.later: list[tuple[str, Form]] = []
         self.forms: dict[Form, Node] = {}
@@ -103,6 +105,7 @@ class _OneStep:
             len(self.sequences),
             len(self.carries),
             tuple(axis for _, axis in self.sequences.values()),
+            self.written,
         )
         given = (*(value for value, _ in self.sequences.values()), *self.carries.values(), *self.constants.values())
         return turn, given
@@ -261,7 +264,12 @@ class _OneStep:
 
         def put(row: Node) -> Node:
             type = self.type(node, frozenset())
-            leaf, root = self.carry(type, self.zeros(type))
+            if self.written is None:
+                leaf, root = self.carry(type, self.zeros(type))
+            else:
+                leaf = self.leaf("grown", self.grows, type)
+                root = str(leaf.attr("name"))
+                self.grows[leaf] = row
             self.roots[root] = self.b.add("put", leaf, row, self.number(), axis=axis)
             return self.roots[root]
 
@@ -410,7 +418,8 @@ def _plainer(graph: Graph) -> Graph:
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op == "select" and inputs[0].op == "le" and inputs[1].type == node.type:
             left, right = map(_number_in, inputs[0].inputs)
-            return inputs[1] if left is right else None
+            all_there = _is_written(left) and right.op == "held" and right.attr("name") == "number"
+            return inputs[1] if left is right or all_there else None
         if node.op == "matmul" and inputs[1].op == "select":
             begins, zero, value = inputs[1].inputs
             if is_number(zero, 0) and not begins.type.rank and value.op == "one_hot":
@@ -427,3 +436,10 @@ def _number_in(value: Node) -> Node:
     ):
         value = value.inputs[0]
     return value
+
+
+def _is_written(value: Node) -> bool:
+    """Whether a value has the numbers of the places that are written."""
+    while value.op == "broadcast":
+        value = value.inputs[0]
+    return value.op == "position" and any(s.kind == "written" for s in value.type.symbols)
