@@ -98,7 +98,7 @@ def compile_job(job: Job) -> bytes:
         run: Callable[..., None] = exec
         run(compile(tree, f"{job.symbol}.py", "exec"), space)
         made = space[job.name]
-        return machine_code(made.function, made.signature, job.symbol, made.fastmath, *own)
+        return machine_code(made.function, made.signature, job.symbol, made.fastmath, *own, apart=made.apart)
 
 
 # --- workers ---------------------------------------------------------------------------------------------------

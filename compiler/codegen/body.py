@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.fuse import canonical
-from dlc.compiler.codegen.layout import NotSupported, Stride, about, count_text, factor_text, is_scalar, layout_of
+from dlc.compiler.codegen.layout import (
+    EXAMPLES,
+    NotSupported,
+    Stride,
+    about,
+    count_text,
+    factor_text,
+    grows,
+    is_scalar,
+    layout_of,
+    product,
+    sizes_of,
+)
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run
 from dlc.compiler.codegen.text import BUILT_IN, KernelEmitter, identifier
@@ -169,6 +181,7 @@ class Body:
         self.on_stack = 0
         self.branching = False
         self.run: Run | None = None
+        self.turn = ""  # the number of the step, in a scan's step
         self.slices: Mapping[Node, Buffer] = {}  # of sequences, in a scan's step
         self.tiles: dict[Node, str] = {}  # values of the row at hand, by the name of where the row would start
         self.parts: dict[Node, Buffer] = {}  # values added up in memory that is not their own
@@ -259,7 +272,7 @@ class Body:
     def moved(self, node: Node, point: Point) -> str:
         """An inline value: some element of its operand, or a number made from its place."""
         view = view_of(node)
-        if view is not None and view.base in self.place and not self.at_hand(node, point):
+        if view is not None and self.lies_by_itself(view.base) and not self.at_hand(node, point):
             return self.load(self.place[view.base], point, view)
         if self.run is not None and node.op not in RENAMED:
             raise NoRun
@@ -286,6 +299,11 @@ class Body:
         if node.op == "one_hot":
             return f"(real(1) if {element} == {point[node.attr('axis')]} else real(0))"
         return element
+
+    def lies_by_itself(self, node: Node) -> bool:
+        """Whether a value lies in memory as views take it to, and not as a part of a sequence or a concatenation."""
+        layout = self.place[node].layout if node in self.place else None
+        return layout is not None and layout.strides == layout_of(node.type, node).strides
 
     def at_hand(self, node: Node, point: Point) -> bool:
         """Whether movements lead to a value that a variable holds."""
@@ -320,6 +338,9 @@ class Body:
         if self.run is not None and point != canonical(node):
             raise NoRun
         place = element_number(node, point) if self.run is None else self.run.number(point)
+        if self.turn:
+            sizes = (EXAMPLES if size is None else size for size in sizes_of(node.type, node))
+            place = f"{self.arguments.name(self.turn, 'turn')} * {factor_text(product(sizes))} + {place}"
         given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {place}"
         return f"{DRAWS[node.op]}_{self.dtype}({given})"
 
@@ -378,10 +399,11 @@ def _largest(term: tuple[Stride, str]) -> int:
 
 
 def element_number(node: Node, point: Point) -> str:
-    """The number of an element of a draw, in physical order: examples first."""
-    layout = layout_of(node.type, node)
+    """The number of an element of a draw, examples first: in the order in which they lie, where there are examples."""
+    sizes = sizes_of(node.type, node)
+    first = next((axis for axis, size in enumerate(sizes) if grows(size)), 0)
     text = "0"
-    for axis in (*([] if layout.row_axis is None else [layout.row_axis]), *layout.inner):
-        size, index = layout.sizes[axis], point[axis]
+    for axis in (*range(first, len(sizes)), *range(first)):
+        size, index = sizes[axis], point[axis]
         text = index if text == "0" else text if size == 1 else f"({text}) * {factor_text(size)} + {index}"
     return text

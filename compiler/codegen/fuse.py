@@ -30,7 +30,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 from dlc.compiler.codegen.layout import Count, Layout, NotSupported, Stride, is_scalar, layout_of
-from dlc.compiler.codegen.products import laid, operands, product_of, wants_transposed
+from dlc.compiler.codegen.products import laid, operands, product_of, wants_copy, wants_transposed
 from dlc.compiler.codegen.sliding import on_stack
 from dlc.compiler.codegen.text import KernelEmitter
 from dlc.compiler.codegen.values import Point, Role, operand_points, role
@@ -217,6 +217,9 @@ class Fusion:
         mirrored = wants_transposed(node, self.home)
         if mirrored is not None:
             self.alone("transpose", mirrored)
+        copied = wants_copy(node, self.home)
+        if copied is not None:
+            self.need(copied)
         group = self.start("contraction", domain_of(layout_of(node.type, node)), node)
         self.bring(group, [operand.base for operand in operands(node, self.home)])
         product = product_of(node, group.bases)

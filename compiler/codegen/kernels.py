@@ -88,13 +88,15 @@ class KernelWriter:
         product: Product | None = None,
         parts: str = "",
         slices: Mapping[Node, Buffer] = MappingProxyType({}),
+        turn: str = "",
     ) -> None:
-        """`parts` is how many parts a `gather` adds up, `slices` are those of sequences in a scan's step."""
+        """`parts` is how many parts a `gather` adds up, `slices` are those of sequences in a scan's step, and
+        `turn` is the step's number."""
         self.group, self.place, self.partials, self.target, self.units = group, place, partials, target, units
         self.stores, self.product, self.names, self.parts = stores, product, names, parts
         self.arguments = Arguments(target.check, target.item)
         self.body = Body(place, names, target.dtype, self.arguments)
-        self.body.slices = slices
+        self.body.slices, self.body.turn = slices, turn
         self.body.copied = {node for node, _ in stores if node not in group.members}
         self.panels: dict[str, str] = {}
         self.ahead: list[str] = []

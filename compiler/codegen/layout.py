@@ -287,7 +287,7 @@ def _laid_out(sizes: tuple[Count, ...], row_axis: int | None) -> Layout:
             step = _padded(step)
         strides[axis] = step
         step = product((step, extent[axis]))
-    dense = width == 1 or (len(sizes) > 2 and not any(map(_grows, sizes)))
+    dense = width == 1 or (len(sizes) > 2 and not any(map(grows, sizes)))
     row_length = step if dense or 0 < first < len(sizes) - 1 else _padded(step)
     if row_axis is not None:
         strides[row_axis] = row_length
@@ -298,13 +298,13 @@ def _padded(step: Stride) -> Stride:
     return round_up(step, LANES) if isinstance(step, int) else step
 
 
-def _grows(size: Count) -> bool:
+def grows(size: Count) -> bool:
     """Whether a size depends on the number of examples."""
     return size is None or (isinstance(size, Dim) and any(symbol.kind == "batch" for symbol in size.symbols))
 
 
 def _row_axis(sizes: tuple[Count, ...], node: Node | None) -> int | None:
-    batch = [axis for axis, size in enumerate(sizes) if _grows(size)]
+    batch = [axis for axis, size in enumerate(sizes) if grows(size)]
     if len(batch) > 1:
         raise NotSupported("a tensor with two axes of m examples", node)
     if batch:

@@ -30,14 +30,16 @@ def merge(fusion: Fusion, *, anything: bool) -> None:
 
 
 def _simple(group: Group) -> bool:
-    """Whether all that a group computes is elementwise, over all its elements."""
+    """Whether all that a group computes is elementwise, over all its elements, and may as well be computed earlier."""
     return (
         group.kind == "rows"
         and not group.totals
         and not group.sums
         and bool(group.members)
         and all(
-            role(node) in (Role.COMPUTED, Role.INLINE) and domain_of(layout_of(node.type, node)) == group.domain
+            role(node) in (Role.COMPUTED, Role.INLINE)
+            and domain_of(layout_of(node.type, node)) == group.domain
+            and node.op != "im2col"  # large: there when it is needed, and not before
             for node in group.members
         )
     )

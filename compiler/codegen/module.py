@@ -190,7 +190,7 @@ class _Kernels:
         if key not in self.known:
             made = self.known[key] = identifier(wish, {*self.pieces, *self.variables, *BUILT_IN, *TITLES})
             lines = [f'    """{says}"""', *(f"    {line}" for line in kernel.body)]
-            text = f"@kernel()\ndef {made}(args, first, last):\n" + "\n".join(lines) + "\n"
+            text = f"@kernel(apart=True)\ndef {made}(args, first, last):\n" + "\n".join(lines) + "\n"
             self.pieces[made] = Piece(made, text, tuple(definition for _, definition in kernel.panels))
         return self.known[key]
 

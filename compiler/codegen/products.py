@@ -123,6 +123,17 @@ def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
     return Product(form, left, right, depth, layout, rows_first)
 
 
+def wants_copy(node: Node, at_hand: Container[Node]) -> Node | None:
+    """The matrix of known sizes that should be stored as such, where it is seen in a larger tensor with its columns
+    apart: filters, for the gradient of what they saw at all steps."""
+    product = product_of(node, at_hand)
+    operand = node.inputs[1 if product.rows_first else 0]
+    seen = product.columns.base is not operand and all(isinstance(size, int) for size in sizes_of(operand.type))
+    if product.form != "dot" or product.rows_first or not seen or not isinstance(product.layout.rows, Dim):
+        return None
+    return operand if operand.op == "reshape" and layout_of(operand.type, operand).strides[0] == 1 else None
+
+
 def wants_transposed(node: Node, at_hand: Container[Node]) -> Node | None:
     """The operand that should be copied in the other orientation, for the product to be a tile."""
     product = product_of(node, at_hand)

@@ -94,6 +94,8 @@ class ProgramWriter:
     used: dict[Buffer, str] = field(default_factory=dict)
     slices: dict[Node, Buffer] = field(default_factory=dict)
     """Where a step's slices of sequences lie, in a scan."""
+    number_of_step: str = ""
+    """The number of the step, in a scan: what is drawn depends on it."""
 
     def __post_init__(self) -> None:
         self.taken = set(RESERVED)
@@ -197,8 +199,9 @@ class ProgramWriter:
         units, product = self.units[group], self.products[group]
         parts = unit_count(self.units[group.source]) if group.source is not None else ""
         writer = KernelWriter(
-            group, self.plan.place, stores, partials, self.names, self.target, units, product, parts, self.slices
-        )
+            group, self.plan.place, stores, partials, self.names, self.target, units, product, parts,
+            self.slices, self.number_of_step,
+        )  # fmt: skip
         made = writer.write()
         return self.called(group, made, [node for node, _ in stores])
 
@@ -307,7 +310,7 @@ class ProgramWriter:
         if isinstance(op, Elementwise):
             return op.emit(ScalarEmitter(), *map(self.scalar, node.inputs), **node.keywords)
         if node.op in DRAWS:
-            return f"{DRAWS[node.op]}_float64(seed, {draw_number(node.attr('name'))}, step, 0)"
+            return f"{DRAWS[node.op]}_float64(seed, {draw_number(node.attr('name'))}, step, {self.number_of_step or 0})"
         if node.op == "position":
             return "1.0"
         raise NotSupported(f"{node.op} as a single number", node)

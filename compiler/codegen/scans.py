@@ -14,7 +14,6 @@ from dlc.compiler.codegen.fuse import Group, domain_of
 from dlc.compiler.codegen.kernels import KernelWriter
 from dlc.compiler.codegen.layout import (
     Layout,
-    NotSupported,
     Size,
     Stride,
     count_text,
@@ -37,7 +36,7 @@ from dlc.compiler.codegen.memory import (
     whole,
 )
 from dlc.compiler.codegen.program import Call, ProgramWriter, size_text
-from dlc.compiler.codegen.values import DRAWS, is_slice
+from dlc.compiler.codegen.values import INNER_STEPS, is_slice
 from dlc.compiler.codegen.views import Strided, offset_of, reached
 from dlc.compiler.codegen.work import units_of
 from dlc.compiler.ir import Builder, Graph, Node
@@ -82,8 +81,6 @@ class StepWriter(ProgramWriter):
     def __post_init__(self) -> None:
         anchor = self.group.anchor
         assert anchor is not None
-        if any(node.op in DRAWS for node in self.graph.nodes):
-            raise NotSupported("a draw inside a scan", next(n for n in self.graph.nodes if n.op in DRAWS))
         self.scan: Node = anchor
         self.step: Step = anchor.attr("step")
         self.held = {str(node.attr("name")): node for node in self.graph.nodes if node.op == "held"}
@@ -92,6 +89,8 @@ class StepWriter(ProgramWriter):
         self.given: dict[Buffer, Given] = {}
         self.fuse()
         self.t = self.fresh("t")
+        around = self.outer.number_of_step
+        self.number_of_step = f"({around} * {INNER_STEPS} + {self.t})" if around else self.t
         self.lasting: dict[Buffer, int] = {}  # what lies in the block through all steps, and how many of it
         self.plan = self.planned()
         self.inside = {

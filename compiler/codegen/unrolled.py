@@ -5,18 +5,25 @@ convolution are written with `im2col` in their place: y is the filters times the
 filters is dy times those patches, and the gradient of x is what the filters times dy add up to where patches overlap
 (`col2im`). Each product sums over labelled axes, and becomes a matrix product over all places of all examples
 (`forms.py`). A filter that sees a single place is multiplied with the image itself.
+
+Patches are larger than their image, nine times with filters of 3 x 3: then they are copied again for the gradient of
+the filters, which costs less than the memory that keeps them for all layers.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 from dlc.compiler.codegen.sliding import FORWARD, TO_FILTERS, TO_INPUT, parts
-from dlc.compiler.dims import ONE, Axis, TensorType, quotient
+from dlc.compiler.dims import ONE, Axis, TensorType, Truth, less_equal, quotient
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
 
 Labels = tuple[str, ...]
+
+MOST_KEPT = 4
+"""How much larger than the image its patches may be where they are kept until its filters' gradient reads them."""
 
 
 def over_patches(graph: Graph) -> Graph:
@@ -113,8 +120,17 @@ class Unrolled:
 
     def patches(self, x: Node) -> tuple[Node, Labels]:
         if not self.sees_one_place:
-            x = self.b.typed("im2col", (x,), self.attrs(self.patch_axes), TensorType(self.patch_axes), self.node.span)
+            axes = self.patch_axes
+            again = (("use", "filters"),) if self.node.op == TO_FILTERS and not self.kept else ()
+            attrs = (*self.attrs(axes), *again)
+            x = self.b.typed("im2col", (x,), attrs, TensorType(axes), self.node.span)
         return self.arranged(x, self.of_patches)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the patches are kept for the gradient of the filters, and not copied once more."""
+        window = math.prod(parts(self.node)[1].sizes[:-2], start=ONE)
+        return less_equal(window, MOST_KEPT * math.prod(self.node.attr("stride"), start=ONE)) is Truth.YES
 
     def filters(self, filters: Node) -> tuple[Node, Labels]:
         return self.arranged(filters, self.of_filters)

@@ -93,6 +93,10 @@ def role(node: Node) -> Role:
     raise NotSupported(f"the op {node.op}", node)
 
 
+INNER_STEPS = 1 << 24
+"""What is drawn in a loop counts through its steps; a step of the loop around it counts for so many."""
+
+
 def is_slice(node: Node) -> bool:
     """Whether a leaf of a scan's step is a slice of a sequence."""
     return node.op == "held" and str(node.attr("name")).startswith("sequence.")

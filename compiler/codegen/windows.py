@@ -6,8 +6,10 @@ that it lies in: nothing is scattered, so places can be computed in any order an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from dlc.compiler.codegen.layout import NotSupported, Stride, count_text, factor_text, plain
 from dlc.compiler.codegen.text import KernelEmitter
@@ -18,6 +20,8 @@ from dlc.compiler.ops.sliding import Pad, padding
 
 Read = Callable[[Node, Point], str]
 INDENT = "    "
+MOST_TERMS = 16
+"""Windows around a place that are written one by one, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,15 @@ class Slide:
     window: int
     stride: int
     before: Stride
+
+    @property
+    def most(self) -> int:
+        """How many windows a place lies in at most."""
+        return -(-self.window // self.stride)
+
+    def overhangs(self, step: int) -> bool:
+        """Whether the window so many before the last one that begins there may end before a place."""
+        return (step + 1) * self.stride > self.window
 
     def places(self, window: str) -> tuple[str, str]:
         """The places of a window: the first, and the one after the last."""
@@ -77,10 +90,7 @@ def window_text(node: Node, point: Point, name: str, read: Read, emitter: Kernel
         windows = moved(point, axes, "v")
         return [f"{name} = {zero}", *around(axes, point, "v", Slide.windows, [f"{name} += {read(x, windows)}"])]
     if node.op == "col2im":
-        return [
-            f"{name} = {zero}",
-            *around(axes, point, "v", Slide.windows, [f"{name} += {read(x, patches(point, axes))}"]),
-        ]
+        return [f"{name} = {zero}", *overlapping(x, point, name, read, emitter, axes)]
     if node.op in ("window_max_gradient", "window_min_gradient"):
         return chosen(node, point, name, read, emitter, axes)
     if node.op == "window_prod_gradient":
@@ -95,7 +105,31 @@ def window_text(node: Node, point: Point, name: str, read: Read, emitter: Kernel
     return [f"{name} = {start}", *around(axes, point, "w", Slide.places, [f"{name} = {step.format(value)}"])]
 
 
-def patches(point: Point, axes: Sequence[Slide]) -> Point:
+def overlapping(
+    x: Node, point: Point, name: str, read: Read, emitter: KernelEmitter, axes: Sequence[Slide]
+) -> list[str]:
+    """What all patches have for a place of the image. A few windows that may reach it are written one by one, each read
+    where there is something in any case and chosen afterwards: that becomes vector code, which a loop does not."""
+    if math.prod(slide.most for slide in axes) > MOST_TERMS:
+        return around(axes, point, "v", Slide.windows, [f"{name} += {read(x, in_patches(point, axes))}"])
+    lines: list[str] = []
+    for steps in product(*(range(slide.most) for slide in axes)):
+        conditions: list[str] = []
+        for slide, place, step in zip(axes, point[1:-1], steps, strict=True):
+            axis, here = slide.axis, f"{place} + {count_text(slide.before)}"
+            back = f" - {step}" if step else ""
+            lines.append(f"v{axis} = ({here}) // {slide.stride}{back}")
+            lines.append(f"c{axis} = min(max(v{axis}, 0), {factor_text(slide.count)} - 1)")
+            seen = f"{here} - v{axis} * {slide.stride}"
+            lines.append(f"w{axis} = min({seen}, {slide.window - 1})")
+            conditions += [f"v{axis} == c{axis}", f"w{axis} == {seen}"][: 2 if slide.overhangs(step) else 1]
+        seen_at = tuple(f"w{slide.axis}" for slide in axes)
+        value = read(x, (*seen_at, point[-1], point[0], *(f"c{slide.axis}" for slide in axes)))
+        lines += [f"x = {value}", f"{name} += x if {' and '.join(conditions)} else {emitter.number(0)}"]
+    return lines
+
+
+def in_patches(point: Point, axes: Sequence[Slide]) -> Point:
     """Where the patches of an image have what they add to a place of it: at which place of which window."""
     example, *places, channel = point
     seen = [

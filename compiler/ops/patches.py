@@ -41,7 +41,8 @@ def _spatial(count: int) -> range:
 
 @op("im2col")
 class Im2col(Movement):
-    """The patches of x that filters see; padding is 0. `axes` are the axes of the patches."""
+    """The patches of x that filters see; padding is 0. `axes` are the axes of the patches. Patches with another `use`
+    are another value, which is not kept from one use to the other."""
 
     samples = tuple(_sample(*case) for case in CASES)
 
@@ -59,7 +60,7 @@ class Im2col(Movement):
         same = {name: node.attr(name) for name in ("stride", "pads")}
         return [b.add("col2im", ct, axes=node.inputs[0].type.axes, **same)]
 
-    def reference(self, x: Any, *, axes: Sequence[int], stride: Any, pads: Amounts) -> Any:
+    def reference(self, x: Any, *, axes: Sequence[int], stride: Any, pads: Amounts, use: str = "") -> Any:
         k = len(stride)
         seen = windows(x, 0.0, _spatial(k), axes[:k], stride, pads)  # (m, places…, n_C, f…)
         return np.transpose(seen, (*range(k + 2, 2 * k + 2), k + 1, *range(k + 1)))

@@ -123,3 +123,17 @@ def test_products_over_patches_have_the_values_of_convolutions(part: int) -> Non
             wanted = evaluate(graph, bound, known)
             for name, value in evaluate(made, bound, known).items():
                 np.testing.assert_allclose(value, wanted[name], rtol=1e-11, atol=1e-11, err_msg=f"{name} of {seed}")
+
+
+@pytest.mark.parametrize(("window", "stride", "copies"), [(3, 1, 1), (15, 4, 1), (9, 2, 2), (1, 1, 0)])
+def test_patches_much_larger_than_their_image_are_not_kept_for_the_gradient(
+    window: int, stride: int, copies: int
+) -> None:
+    b = Builder()
+    x = nets.leaf(b, "input", "x", M, Symbol("T", "runtime", lower=20), 3)
+    filters = nets.leaf(b, "parameter", "W", window, 3, 5)
+    geometry = {"stride": (Dim.of(stride),), "pads": ((Dim.of(0), Dim.of(0)),), "groups": Dim.of(1)}
+    y = b.add("convolve", x, filters, **geometry)
+    dw = b.add("convolve_filter_gradient", x, y, axes=filters.type.axes, **geometry)
+    made = prepare(Graph.of({"output.y": y, "output.dW": dw}))
+    assert sum(node.op == "im2col" for node in made.nodes) == copies

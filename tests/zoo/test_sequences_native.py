@@ -12,6 +12,7 @@ import pytest
 from padded import synthetic
 from sequence_zoo import ZOO, M, Tiny
 
+import dlc
 from dlc.runtime.program import Model
 
 CLOSE = 1e-9
@@ -98,3 +99,32 @@ def test_loops_stay_inside_their_memory(name: str, tmp_path: Path, monkeypatch: 
     tiny = ZOO[name]
     reference = tiny.compiled(tmp_path)
     agree(compiled(reference), reference, tiny, seed=4)
+
+
+DRAWING = """model Drawing(T = 6):
+    input X : (2, m, T)
+    param w : (2, 1) ~ ones
+    s<0> : (2, m) = 0
+    scan t in 1..T:
+        keep : (2, m) ~ bernoulli(0.7)
+        s<t> = tanh(s<t-1> + keep * w * X<t>)
+    loss sum(s<T>^2, over = first)
+    output s
+
+train:
+    optimizer = GradientDescent(lr = 0.1)
+    batch     = 4
+"""
+
+
+def test_each_step_draws_anew(tmp_path: Path) -> None:
+    """Forwards and backwards, and as the reference draws."""
+    path = tmp_path / "net.dl"
+    path.write_text(DRAWING)
+    x = np.random.default_rng(3).standard_normal((2, 8, 6))
+    trained = []
+    for target in ("native", "reference"):
+        model = dlc.load(path).compile(dtype="float64", target=target, seed=5)  # type: ignore[arg-type]
+        model.fit(X=x, epochs=3)
+        trained.append(np.array(model.params["w"]))
+    np.testing.assert_allclose(*trained, rtol=1e-12)

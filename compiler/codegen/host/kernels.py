@@ -52,15 +52,22 @@ class Kernel(Declared):
     lock. All arguments are int64."""
 
     def __init__(
-        self, function: Callable[..., Any], signature: str, symbol: str, fastmath: Collection[str], cache: bool
+        self,
+        function: Callable[..., Any],
+        signature: str,
+        symbol: str,
+        fastmath: Collection[str],
+        cache: bool,
+        apart: bool = False,
     ) -> None:
         arguments, result = sigutils.normalize_signature(signature)
         super().__init__(symbol, result(*arguments))
         self.function, self.signature, self.fastmath, self.cache = function, signature, fastmath, cache
+        self.apart = apart
 
     def machine_code(self) -> bytes:
         """The object file, compiled now."""
-        return machine_code(self.function, self.signature, self.symbol, self.fastmath)
+        return machine_code(self.function, self.signature, self.symbol, self.fastmath, apart=self.apart)
 
     @property
     def address(self) -> int:
@@ -118,12 +125,15 @@ def kernel(
     cache: bool = True,
     fastmath: Collection[str] = FASTMATH,
     symbol: str | None = None,
+    apart: bool = False,
 ) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a function a kernel: @kernel(). It takes intp alone and gives nothing.
 
     A kernel(args, first, last) does the units first .. last - 1 of its work; `args` is the address of a block of int64
     that holds the number of examples and the addresses of its operands. A kernel must not raise: it is called from
     threads that hold no interpreter lock. It names the kernels that it calls itself, not through a helper.
+
+    `apart` says that no two of its pointers reach the same memory, but where they are made from one address once.
 
     Its symbol carries a hash of its source, so that no caller kept on disk can meet another version of it, unless a
     `symbol` is given.
@@ -133,7 +143,7 @@ def kernel(
         name = symbol or f"dlc_{function.__name__}_{source_hash(function)}"
         if not cache:
             name += f"_{next(unkept)}"
-        return Kernel(function, signature, name, fastmath, cache)
+        return Kernel(function, signature, name, fastmath, cache, apart)
 
     return make_kernel
 

@@ -23,6 +23,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 
 from dlc.compiler.codegen.host.lowering import Overloads, Unsupported, lower
+from dlc.compiler.codegen.host.scopes import keep_apart
 
 __all__ = ["machine_code"]
 
@@ -38,11 +39,14 @@ def machine_code(
     symbol: str,
     fastmath: Iterable[str],
     text: ast.FunctionDef | None = None,
+    *,
+    apart: bool = False,
 ) -> bytes:
     """The object file that defines `symbol` as a C function of int64 arguments and no result.
 
-    `text` is the function's syntax tree; it is found by the function where that is possible. Raises Numba's errors for
-    what it cannot type, and ValueError for a function that would call the interpreter.
+    `text` is the function's syntax tree; it is found by the function where that is possible. `apart` says that its
+    pointers reach different memory (`scopes.py`). Raises Numba's errors for what it cannot type, and ValueError for a
+    function that would call the interpreter.
     """
     arguments, result = sigutils.normalize_signature(signature)
     if result != types.void or any(argument != types.intp for argument in arguments):
@@ -55,7 +59,10 @@ def machine_code(
             overloads = overloads_under(frozenset(fastmath))
             library = OneObject(target.target_context.codegen(), function.__name__)
             definition = definition_of(function) if text is None else text
-            library.add_ir_module(lower(function, definition, INNER, overloads, library))
+            made = lower(function, definition, INNER, overloads, library)
+            if apart:
+                keep_apart(made.get_global(INNER))
+            library.add_ir_module(made)
             inner = INNER
         except Unsupported:
             library = OneObject(target.target_context.codegen(), function.__name__)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import registry
 
 from dlc.compiler.codegen.host.address import call_kernel, float64_at, int64_at
 from dlc.compiler.codegen.host.kernels import Kernel, address_of, kernel
+from dlc.compiler.codegen.host.lowering import lower
+from dlc.compiler.codegen.host.machine_code import OneObject, compiling, definition_of, overloads_under
 from dlc.compiler.codegen.host.objects import CacheFolderError, cache_folder, fingerprint
+from dlc.compiler.codegen.host.scopes import keep_apart
 
 
 @kernel(cache=False)
@@ -33,6 +38,27 @@ def test_called_by_symbol_and_by_address() -> None:
     args = np.array([x.ctypes.data])
     twice_and_twice(args.ctypes.data)
     np.testing.assert_array_equal(x, [2, 2, 2, 2, 2, 1])
+
+
+def test_pointers_that_reach_different_memory_are_told_to_llvm() -> None:
+    """Every access has the scope of its own pointer, and the word that it meets no other; x is read and written."""
+
+    def add(args: int, first: int, last: int) -> None:
+        given = int64_at(args)
+        x, y = float64_at(given[0]), float64_at(given[1])
+        for i in range(first, last):
+            x[i] += y[i]
+
+    overloads = overloads_under(frozenset())
+    library = OneObject(registry.cpu_target.target_context.codegen(), "add")
+    with compiling():
+        module = lower(add, definition_of(add), "add", overloads, library)
+    keep_apart(module.get_global("add"))
+    accesses = [line for line in str(module).splitlines() if "!alias.scope" in line]
+    scopes = [re.findall(r"!(alias\.scope|noalias) !(\d+)", line) for line in accesses]
+    assert len(accesses) == 5  # both addresses, x and y, and x again
+    assert len({dict(pair)["alias.scope"] for pair in scopes}) == 3
+    assert all(dict(pair)["alias.scope"] != dict(pair)["noalias"] for pair in scopes)
 
 
 def test_two_closures_of_one_source_are_two_kernels() -> None:
@@ -92,7 +118,7 @@ from dlc.compiler.codegen.host.address import int64_at, call_kernel
 
 compiled = []
 machine_code = kernels.machine_code
-kernels.machine_code = lambda *given: compiled.append(given[0].__name__) or machine_code(*given)
+kernels.machine_code = lambda *given, **more: compiled.append(given[0].__name__) or machine_code(*given, **more)
 
 @kernels.kernel()
 def add(args, first, last):

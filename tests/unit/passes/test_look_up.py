@@ -101,6 +101,14 @@ def test_columns_are_moved_as_one_hot_ones_are(text: str, turned: bool) -> None:
         np.testing.assert_allclose(found[name], value, rtol=1e-14, atol=1e-14)
 
 
+def test_columns_whose_classes_change_places_are_no_look_up() -> None:
+    b = Builder()
+    words = b.typed("input", (), (("name", "words"),), tensor(M, kind="index", classes=5))
+    x = b.add("reverse", b.add("one_hot", words, axis=0, classes=Dim.of(5)), axis=0)
+    product = b.add("matmul", b.typed("input", (), (("name", "W"),), tensor(3, 5)), x)
+    assert look_up(Graph.of({"": product})).roots[""].op == "matmul"
+
+
 def test_a_stack_of_products_stays_one() -> None:
     """Of each example its own sum."""
     b = Builder()

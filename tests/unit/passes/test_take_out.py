@@ -303,6 +303,14 @@ def test_gates_that_are_one_product_stay_one() -> None:
     assert [products(step) for step in steps(after)] == [[(4, 2)], [(2, 4)]]
 
 
+def test_a_product_that_is_read_whole_and_in_parts_is_computed_once() -> None:
+    roots = {"z": "V @ a", "g": "slice(z, axis=0, start=zero, size=two)", "carry_0": "tanh(g * sum(z, axes=(0,)) + x)"}
+    before = by_hand(roots, ("carry.0",), {"x": (X, 2)}, {"a": A}, {"V": tensor(4, 2)})
+    after = run(before, (keep, take_out))
+    assert [products(step) for step in steps(after)] == [[(4, 2)], [(2, 4)]]
+    assert_equal(before, after)
+
+
 def test_a_sum_of_what_nothing_else_reads_stays_in_the_loop() -> None:
     """Collected it would be of the size of the sequence. For the gradient the carry is collected anyway."""
     roots = {"carry_0": "tanh(W @ a + x)", "carry_1": "s + 2 * carry_0 * a"}
