@@ -2,7 +2,7 @@
 
     python benchmarks/generation.py [--only lstm128,gpt256x6] [--rounds 7]
 
-Needs a Python that has dlc and torch. Both have the same parameters and write greedily, and must write the same words.
+Needs a Python that has dlc and torch. Both have the same parameters, write greedily, and must write the same words.
 torch's loop carries its states: an LSTM cell whose gates are one product, a Transformer with cached keys and values.
 `in full` is the loop that calls the Transformer on all words so far, as a short program does. The contenders take
 turns, and each one's best round counts.

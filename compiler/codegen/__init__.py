@@ -14,6 +14,8 @@
 | `work.py`     | how a kernel is cut into units for threads                                            |
 | `contractions.py` | the text of stacks of matrix products                                             |
 | `body.py`, `loops.py`, `kernels.py` | the text of a kernel: values, loops, whole                      |
+| `scans.py`, `generators.py` | the text of loops: scans, and generators of words                         |
+| `by_step.py`, `time_axes.py`, `plain_turn.py` | generators: from predictions for all steps to one step |
 | `program.py`, `module.py`           | the text of a program, and of the module                        |
 | `support.py`  | the few functions that generated code needs besides `host/`                           |
 | `arena.py`    | the memory at run time: arrays, programs as calls                                     |

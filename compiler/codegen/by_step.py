@@ -3,8 +3,8 @@
 Along time, a value is wanted in one of two forms: *now*, its place of the step, or *whole*, all places up to it. What
 is local in time passes these forms on. A shift now is its operand one step back: the word before, or a value that the
 step before has carried over. A scan is its step, with what it carries. What is folded over time is wanted whole, and
-grows by a place with each step: a cache, as long as the longest text, of which the masks that make a prediction causal
-hide what is not yet written.
+grows by a place with each step: a cache. Where the number of steps is known, it has all places from the beginning, and
+the masks that make a prediction causal hide what is not yet written.
 
 A prediction that has no such form is computed for all steps each time, on all words so far.
 """
@@ -14,15 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
+from dlc.compiler.codegen.plain_turn import plain_turn
 from dlc.compiler.codegen.time_axes import sized, time_axes
-from dlc.compiler.dims import ONE, Axis, Dim, TensorType, scalar
+from dlc.compiler.dims import ONE, Axis, Dim, Symbol, TensorType, scalar
 from dlc.compiler.elaborate.causal import EXISTS, reads_of
 from dlc.compiler.ir import Builder, Graph, Node, bodies, rebuild, topological
 from dlc.compiler.ops import OPS
-from dlc.compiler.ops.base import is_number
 from dlc.compiler.ops.generate import Prefix, Turn
 from dlc.compiler.ops.loop import Step
-from dlc.compiler.passes.stabilise import stabilise
 
 Made = tuple[Turn, tuple[Node, ...]]
 """A turn, and the operands of its generator."""
@@ -78,7 +77,8 @@ class _OneStep:
     def __init__(self, outer: Builder, prefix: Prefix, inputs: tuple[Node, ...], longest: int) -> None:
         self.outer, self.inputs, self.b = outer, inputs, Builder()
         self.graph, self.time = prefix.graph, prefix.time
-        self.whole = Dim.of(longest) if prefix.time is not None else prefix.steps
+        self.written = prefix.time and Symbol(f"{prefix.time.name}_written", "written", upper=longest)
+        self.whole = prefix.steps if self.written is None else Dim.symbol(self.written)
         self.times = time_axes(prefix)
         held = (node for node in prefix.graph.nodes if node.op == "held")
         self.words = next((node for node in held if node.attr("name") == "words"), None)
@@ -87,6 +87,7 @@ class _OneStep:
         self.sequences: dict[Node, tuple[Node, int]] = {}
         self.carries: dict[Node, Node] = {}
         self.constants: dict[Node, Node] = {}
+        self.grows: dict[Node, Node] = {}
         self.roots: dict[str, Node] = {}
         self.later: list[tuple[str, Form]] = []
         self.forms: dict[Form, Node] = {}
@@ -99,10 +100,11 @@ class _OneStep:
             name, form = self.later.pop()
             self.roots[name] = self.form(form)
         turn = Turn(
-            stabilise(_plainer(Graph.of(self.roots))),
+            plain_turn(Graph.of(self.roots)),
             len(self.sequences),
             len(self.carries),
             tuple(axis for _, axis in self.sequences.values()),
+            self.written,
         )
         given = (*(value for value, _ in self.sequences.values()), *self.carries.values(), *self.constants.values())
         return turn, given
@@ -261,7 +263,12 @@ class _OneStep:
 
         def put(row: Node) -> Node:
             type = self.type(node, frozenset())
-            leaf, root = self.carry(type, self.zeros(type))
+            if self.written is None:
+                leaf, root = self.carry(type, self.zeros(type))
+            else:
+                leaf = self.leaf("grown", self.grows, type)
+                root = str(leaf.attr("name"))
+                self.grows[leaf] = row
             self.roots[root] = self.b.add("put", leaf, row, self.number(), axis=axis)
             return self.roots[root]
 
@@ -401,29 +408,3 @@ class _OneStep:
                 inputs = tuple(new[operand] for operand in node.inputs)
                 new[node] = self.outer.typed(node.op, inputs, node.attrs, node.type, node.span)
         return new[value]
-
-
-def _plainer(graph: Graph) -> Graph:
-    """Without the choices whether a place is there: the step's own is. And with the choice between the word before and
-    nothing behind the product with a table, not before it: so the word can be looked up there."""
-
-    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "select" and inputs[0].op == "le" and inputs[1].type == node.type:
-            left, right = map(_number_in, inputs[0].inputs)
-            return inputs[1] if left is right else None
-        if node.op == "matmul" and inputs[1].op == "select":
-            begins, zero, value = inputs[1].inputs
-            if is_number(zero, 0) and not begins.type.rank and value.op == "one_hot":
-                return b.add("select", begins, zero, b.add("matmul", inputs[0], value))
-        return None
-
-    return rebuild(graph, rule)
-
-
-def _number_in(value: Node) -> Node:
-    """The number that a value repeats, or the value."""
-    while value.op in ("broadcast", "expand", "drop", "rename") and value.inputs[0].type.sizes.count(ONE) == (
-        value.inputs[0].type.rank
-    ):
-        value = value.inputs[0]
-    return value

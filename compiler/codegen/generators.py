@@ -109,17 +109,31 @@ class TurnWriter(StepWriter):
                 leaf = self.held[name]
                 buffer.layout = layout_of(leaf.type, leaf)
                 place[leaf] = buffer
+        self.grown = list(self.growing(place))
         for carry in super().carried(place):
-            root = self.graph.roots[carry.root]
-            if root.op == "put":
-                place[root] = carry.old
-            yield replace(carry, new=carry.old) if root.op == "put" and self.copies == 1 else carry
+            yield self.put(carry, place) if self.graph.roots[carry.root].op == "put" else carry
+
+    def growing(self, place: dict[Node, Buffer]) -> Iterator[Carry]:
+        """What grows by a place; there is nothing of it before the first step."""
+        for name, root in self.graph.roots.items():
+            if name.startswith("grown."):
+                leaf = self.held[name]
+                old, new = (buffer_of(f"{word}_{self.names[root]}", root, self.target.item) for word in ("old", "new"))
+                place[leaf] = old
+                found = self.put(Carry(leaf, name, root, old, new, ""), place)
+                self.lasting |= {found.old: self.copies, found.new: self.copies}
+                yield found
+
+    def put(self, carry: Carry, place: dict[Node, Buffer]) -> Carry:
+        """A carry that a step writes one place of, where it lies."""
+        place[self.graph.roots[carry.root]] = carry.old
+        return replace(carry, new=carry.old) if self.copies == 1 else carry
 
     def targets(self, root: str, node: Node) -> Iterator[tuple[Node, Buffer]]:
         if root == "prediction":
             yield node, self.prediction
         elif node.op == "put":
-            (carry,) = (carry for carry in self.carries if carry.root == root)
+            (carry,) = (carry for carry in (*self.carries, *self.grown) if carry.root == root)
             yield node.inputs[1], self.row_of(carry.old, node)
         else:
             yield from super().targets(root, node)
@@ -170,7 +184,8 @@ class TurnWriter(StepWriter):
             turn = [f"for {self.slot} in range({status}):", *_indented([*moving, *turn])]
         else:
             turn = [*moving, *turn]
-        inside = _indented([*turn, *after])
+        written = [] if self.turn_.written is None else [f"{dim_text(Dim.symbol(self.turn_.written))} = {self.t} + 1"]
+        inside = _indented([*written, *turn, *after])
         self.outer.lines += [*fixed, *before, f"for {self.t} in range({self.longest}):", *inside, *self.lines, ""]
 
     @property
@@ -249,7 +264,7 @@ class TurnWriter(StepWriter):
             self.turn()
             return []
         calls = []
-        for carry in self.carries:
+        for carry in (*self.carries, *self.grown):
             if carry.name:
                 continue
             grows = self.graph.roots[carry.root].op == "put"

@@ -186,7 +186,14 @@ def about(size: Count, m: int = 1, other: int = TYPICAL) -> int:
 
 def size_of(count: Count) -> Size:
     """Room for so many numbers."""
-    return Size(EXAMPLES if count is None else Dim.of(count))
+    return Size(EXAMPLES if count is None else Dim.of(most(count)))
+
+
+def most(size: Stride) -> Stride:
+    """A size for which there is room: what a generator has written grows, and stays where it lies."""
+    if isinstance(size, int):
+        return size
+    return plain(size.substitute({s: s.upper for s in size.symbols if s.kind == "written" and s.upper is not None}))
 
 
 # --- layouts -------------------------------------------------------------------------------------------------------
@@ -271,7 +278,7 @@ def layout_of(type: TensorType, node: Node | None = None) -> Layout:
 def _laid_out(sizes: tuple[Count, ...], row_axis: int | None) -> Layout:
     first = row_axis or 0
     inner = tuple(axis for axis in (*range(first, len(sizes)), *range(first)) if axis != row_axis)
-    extent = {axis: size for axis in inner if (size := sizes[axis]) is not None}
+    extent = {axis: most(size) for axis in inner if (size := sizes[axis]) is not None}
     features, width = (product(extent[axis] for axis in axes) for axes in (range(first), inner))
     strides: list[Stride] = [0] * len(sizes)
     step: Stride = 1

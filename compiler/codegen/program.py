@@ -134,8 +134,8 @@ class ProgramWriter:
             head.append(f"seed, step = int64_at(persistent)[{SEED_NUMBER}], int64_at(persistent)[{STEP_NUMBER}]")
         text = "\n".join([*self.lines, *(self.address_line(buffer, "") for buffer in self.used)])
         for size in sorted(set(re.findall(r"\bdim_\w+", text))):
-            slot = self.shared.numbers[f"dim {size.removeprefix('dim_')}"]
-            head.append(f"{size} = int64_at(persistent)[{slot}]")
+            slot = self.shared.numbers.get(f"dim {size.removeprefix('dim_')}")
+            head += [f"{size} = int64_at(persistent)[{slot}]"] if slot is not None else []  # or a loop sets it
         if self.target.check:
             head.append(f"flag = persistent + {8 * self.shared.numbers['violations']}")
         tables = [line for node in self.graph.nodes if node.op == "table" for line in self.table(node)]

@@ -20,8 +20,9 @@ class Symbol:
     """An unknown positive integer of a dimension expression.
 
     `kind` says who chooses its value: `batch` (m), `runtime` (a `dim T`), `rigid` (a layer's size, unknown at its
-    definition). `lower` and `upper` bound it, both inclusive, and are facts of every proof. Two symbols are the
-    same exactly when they are equal as records; `uid` tells apart unknowns that share a name.
+    definition), `written` (how many steps a generator has written; there is room for `upper`). `lower` and `upper`
+    bound it, both inclusive, and are facts of every proof. Two symbols are the same exactly when they are equal as
+    records; `uid` tells apart unknowns that share a name.
     """
 
     name: str

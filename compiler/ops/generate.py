@@ -7,7 +7,7 @@ of it, which computes one step from what the steps before have left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -50,9 +50,13 @@ class Turn(Step):
     words so far, with zeros in the places behind; `number`, that of the step, from 1; and those of a scan's step.
     Roots: `prediction` (V, m, 1), or (V, m, S) where the step's place counts; `carry.<i>`. Operands: those of a scan's
     step; `axes` are the axes of the sequences that time goes along.
+
+    `written` is the dimension of what grows by a place with each step, leaf and root `grown.<i>`: the root is the leaf
+    with its last place `put`.
     """
 
     axes: tuple[int, ...]
+    written: Symbol | None = None
 
 
 Predict: TypeAlias = Callable[[Any], Any]
@@ -86,10 +90,21 @@ def _by_turns(step: Any, arrays: Sequence[Any], words: Any) -> Any:
             held["words"][:, :t] = words[:, :t]
         slices = {f"sequence.{i}": np.take(arrays[i], t, axis) for i, axis in enumerate(turn.axes)}
         before = words[:, t - 1] if t else np.zeros(len(words), int)
-        roots = step({**held, **slices, "word": before, "number": t + 1}, t + 1)
-        held |= {name: value for name, value in roots.items() if name.startswith("carry.")}
+        sizes = {turn.written: t + 1} if turn.written is not None else {}
+        grown = {name: _longer(leaf, held.get(name), {**step.sizes, **sizes}) for name, leaf in leaves.items()
+                 if name.startswith("grown.")}  # fmt: skip
+        roots = step({**held, **slices, **grown, "word": before, "number": t + 1}, t + 1, sizes)
+        held |= {name: value for name, value in roots.items() if name.startswith(("carry.", "grown."))}
     prediction = roots["prediction"]
     return prediction[:, :, min(words.shape[1], prediction.shape[2] - 1)]
+
+
+def _longer(leaf: Node, before: Any, sizes: Mapping[Symbol, int]) -> Any:
+    """What has grown so far, and zeros in the new place."""
+    longer = np.zeros([int(size.evaluate(sizes)) for size in leaf.type.sizes])
+    if before is not None:
+        longer[tuple(map(slice, before.shape))] = before
+    return longer
 
 
 class Words(NamedTuple):

@@ -48,7 +48,6 @@ def test_the_meaning_stays(tmp_path: Path, name: str) -> None:
     given = {name: value for name, value in arrays.items() if model.spec.inputs[name].role == "input"}
     expected = model.forward(**given, lengths={"T_x": STEPS} if given else None)
     graph = run(by_step(forward(model)), BEFORE_CODE)
-    assert turn_in(graph).carries > 0
     model.main.programs.graphs["forward"] = graph  # type: ignore[index]
     found = model.forward(**given, lengths={"T_x": STEPS} if given else None)
     for output, value in expected.items():

@@ -159,6 +159,24 @@ def test_samples_are_the_inverse_of_the_cumulative_distribution(temperature: flo
         assert words[i].tolist() == padded(expected)
 
 
+def test_the_most_probable_class_alone_is_greedy() -> None:
+    chain = Chain(np.random.default_rng(9), 6)
+    rng = np.random.default_rng(1)
+    drawn, _ = chain.run(chain.graph(Sampling(2.0, top_k=1)), lambda op, name, shape: rng.uniform(size=shape))
+    assert np.array_equal(drawn, chain.run(chain.graph(Greedy()))[0])
+
+
+def test_of_the_most_probable_classes_the_first_of_equals_are_drawn() -> None:
+    chain = Chain(np.random.default_rng(9), 3000)
+    chain.p = np.repeat([[0.2], [0.6], [0.2]], 3000, axis=1)
+    rng = np.random.default_rng(2)
+    words, _ = chain.run(
+        chain.graph(Sampling(1.0, top_k=2), longest=1), lambda op, name, shape: rng.uniform(size=shape)
+    )
+    assert set(words.ravel().tolist()) == {0, 1}
+    assert abs(np.mean(words == 1) - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 3000)
+
+
 def test_samples_come_with_their_probabilities() -> None:
     """20000 first words: each class within four standard errors of its probability."""
     chain = Chain(np.random.default_rng(5), 20000)

@@ -24,7 +24,7 @@ from dlc.grammar import ast
 
 LONGEST, WIDEST, STEEPEST = 100_000, 10_000, 10
 """The most steps of a text, candidates of a beam, and the largest alpha: beyond them nothing would ever be written."""
-BY = "by = greedy, sample(temperature = 0.8) or beam(width = 3, alpha = 0.7)"
+BY = "by = greedy, sample(temperature = 0.8, top_k = 40) or beam(width = 3, alpha = 0.7)"
 DRAWS = ("draw_uniform", "draw_normal")
 
 
