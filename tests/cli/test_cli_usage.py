@@ -60,7 +60,7 @@ def test_wrong_usage_is_exit_code_2(dlc: Shell, arguments: list[str]) -> None:
     assert done.err
 
 
-@pytest.mark.parametrize("verb", ["new", "search", "sample", "export", "runs", "report", "lsp"])
+@pytest.mark.parametrize("verb", ["new", "search", "export", "runs", "report", "lsp"])
 def test_what_is_not_built_says_so(dlc: Shell, verb: str) -> None:
     done = dlc(verb, "something", "--to", "onnx")
     assert done.code == 1
