@@ -47,11 +47,12 @@ def _simple(group: Group) -> bool:
 
 def _fits(first: Group, second: Group, anything: bool) -> bool:
     """Whether two groups have something to do with each other, and nothing has to run between them."""
-    if depends(first, second):
-        first, second = second, first
     mine, theirs = _readings(first), _readings(second)
-    if not (anything or mine.keys() & theirs.keys() or first.members.keys() & theirs.keys()):
+    related = mine.keys() & theirs.keys() or first.members.keys() & theirs.keys() or second.members.keys() & mine.keys()
+    if not (anything or related):
         return False
+    if depends(first, second):
+        first, second, theirs = second, first, mine
     if any(theirs.get(node, {True}) != {True} for node in first.members):
         return False  # the second reads a value of the first elsewhere than at its own place
     return not any(depends(group, first) for group in second.before if group is not first)
