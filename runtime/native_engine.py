@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -51,7 +52,7 @@ def generated(
     given = _titled(programs)
     if only in (None, "forward"):
         given["forward"] = chosen_by(with_classes(given["forward"], words or {}), by)
-    try:
+    with supported():
         shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
             {title: run(by_step(graph), BEFORE_CODE) for title, graph in given.items() if only in (None, title)},
@@ -61,6 +62,13 @@ def generated(
             source_name=os.path.basename(checked.file),
             shared=shared,
         )
+
+
+@contextmanager
+def supported() -> Iterator[None]:
+    """Tells what has no generated form yet as DiagnosticError U901."""
+    try:
+        yield
     except NotSupported as problem:
         span = problem.node.span if problem.node is not None else None
         help = '`--target reference`, in Python target="reference", runs it all the same, in NumPy'
@@ -83,7 +91,8 @@ class Generated:
     """The programs of a model, each generated when it is first asked for: most runs need one or two."""
 
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool) -> None:
-        shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
+        with supported():
+            shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
         self.made: dict[str, Module] = {}
         self.words: Words = {}
         self.by: Choice | None = None

@@ -122,7 +122,7 @@ class Model:
     ) -> dict[str, NDArray[Any]]:
         """The outputs, by the prediction program; only what they read need be given."""
         inputs = self._checked(arrays, "forward", lengths)
-        with self._running(_dense(self.spec.inputs, inputs), changes=False) as work, told(self._sources):
+        with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return work.engine.forward(_only(inputs, work, "forward"))
 
     def loss(self, /, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> float:
@@ -362,14 +362,17 @@ class Model:
     def _running(
         self, dense: frozenset[str], *, changes: bool, settings: TrainSettings | None = None
     ) -> Iterator[Work]:
-        """The engine for soft labels or for other training settings, with this model's numbers in it."""
+        """The engine for soft labels or for other training settings, with this model's numbers in it. A program is
+        generated when it first runs: what has no compiled form is told then, as a SpecError."""
         work = self._work(dense, settings or self.spec.train)
         if work is self.main:
-            yield work
+            with told(self._sources):
+                yield work
             return
         _copy(self.main.engine, work.engine)
         try:
-            yield work
+            with told(self._sources):
+                yield work
         finally:
             if changes:
                 _copy(work.engine, self.main.engine)
@@ -424,14 +427,15 @@ def _only(inputs: Mapping[str, NDArray[Any]], work: Work, graph: str) -> dict[st
 def jitted_prediction_of(model: Model) -> Callable[..., Any]:
     """See `Model.predict_jit`."""
     from dlc.runtime.jit import jitted_prediction
-    from dlc.runtime.native_engine import generated
+    from dlc.runtime.native_engine import generated, supported
 
     checked, made = model.spec.checked, model.main.programs
     module = generated(checked, made, model.dtype, plain=model.target != "native", only="forward")
     tensors = [("parameter", name) for name in checked.parameters] + [("state", name) for name in checked.states]
     wanted = reads(made.graphs["forward"])
     inputs = [name for name in checked.inputs if name in wanted]
-    return jitted_prediction(module, tensors, inputs, [f"output.{name}" for name in checked.outputs])
+    with supported():
+        return jitted_prediction(module, tensors, inputs, [f"output.{name}" for name in checked.outputs])
 
 
 def _copy(source: Engine, to: Engine) -> None:

@@ -16,8 +16,8 @@ from dlc.compiler.ir import Node
 
 
 def merge(fusion: Fusion, *, anything: bool) -> None:
-    """Put groups together: those that have something to do with each other, or, in a
-    scan's step, which has little work for each kernel, `anything`."""
+    """Put groups together: those that have something to do with each other, or, in a scan's step, which has little work
+    for each kernel, `anything`."""
     alike: dict[object, list[Group]] = {}
     for group in fusion.groups:
         if _simple(group):
