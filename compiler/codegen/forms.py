@@ -76,9 +76,7 @@ def turned(b: Builder, filters: Node) -> Node:
 
 def _spread(divisor: Node, result: Node) -> bool:
     """Whether one number divides many."""
-    sizes = (
-        zip(sizes_of(divisor.type), sizes_of(result.type), strict=True) if divisor.type.rank else ()
-    )
+    sizes = zip(sizes_of(divisor.type), sizes_of(result.type), strict=True) if divisor.type.rank else ()
     return is_scalar(divisor.type) or any(own == 1 and size != 1 for own, size in sizes)
 
 
