@@ -411,7 +411,7 @@ class KernelWriter:
         chosen = self.body.load(self.place[places], point)
         sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", *point))
         adding = [f"n = {chosen}", "for j in range(begin, end):", f"{INDENT}{sum_at} += {element}"]
-        for index, size in reversed(list(zip(point, sizes_of(places.type, places), strict=True))):
+        for index, size in reversed(list(zip(point, sizes_of(places.type), strict=True))):
             adding = [f"for {index} in range({factor_text(size)}):", *indented(adding)]
         return [
             *self.block(),

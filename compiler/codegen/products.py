@@ -57,7 +57,7 @@ def _stays_inside(node: Node, summed: int, view: Strided) -> bool:
     if any(about(stride) < 0 for stride in view.strides):
         return False
     extent = Size(Dim.of(view.offset) + 1)
-    for axis, (size, stride) in enumerate(zip(sizes_of(node.type, node), view.strides, strict=True)):
+    for axis, (size, stride) in enumerate(zip(sizes_of(node.type), view.strides, strict=True)):
         if isinstance(size, int):
             step = 1 if axis == summed else LANES if stride == 1 else ROW_BLOCK
             extent += Size(Dim.of(stride)).times(round_up(size, step) - 1)
@@ -123,7 +123,7 @@ def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
     ranks = [operand.type.rank for operand in node.inputs]
     layout = layout_of(node.type, node)
     rows_first = layout.row_axis == 0 and ranks[0] == 2
-    depth = sizes_of(node.inputs[0].type, node)[-1]
+    depth = sizes_of(node.inputs[0].type)[-1]
     product = Product("dot", left, right, depth, layout, rows_first)
     if layout.width != 1:
         steps = (*product.row_strides, *product.column_strides, layout.width)
