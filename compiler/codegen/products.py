@@ -29,6 +29,9 @@ from dlc.compiler.codegen.views import Strided, of_itself, reached
 from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Node
 
+PACKS, APART = 96, 128
+"""A product's columns are packed for so many rows, and where they lie so many elements apart."""
+
 
 def operands(product: Node, at_hand: Container[Node] = ()) -> tuple[Strided, Strided]:
     """How a product reads its operands from memory; values `at_hand` lie there themselves. A view that a tile could
@@ -98,6 +101,13 @@ class Product:
     def column_strides(self) -> tuple[Stride, Stride]:
         """Of the column operand: from column to column, and along the sum."""
         return _outer_and_sum(self.columns, not self.rows_first)
+
+    @property
+    def packs(self) -> bool:
+        """Whether the tile should copy its columns, piece by piece, to where they lie side by side: the gradient of
+        weights, which sums over all examples, for enough rows."""
+        rows, many = self.layout.rows, self.known_depth is None
+        return many and isinstance(rows, int) and rows >= PACKS and about(self.column_strides[1]) >= APART
 
 
 def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[Stride, Stride]:
