@@ -16,11 +16,11 @@ SPREAD = {
     "convolution/lenet5",
     "convolution/mobilenet_v2",
     "convolution/conv3d",
-    "detection/yolo",
+    "detection/localization",
     "faces/triplet",
 }
-"""Plain convolutions and pooling; depthwise ones, batch norm and residual sums; three axes; anchors and choices; one
-network applied three times."""
+"""Plain convolutions and pooling; depthwise ones, batch norm and residual sums; three axes; choices; one network
+applied three times."""
 
 
 def same(found: Any, wanted: Any, title: str) -> None:
