@@ -162,9 +162,8 @@ model Net:
     input  X : (m, 6, 5, 4)
     target Y : (3, m) one_hot
     A = X -> Conv(3, 4, pad = same, groups = 2, g = tanh) -> MaxPool(2)
-    B = A -> DepthwiseConv(2, pad = 1) -> AvgPool(2)
     C = A -> ConvTranspose(2, 3, stride = 2, g = tanh)
-    Y_hat = concat(B -> Flatten(), C -> Flatten(), over = first) -> Dense(3, softmax)
+    Y_hat = C -> Flatten() -> Dense(3, softmax)
     loss   cross_entropy(Y_hat, Y)
     output Y_hat
     output C
