@@ -82,8 +82,8 @@ def gather(writer: KernelWriter) -> list[str]:
     assert node is not None
     buffer, layout = writer.partials[node], layout_of(node.type, node)
     writer.body.parts[node] = buffer
-    size, row = layout.elements.fixed, layout.row_length
-    limits = "begin, end" if row == 1 else f"begin * {row}, end * {row}"
+    size, row = factor_text(layout.count), factor_text(layout.row_length)
+    limits = "begin, end" if row == "1" else f"begin * {row}, end * {row}"
     if writer.units.part:
         limits = f"i * {row} + begin * {writer.stretch}, i * {row} + end * {writer.stretch}"
     added = f"{writer.body.at(buffer, 'e')} += {writer.body.at(buffer, f'u * {size} + e')}"

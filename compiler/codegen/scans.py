@@ -98,6 +98,8 @@ class StepWriter(ProgramWriter):
             *(buffer for stores in self.plan.stores.values() for _, buffer in stores),
             *self.lasting, *(writer.block for writer in self.steps.values()),
         }  # fmt: skip
+        for buffer in self.inside:
+            buffer.loop = self
         self.block = Buffer("steps", "transient", "real", self.plan.size)
 
     # --- the plan ----------------------------------------------------------------------------------------------
