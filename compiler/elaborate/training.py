@@ -15,7 +15,7 @@ from dlc.compiler.elaborate.evaluation import Evaluation, evaluation_programs
 from dlc.compiler.elaborate.optimizer import Optimizer, read_optimizer, regularization
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction
-from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, prune, run
 from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import CheckedModel, M, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
@@ -49,7 +49,7 @@ def training_programs(
     outputs = {root: node for root, node in checked.evaluation.roots.items() if root.startswith("output.")}
     graphs["forward"] = run(
         Graph.of(outputs, checked.evaluation.names),
-        (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE),
+        (prune, *BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE),
         facts=checked.facts,
     )
     slots: dict[str, StateDeclaration] = {}

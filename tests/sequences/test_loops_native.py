@@ -36,6 +36,26 @@ model Net(n = 3):
     loss   squared_error(a<T>, y)
     output a
 """,
+    "a loss of each step": """
+model Net(n = 3):
+    dim T
+    input  x : (2, m, T)
+    target y : (1, m, T)
+    target w : (1, m, T)
+    cell = Dense(n, tanh)
+    read = Dense(1)
+    a<0> : (n, m) = 0
+    J<0> : (1, m) = 0
+    scan t in 1..T:
+        a<t>     = cell(concat(a<t-1>, x<t>, over = first))
+        y_hat<t> = read(a<t>)
+        L<t>     = w<t> * squared_error(y_hat<t>, y<t>)
+        J<t>     = J<t-1> + L<t>
+    loss   L
+    loss   J<T>
+    output y_hat
+    output last = a<T>
+""",
 }
 LENGTHS: dict[str, list[int]] = {"T": 20 * [3, 1, 4, 2], "S": 20 * [2, 3, 1, 3]}
 
