@@ -36,6 +36,19 @@ model Net(n = 3):
     loss   squared_error(a<T>, y)
     output a
 """,
+    "images of each step": """
+model Net(n = 3):
+    dim T
+    input  x : (m, 4, 4, 2, T)
+    target y : (n, m)
+    cell = Dense(n, tanh)
+    a<0> : (n, m) = 0
+    scan t in 1..T:
+        f    = x<t> -> Conv(2, 3) -> MaxPool(2, stride = 1) -> Flatten()
+        a<t> = cell(concat(a<t-1>, f, over = first))
+    loss   squared_error(a<T>, y)
+    output a
+""",
     "a loss of each step": """
 model Net(n = 3):
     dim T
