@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from contender_dlc import arrays, compiled
 from numpy.typing import NDArray
 from peak import measure
 
-from dlc.compiler.codegen.arena import aligned, capacity, number
+from dlc.compiler.codegen.arena import OVERHANG, aligned, number
 from dlc.compiler.codegen.layout import dim_text
 from dlc.compiler.codegen.module import Module, Piece
 from dlc.compiler.codegen.program import Call
@@ -53,13 +54,16 @@ class Measured:
 def timed_program(module: Module, title: str) -> Module:
     """The same module, but its program looks at the clock at its start and after every launch, and adds what has passed
     to the launch's sum. The sums lie behind the transient part."""
-    piece, count = module.programs[title], len(module.plans[title].calls)
+    piece, count, room = module.programs[title], len(module.plans[title].calls), module.plans[title].plan.size.dim
+    slots = {f"dim_{symbol.name}": f"dim {symbol.name}" for symbol in room.symbols if symbol.kind == "runtime"}
     lines, launches = [], 0
     for line in piece.text.splitlines():
         lines.append(line)
         indent = line[: len(line) - len(line.lstrip())]
         if line.lstrip().startswith("M = "):
-            lines.append(f"{indent}clock = transient + {dim_text(module.plans[title].plan.size.dim, 'M')}")
+            for size, slot in slots.items():
+                lines.append(f"{indent}{size} = int64_at(persistent)[{module.persistent.numbers[slot]}]")
+            lines.append(f"{indent}clock = transient + {dim_text(room, 'M')}")
             lines.append(f"{indent}start(clock, {count})")
         if line.lstrip().startswith("launch("):
             lines.append(f"{indent}lap(clock, {launches})")
@@ -84,20 +88,21 @@ def times_of(case: Case, threads: int, repeats: int, best: bool = False) -> list
     native = Native(timed_program(module, title), threads=threads)
     for name, array in {**model.params, **model.state}.items():
         (native.parameters if name in native.parameters else native.states)[name][...] = array
-    table, m = module.tables.programs[title], case.batch
-    end = number(table.bytes, {"m": m, "M": capacity(m)})
-    native.transient = aligned(end + clock.size(len(calls)))
-    given = {name: array for name, array in inputs_of(case).items() if name in table.inputs}
+    m = case.batch
+    given, dims = model.engine.given(title, inputs_of(case))
+    native.resize(m, dims)
+    end = number(module.tables.programs[title].bytes, native.sizes)
+    native.transient = aligned(end + OVERHANG + clock.size(len(calls)))
     durations = []
     with native.pool:  # its threads stay awake between two steps, as in training
         for step in range(1, repeats + 4):
-            native.run(title, given, m, dict.fromkeys(("t", "step", "epoch"), float(step)), step)
+            native.run(title, given, m, dict.fromkeys(("t", "step", "epoch"), float(step)), step, dims)
             nanoseconds, times = clock.laps(native.transient[end:], len(calls))
             durations.append(nanoseconds / 1e6)
     counted = (np.min if best else np.median)(durations[3:], axis=0)
     shown = equations(module.programs[title].text)
     return [
-        Measured(call.name, lines, float(ms), int(often) * operations(call, m), int(often))
+        Measured(call.name, lines, float(ms), int(often) * operations(call, native.sizes), int(often))
         for call, lines, ms, often in zip(calls, shown, counted, times, strict=True)
     ]
 
@@ -114,12 +119,13 @@ def equations(text: str) -> list[list[str]]:
     return found
 
 
-def operations(call: Call, m: int) -> int:
-    """The operations of the products and convolutions of a kernel; a sum that it only gathers was computed before."""
+def operations(call: Call, sizes: Mapping[str, int]) -> int:
+    """The operations of the products and convolutions of a kernel, for m and the run-time dimensions by name; a sum
+    that it only gathers was computed before."""
     group = call.group
     nodes = {*group.computed, group.anchor} - {None, group.gathers}
     work = [OPS[node.op].work(node) for node in nodes if isinstance(OPS[node.op], Contraction)]
-    return sum(math.ceil(dim.evaluate(dict.fromkeys(dim.symbols, m))) for dim in work)
+    return sum(math.ceil(dim.evaluate({symbol: sizes[symbol.name] for symbol in dim.symbols})) for dim in work)
 
 
 def main() -> None:

@@ -16,29 +16,32 @@ from dlc.grammar.parse import parse
 def assignments(path: Path, model: str | None, texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The hypers and the settings among the given names, each with its text; a hyper wins where both have the name.
 
-    Raises DiagnosticError (T401) with the nearest name for one that is neither.
+    Raises DiagnosticError (T401) with the nearest name for one that is neither. Of a file that cannot be read, or not
+    all of it, nothing is known to be missing: what is wrong with it is the check's to say.
     """
-    statements = list(_statements(path, model))
+    items, whole = _items(path)
+    statements = list(_statements(items, model))
     hypers = [s.name.id for s in statements if isinstance(s, ast.Hyper | ast.Parameter)]
     known = [*hypers, *TRAIN_KEYS, *DATA_KEYS, *_inputs(statements)]
-    if unknown := [name for name in texts if name not in known]:
-        optimizer = _optimizer(path)
+    if (unknown := [name for name in texts if name not in known]) and whole:
+        optimizer = _optimizer(items)
         raise DiagnosticError(*(_unknown(name, texts[name], known, optimizer) for name in unknown))
-    settings = {name: text for name, text in texts.items() if name not in hypers}
+    settings = {name: text for name, text in texts.items() if name in known and name not in hypers}
     return {name: text for name, text in texts.items() if name in hypers}, settings
 
 
-def _items(path: Path) -> Sequence[ast.Tree]:
-    """What stands in a file; nothing where it cannot be read, which the check will say."""
+def _items(path: Path) -> tuple[Sequence[ast.Tree], bool]:
+    """What stands in a file, as far as it can be read, and whether that is all of it."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))[0].items
+        tree, problems = parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError):
-        return ()
+        return (), False
+    return tree.items, not problems
 
 
-def _statements(path: Path, model: str | None) -> Iterator[ast.Statement | ast.Parameter]:
+def _statements(items: Sequence[ast.Tree], model: str | None) -> Iterator[ast.Statement | ast.Parameter]:
     """Everything in the bodies of the file's models."""
-    for item in _items(path):
+    for item in items:
         if isinstance(item, ast.Definition) and item.kind == "model" and model in (None, item.name.id):
             yield from item.parameters
             yield from item.body or ()
@@ -49,9 +52,9 @@ def _inputs(statements: list[ast.Statement | ast.Parameter]) -> list[str]:
     return [target.id for s in declared for target in s.targets if isinstance(target, ast.Name)]
 
 
-def _optimizer(path: Path) -> ast.Call | None:
+def _optimizer(items: Sequence[ast.Tree]) -> ast.Call | None:
     """The optimizer that the first `train:` block calls."""
-    for item in _items(path):
+    for item in items:
         for setting in item.settings if isinstance(item, ast.Block) and item.kind == "train" else ():
             if setting.name.id == "optimizer" and isinstance(setting.values[0], ast.Call):
                 return setting.values[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
-from dlc.compiler.ops.generate import Choice
+from dlc.compiler.ops.generate import GENERATED, Choice
 from dlc.compiler.program import InputDeclaration
 from dlc.runtime.data.preprocessing import Preprocessing
 from dlc.runtime.data.tokens import END
@@ -15,12 +15,10 @@ from dlc.runtime.data.tokens import END
 Words = Mapping[tuple[str, str], int]
 """The class number of a word, by the input or target that is written and the word."""
 
-_SUFFIX = "<generated>"
-
 
 def written_by(node: Node) -> str | None:
     """The input or target whose words a `generate` node writes; None for another node."""
-    return str(node.attr("name")).removesuffix(_SUFFIX) if node.op == "generate" else None
+    return str(node.attr("name")).partition(GENERATED)[0] if node.op == "generate" else None
 
 
 def ending_words(graph: Graph) -> dict[tuple[str, str], Node]:

@@ -4,11 +4,13 @@
     y = predict(tuple(model.params.values()), x)
 
 It is the generated `forward` program with memory of its own for each call, so threads may call it at once. Parameters
-and inputs have their declared shapes; inputs are copied to where the program reads them, examples first.
+and inputs have their declared shapes; inputs are copied to where the program reads them, examples first. All examples
+of a batch are as long as its arrays.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,32 +18,38 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import njit
 
-from dlc.compiler.codegen.arena import CACHE_LINE, Extent, Place
+from dlc.compiler.codegen.arena import CACHE_LINE, SEED_NUMBER, Extent, Place
 from dlc.compiler.codegen.host.kernels import declared
 from dlc.compiler.codegen.layout import FORMS, NotSupported
 from dlc.compiler.codegen.module import PROGRAM_SIGNATURE, Module
 from dlc.runtime.loader import load_programs
 
 INDICES = "ijklpq"
+LENGTH = "length "
+"""Begins the name of an input that holds the examples' lengths in a dimension."""
 
 
 def jitted_prediction(
-    module: Module, tensors: Sequence[tuple[str, str]], inputs: Sequence[str], outputs: Sequence[str]
+    module: Module, tensors: Sequence[tuple[str, str]], inputs: Sequence[str], outputs: Sequence[str], seed: int
 ) -> Callable[..., Any]:
     """`predict(params, *arrays)`: the output, or a tuple of them.
 
     `tensors` says what the entries of `params` are, by role (`parameter`, `state`) and name, `inputs` what the arrays
-    are, and `outputs` which roots to return.
+    are, and `outputs` which roots to return. `seed` is that of all draws.
     """
     table = module.tables.programs["forward"]
     dtype = np.dtype(module.dtype)
     writer = _Writer(module, dtype)
     writer.memory(inputs)
+    writer.line(f"persistent_index[{SEED_NUMBER}] = {seed}")
     for number, key in enumerate(tensors):
         writer.copy_in(f"params[{number}]", module.tables.tensors[key])
     for number, name in enumerate(inputs):
         writer.copy_in(f"x{number}", table.inputs[name])
-        writer.point(module.tables.numbers[f"input {name}"], table.inputs[name])
+        writer.point(name)
+    for name in table.inputs:
+        if name.startswith(LENGTH):
+            writer.whole_length(name)
     writer.line("forward(persistent.ctypes.data, transient.ctypes.data, m, 0)")
     found = [writer.copy_out(number, root) for number, root in enumerate(outputs)]
     # Numba lets go of an array after its last use, and the program has only seen addresses.
@@ -95,7 +103,7 @@ class _Writer:
             self.line(f"persistent_index[{slot}] = {name}")
 
     def dimension(self, name: str, slot: int, places: Sequence[tuple[int, Place]]) -> None:
-        """A run-time dimension is the size of an axis."""
+        """A run-time dimension is the size of an axis of an input. Those of targets alone are not read."""
         for number, place in places:
             for axis, size in enumerate(place.shape):
                 if size == ((1, (name,)),):
@@ -103,7 +111,14 @@ class _Writer:
                     self.dimensions[known] = slot
                     self.line(f"{known} = x{number}.shape[{axis}]")
                     return
-        raise NotSupported(f"a prediction as a Numba function where no input says what {name} is")
+        if re.search(rf"\bdim_{name}\b", self.module.programs["forward"].text):
+            self.size(name)
+
+    def size(self, name: str) -> str:
+        """The variable that holds a size. Raises NotSupported where none does."""
+        if name not in self.known:
+            raise NotSupported(f"a prediction as a Numba function where no input says what {name} is")
+        return self.known[name]
 
     def copy_in(self, source: str, place: Place) -> None:
         """Element by element, from the declared shape."""
@@ -111,6 +126,14 @@ class _Writer:
         axes = self._loops(place)
         index = f"[{', '.join(INDICES[: len(place.shape)])}]" if place.shape else "[()]"
         self.line(f"{cells}[{start}] = {kind}({source}{index})", axes)
+
+    def whole_length(self, name: str) -> None:
+        """Gives every example the length of the array."""
+        place = self.table.inputs[name]
+        cells, start, kind = self._cells(place)
+        axes = self._loops(place)
+        self.line(f"{cells}[{start}] = {kind}({self.size(name.removeprefix(LENGTH))})", axes)
+        self.point(name)
 
     def copy_out(self, number: int, root: str) -> str:
         """The name of an array with an output."""
@@ -125,8 +148,9 @@ class _Writer:
         self.line(f"y{number}[{', '.join(INDICES[: len(place.shape)])}] = {cells}[{start}]", axes)
         return f"y{number}"
 
-    def point(self, slot: int, place: Place) -> None:
+    def point(self, name: str) -> None:
         """Tells the program where an input lies."""
+        slot, place = self.module.tables.numbers[f"input {name}"], self.table.inputs[name]
         self.line(f"persistent_index[{slot}] = {place.part}.ctypes.data + {self.text_of(place.start)}")
 
     def _cells(self, place: Place) -> tuple[str, str, str]:
@@ -149,6 +173,6 @@ class _Writer:
 
     def _factor(self, factor: str | tuple[str, Extent, Extent]) -> str:
         if isinstance(factor, str):
-            return self.known[factor]
+            return self.size(factor)
         op, p, q = factor
         return FORMS[op].format(self.text_of(p), self.text_of(q))

@@ -60,6 +60,7 @@ def generated(
             dtype=_dtype(dtype),
             path="plain" if plain else "tile",
             source_name=os.path.basename(checked.file),
+            notes=[f'{name} ends with "{word}", class {number}.' for (name, word), number in (words or {}).items()],
             shared=shared,
         )
 

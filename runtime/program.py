@@ -106,7 +106,7 @@ class Model:
 
     @preprocessing.setter
     def preprocessing(self, fitted: Preprocessing | None) -> None:
-        self._preprocessing = fitted
+        self._preprocessing, self._jitted = fitted, None
         for work in self._works.values():
             self._name_words(work)
 
@@ -430,12 +430,14 @@ def jitted_prediction_of(model: Model) -> Callable[..., Any]:
     from dlc.runtime.native_engine import generated, supported
 
     checked, made = model.spec.checked, model.main.programs
-    module = generated(checked, made, model.dtype, plain=model.target != "native", only="forward")
+    words = model.main.engine.words
+    module = generated(checked, made, model.dtype, plain=model.target != "native", only="forward", words=words)
     tensors = [("parameter", name) for name in checked.parameters] + [("state", name) for name in checked.states]
     wanted = reads(made.graphs["forward"])
     inputs = [name for name in checked.inputs if name in wanted]
     with supported():
-        return jitted_prediction(module, tensors, inputs, [f"output.{name}" for name in checked.outputs])
+        outputs = [f"output.{name}" for name in checked.outputs]
+        return jitted_prediction(module, tensors, inputs, outputs, model.main.engine.seed)
 
 
 def _copy(source: Engine, to: Engine) -> None:

@@ -339,7 +339,7 @@ class Body:
             raise NoRun
         place = element_number(node, point) if self.run is None else self.run.number(point)
         if self.turn:
-            sizes = (EXAMPLES if size is None else size for size in sizes_of(node.type, node))
+            sizes = (EXAMPLES if size is None else size for size in sizes_of(node.type))
             place = f"{self.arguments.name(self.turn, 'turn')} * {factor_text(product(sizes))} + {place}"
         given = f"{seed}, {draw_number(node.attr('name'))}, {step}, {place}"
         return f"{DRAWS[node.op]}_{self.dtype}({given})"
@@ -400,7 +400,7 @@ def _largest(term: tuple[Stride, str]) -> int:
 
 def element_number(node: Node, point: Point) -> str:
     """The number of an element of a draw, examples first: in the order in which they lie, where there are examples."""
-    sizes = sizes_of(node.type, node)
+    sizes = sizes_of(node.type)
     first = next((axis for axis, size in enumerate(sizes) if grows(size)), 0)
     text = "0"
     for axis in (*range(first, len(sizes)), *range(first)):

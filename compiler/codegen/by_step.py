@@ -167,8 +167,8 @@ class _OneStep:
             return Recipe((), lambda: self.b.constant(node.attr("value")))
         if node in self.fixed and not now:
             return Recipe((), lambda: self.constant(self.outside(node)))
-        if node.op in ("draw_uniform", "draw_normal"):
-            raise NoStep
+        if node.op == "slice" and node.inputs[0] in self.fixed and node.attr("start") == Dim.of(0):
+            return self.first_places(form)
         if back and node in self.spoken and self.settled(form):
             return Recipe((), lambda: self.before(form))
         if node in self.spoken and self.times[node] - now:
@@ -208,10 +208,27 @@ class _OneStep:
 
     def given(self, form: Form) -> Recipe:
         """A value from outside; along time, where it has one, its slice."""
-        node, now, back = form
+        node, now, _ = form
         value = self.inputs[int(str(node.attr("name")).partition(".")[2])]
         if not now:
             return Recipe((), lambda: self.constant(value))
+        return self.along(form, value)
+
+    def first_places(self, form: Form) -> Recipe:
+        """Of a value from outside that has all places, those that there are so far: what was drawn for each step."""
+        node, now, _ = form
+        (value,) = node.inputs
+        if self.times[node] != {node.attr("axis")} or self.times[value]:
+            raise NoStep
+        if now:
+            return self.along(form, self.outside(value))
+        attrs = tuple((name, self.whole if name == "size" else given) for name, given in node.attrs)
+        type = self.type(node, now)
+        return Recipe((Form(value, now),), lambda whole: self.b.typed("slice", (whole,), attrs, type, node.span))
+
+    def along(self, form: Form, value: Node) -> Recipe:
+        """A sequence from outside, at the step's place."""
+        node, now, back = form
         if len(now) > 1 or node.type.kind != "real":
             raise NoStep
         if back:

@@ -69,7 +69,7 @@ def stack_of(node: Node, at_hand: Container[Node]) -> Stack:
     every = labels_of(node)
     sizes: dict[str, Count] = {}
     for labels, value in zip(every, (*node.inputs, node), strict=True):
-        sizes |= dict(zip(labels, sizes_of(value.type, node), strict=True))
+        sizes |= dict(zip(labels, sizes_of(value.type), strict=True))
     strides = (left.strides, right.strides, layout_of(node.type, node).strides)
     known = [dict(zip(labels, steps, strict=True)) for labels, steps in zip(every, strides, strict=True)]
 

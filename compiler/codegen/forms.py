@@ -69,16 +69,14 @@ def turned(b: Builder, filters: Node) -> Node:
     order = (*range(rank - 2), rank - 1, rank - 2)
     if filters.op == "permute" and filters.attr("order") == order:
         return filters.inputs[0]
-    if 1 in sizes_of(filters.type, filters)[-2:]:
+    if 1 in sizes_of(filters.type)[-2:]:
         return filters
     return b.add("permute", filters, order=order)
 
 
 def _spread(divisor: Node, result: Node) -> bool:
     """Whether one number divides many."""
-    sizes = (
-        zip(sizes_of(divisor.type, divisor), sizes_of(result.type, result), strict=True) if divisor.type.rank else ()
-    )
+    sizes = zip(sizes_of(divisor.type), sizes_of(result.type), strict=True) if divisor.type.rank else ()
     return is_scalar(divisor.type) or any(own == 1 and size != 1 for own, size in sizes)
 
 

@@ -271,7 +271,7 @@ class KernelWriter:
         rows = self.address(product.rows, ("begin", a_row))
 
         def call(vectors: int) -> list[str]:
-            name = self.panel(a_row, a_k, b_k, out, vectors, product.known_depth)
+            name = self.panel(a_row, a_k, b_k, out, vectors, product.known_depth, packed=product.packs)
             columns = self.address(product.columns, (column, 1))
             to = "tile_start"
             if direct is not None:
@@ -305,12 +305,13 @@ class KernelWriter:
         return lines
 
     def panel(
-        self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None, *, exact: bool = False
+        self, a_row: int, a_k: int, b_k: int, c_row: int, vectors: int, depth: int | None, **options: bool
     ) -> str:
-        """The name of a panel function, which is defined above the kernel."""
+        """The name of a panel function, which is defined above the kernel; `options` are those of `matmul_panel`."""
         words = [a_row, a_k, b_k, c_row, vectors] + ([] if depth is None else [depth])
-        name = "panel_" + "_".join(map(str, words)) + ("_exact" if exact else "")
-        known = ("" if depth is None else f", depth={depth}") + (", exact=True" if exact else "")
+        chosen = [option for option, wanted in options.items() if wanted]
+        name = "_".join(map(str, ["panel", *words, *chosen]))
+        known = ("" if depth is None else f", depth={depth}") + "".join(f", {option}=True" for option in chosen)
         strides = f"a_row={a_row}, a_k={a_k}, b_k={b_k}, c_row={c_row}, vectors={vectors}{known}"
         self.panels[name] = f"{name} = matmul_panel({self.target.dtype!r}, {strides})"
         return name
@@ -421,7 +422,7 @@ class KernelWriter:
         chosen = self.body.load(self.place[places], point)
         sum_at, element = self.body.element(table, ("j", "n")), self.body.load(self.place[values], ("j", *point))
         adding = [f"n = {chosen}", "for j in range(begin, end):", f"{INDENT}{sum_at} += {element}"]
-        for index, size in reversed(list(zip(point, sizes_of(places.type, places), strict=True))):
+        for index, size in reversed(list(zip(point, sizes_of(places.type), strict=True))):
             adding = [f"for {index} in range({factor_text(size)}):", *indented(adding)]
         return [
             *self.block(),

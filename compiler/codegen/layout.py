@@ -255,13 +255,9 @@ def product(sizes: Iterable[Stride]) -> Stride:
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def _sizes(type: TensorType) -> tuple[Count, ...]:
-    return tuple(_size(axis.size) for axis in type.axes)
-
-
-def sizes_of(type: TensorType, node: Node | None = None) -> tuple[Count, ...]:
+def sizes_of(type: TensorType) -> tuple[Count, ...]:
     """The sizes as numbers, None where a size is `m`."""
-    return _sizes(type)
+    return tuple(_size(axis.size) for axis in type.axes)
 
 
 def _size(size: Dim) -> Count:
@@ -275,7 +271,7 @@ def is_scalar(type: TensorType) -> bool:
 
 def layout_of(type: TensorType, node: Node | None = None) -> Layout:
     """The layout of every tensor of that type."""
-    sizes = sizes_of(type, node)
+    sizes = sizes_of(type)
     return _laid_out(sizes, _row_axis(sizes, node))
 
 

@@ -29,6 +29,9 @@ from dlc.compiler.codegen.views import Strided, of_itself, reached
 from dlc.compiler.dims import Dim
 from dlc.compiler.ir import Node
 
+PACKS, APART = 96, 128
+"""A product's columns are packed for so many rows, and where they lie so many elements apart."""
+
 
 def operands(product: Node, at_hand: Container[Node] = ()) -> tuple[Strided, Strided]:
     """How a product reads its operands from memory; values `at_hand` lie there themselves. A view that a tile could
@@ -54,7 +57,7 @@ def _stays_inside(node: Node, summed: int, view: Strided) -> bool:
     if any(about(stride) < 0 for stride in view.strides):
         return False
     extent = Size(Dim.of(view.offset) + 1)
-    for axis, (size, stride) in enumerate(zip(sizes_of(node.type, node), view.strides, strict=True)):
+    for axis, (size, stride) in enumerate(zip(sizes_of(node.type), view.strides, strict=True)):
         if isinstance(size, int):
             step = 1 if axis == summed else LANES if stride == 1 else ROW_BLOCK
             extent += Size(Dim.of(stride)).times(round_up(size, step) - 1)
@@ -99,6 +102,13 @@ class Product:
         """Of the column operand: from column to column, and along the sum."""
         return _outer_and_sum(self.columns, not self.rows_first)
 
+    @property
+    def packs(self) -> bool:
+        """Whether the tile should copy its columns, piece by piece, to where they lie side by side: the gradient of
+        weights, which sums over all examples, for enough rows."""
+        rows, many = self.layout.rows, self.known_depth is None
+        return many and isinstance(rows, int) and rows >= PACKS and about(self.column_strides[1]) >= APART
+
 
 def _outer_and_sum(operand: Strided, is_left: bool) -> tuple[Stride, Stride]:
     if len(operand.strides) == 1:
@@ -113,7 +123,7 @@ def product_of(node: Node, at_hand: Container[Node] = ()) -> Product:
     ranks = [operand.type.rank for operand in node.inputs]
     layout = layout_of(node.type, node)
     rows_first = layout.row_axis == 0 and ranks[0] == 2
-    depth = sizes_of(node.inputs[0].type, node)[-1]
+    depth = sizes_of(node.inputs[0].type)[-1]
     product = Product("dot", left, right, depth, layout, rows_first)
     if layout.width != 1:
         steps = (*product.row_strides, *product.column_strides, layout.width)

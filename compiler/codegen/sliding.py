@@ -85,9 +85,9 @@ def geometry_of(node: Node) -> Geometry:
         return _folding(node)
     x, filters, y = parts(node)
     count = x.rank - 2
-    window = tuple(size for size in sizes_of(filters, node)[:count])
+    window = tuple(size for size in sizes_of(filters)[:count])
     stride = tuple(_number(step, node) for step in node.attr("stride"))
-    image, result = sizes_of(x, node)[1:], sizes_of(y, node)[1:]
+    image, result = sizes_of(x)[1:], sizes_of(y)[1:]
     before = tuple(_before(image[i], window[i], stride[i], pad) for i, pad in enumerate(node.attr("pads")))
     groups = _number(node.attr("groups"), node)
     if not all(isinstance(size, int) for size in image + result + window) or count > 3:
@@ -130,8 +130,8 @@ def on_feature_maps(node: Node) -> bool:
 
 def _folding(node: Node) -> Geometry:
     backward = node.op in UNFOLDS
-    image = sizes_of(node.type if backward else node.inputs[0].type, node)[1:]
-    result = sizes_of(node.inputs[-1].type if backward else node.type, node)[1:]
+    image = sizes_of(node.type if backward else node.inputs[0].type)[1:]
+    result = sizes_of(node.inputs[-1].type if backward else node.type)[1:]
     count = len(image) - 1
     window, stride, before = [1] * count, [1] * count, [0] * count
     for axis, f, step, pad in zip(*(node.attr(name) for name in ("axes", "window", "stride", "pads")), strict=True):

@@ -120,7 +120,7 @@ def fitted(operand: Node, point: Point) -> Point:
     """The point of an operand of an elementwise operation: axes of size 1 broadcast, a scalar has no point."""
     if not operand.type.rank:
         return ()
-    sizes = sizes_of(operand.type, operand)
+    sizes = sizes_of(operand.type)
     return tuple("0" if size == 1 else index for size, index in zip(sizes, point, strict=True))
 
 
@@ -155,7 +155,7 @@ def _expanded(node: Node, point: Point) -> list[Point]:
 def _reshaped(node: Node, point: Point) -> list[Point]:
     """Axes that become others together are counted through: an element's number among them gives its old place."""
     operand = node.inputs[0].type
-    before, after = sizes_of(operand, node), sizes_of(node.type, node)
+    before, after = sizes_of(operand), sizes_of(node.type)
     place = ["0"] * len(before)
     for own, new in axis_groups(operand.sizes, node.type.sizes):
         number = _number(tuple(point[axis] for axis in new), tuple(after[axis] for axis in new))
@@ -198,7 +198,7 @@ def _sliced(node: Node, point: Point) -> list[Point]:
 
 def _reversed(node: Node, point: Point) -> list[Point]:
     axis = node.attr("axis")
-    last = factor_text(sizes_of(node.type, node)[axis])
+    last = factor_text(sizes_of(node.type)[axis])
     return [_moved(point, axis, f"({last} - 1 - {point[axis]})")]
 
 

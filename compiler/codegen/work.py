@@ -23,6 +23,9 @@ from dlc.compiler.ops import OPS
 TALLEST = 12
 """Tiles of the tallest kind that a unit of a product has: its rows of A stay in the second cache, and no lower tile is
 needed but at the end."""
+PACKED_ROWS, PACKED_UNITS = (72, 288), 8
+"""Rows that a unit of a product with a packed operand has, at least and at most: they share what is packed. Within
+that, so many units at least."""
 SWEEP = 1024
 """Elements of a vector that are summed up together: they and one row of the operand stay in the first cache."""
 COLUMNS = 64
@@ -149,8 +152,13 @@ def product_units(group: Group, product: Product, cpu: Host, dtype: Dtype) -> Un
         many = rows if isinstance(rows, int) else 0
         work = Size.of(many * row_work(group)) + size_of(product.depth).times(many * width)
     if product.form == "tile":
-        block = round_up(TALLEST * cpu.tiles[-1][0], ROW_BLOCK)
-        return Units(rows, block, tile_of(product, cpu, dtype).times, work)
+        times, tallest = tile_of(product, cpu, dtype).times, cpu.tiles[-1][0]
+        block = TALLEST * tallest
+        if product.packs:
+            fewest, most = PACKED_ROWS
+            blocks = max(-(-about(rows) // most), -(-PACKED_UNITS // times))
+            block = round_up(max(-(-about(rows) // blocks), fewest), tallest)
+        return Units(rows, round_up(block, ROW_BLOCK), times, work)
     return Units(rows, SWEEP if product.form == "sweep" else LANES, 1, work)
 
 

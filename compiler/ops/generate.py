@@ -59,6 +59,9 @@ class Turn(Step):
     written: Symbol | None = None
 
 
+GENERATED = "<generated>"
+"""Stands behind the name of the input or target that is written, in the name of a generator's draws."""
+
 Predict: TypeAlias = Callable[[Any], Any]
 """From the words so far (m, t) to the probabilities (V, m) of the next."""
 Uniform: TypeAlias = Callable[[int], Any]
@@ -243,8 +246,8 @@ class Generate(Loop):
     """Words that a model predicts from its own words: `take` is `words` (m, longest), class indices, or `lengths` (m).
 
     Operands: the constants of `step`, a `Prefix`, or those of a `Turn`. `by` is a `Choice`; `until` the class that ends
-    an example, None, or a word of the vocabulary that is still to be looked up; `examples` is m; `name` names the
-    draws.
+    an example, None, or a word of the vocabulary that is still to be looked up; `examples` is m; `name` names what is
+    written and the draws: two generators of one target draw numbers of their own.
     """
 
     differentiable = False

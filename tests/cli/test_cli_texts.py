@@ -134,6 +134,22 @@ def test_mistakes(dates: tuple[Shell, str]) -> None:
     assert "error[V504]: bad.txt is not a text in UTF-8: byte 4 of line 2 is 0xe9" in refused.err
 
 
+def test_the_class_of_the_last_word_comes_from_the_data(dates: tuple[Shell, str]) -> None:
+    """And without data from nowhere, but for `<EOS>`, which is class 0 of every vocabulary."""
+    dlc, _ = dates
+    opening = {}
+    for name, text in {
+        "data": DATES.replace('"<EOS>"', '"5"'),
+        "none": DATES.partition("data:")[0],
+        "word": DATES.partition("data:")[0].replace('"<EOS>"', '"5"'),
+    }.items():
+        done = dlc("compile", dlc.write(f"{name}.dl", text), "-o", "out")
+        opening[name] = done.err if done.code else (dlc.folder / done.out.strip()).read_text()[:200]
+    assert 'y ends with "5", class 8.' in opening["data"]  # behind <EOS>, <UNK>, - and 0 to 4
+    assert 'y ends with "<EOS>", class 0.' in opening["none"]
+    assert 'error[V513]: until = "5" needs a vocabulary' in opening["word"]
+
+
 def test_tags_stand_beside_each_other(dlc: Shell) -> None:
     dlc.write("tags.dl", TAGS)
     dlc.write("tags.csv", TAGS_CSV)

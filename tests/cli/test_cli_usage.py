@@ -74,6 +74,18 @@ def test_a_missing_file_is_exit_code_1(dlc: Shell, verb: str) -> None:
     assert "cannot read nowhere.dl" in done.out + done.err
 
 
+@pytest.mark.parametrize("setting", ["batch=3", "units=3"])
+def test_what_cannot_be_read_is_told_before_what_is_set(dlc: Shell, setting: str) -> None:
+    """Whether there is such a setting cannot be known."""
+    done = dlc("check", "nowhere.dl", "--set", setting)
+    assert done.code == 1
+    assert "error[N210]: cannot read nowhere.dl" in done.out
+    dlc.write("net.dl", "model Net():\n    hyper units = = 3\n    input X : (2, m)\n    output X\n")
+    done = dlc("check", "net.dl", "--set", setting)
+    assert done.code == 1
+    assert ("S008" in done.out, "T401" in done.out) == (True, False)
+
+
 def test_mistakes_are_data_with_format_json(dlc: Shell) -> None:
     dlc.write("net.dl", "model Net:\n    input X : (2, m)\n    output Y = W @ X\n")
     for verb in ("check", "show", "train"):

@@ -19,7 +19,7 @@ NETS = {
     "logistic": (lambda: nets.dense([7, 1], last="sigmoid"), nets.sgd, 0.0),
     "one feature": (lambda: nets.dense([1, 16, 1], "tanh", "identity"), nets.momentum, 0.0),
     "narrow": (lambda: nets.dense([2, 3, 5, 1], "sigmoid", "sigmoid"), nets.sgd, 0.0),
-    "dropout": (lambda: nets.dense([16, 130, 7, 3], dropout=0.3), nets.momentum, 0.0),
+    "dropout": (lambda: nets.dense([100, 130, 7, 3], dropout=0.3), nets.momentum, 0.0),
     "softmax regression": (lambda: nets.dense([70, 17]), nets.rmsprop, 0.2),
 }
 

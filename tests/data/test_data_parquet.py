@@ -14,6 +14,7 @@ import pytest
 from data_project import declare
 
 from dlc.compiler.diagnostics import DiagnosticError
+from dlc.compiler.dims import Symbol
 from dlc.compiler.program import M
 from dlc.runtime.data.dataset import apply
 from dlc.runtime.data.parquet import parquet_header
@@ -245,6 +246,54 @@ def test_missing_values_are_named_by_row(houses):
     arrays = houses(lines, optional, table).load().splits["train"].arrays
     np.testing.assert_array_equal(arrays["X"], [[1, 1], [np.nan, 2], [3, np.nan]])
     assert arrays["Y"].tolist() == [0, -1, 1]
+
+
+TIME = Symbol("T", "runtime")
+SENTENCES = {
+    "text": ["Tom met Ann", "she, too", "hi", " Ann met “Tom” "],
+    "tags": ["NAME O NAME", "O O O", "O", "NAME O O NAME O"],
+    "known": ["1 0 1", "0 0.5 0", "0", "1 0 0 1 0"],
+    "count": [3, 2, 1, 4],
+}
+WORDS = "words = column(text) -> words(lower = on)\ny = column(tags) -> labels\np = column(known) -> numbers"
+TOKENS = [
+    declare("words", M, TIME, index=True, classes=12),
+    declare("y", 2, M, TIME, role="target", one_hot=True),
+    declare("p", 1, M, TIME, role="target"),
+]
+
+
+@pytest.mark.parametrize("kind", [arrow.string(), arrow.large_string(), arrow.dictionary(arrow.int8(), arrow.string())])
+def test_texts_are_those_of_a_csv(houses, project, tmp_path, kind):
+    columns = {name: arrow.array(values).cast(kind) for name, values in SENTENCES.items() if name != "count"}
+    made = houses(WORDS, TOKENS, columns, row_group_size=2)
+    rows = zip(*SENTENCES.values(), strict=True)
+    text = "\n".join([",".join(SENTENCES), *(f'"{a}",{b},{c},{d}' for a, b, c, d in rows)])
+    table = project(f'source = csv("a.csv")\n{WORDS}', TOKENS, a=text).load()
+    assert made.headers() == []
+    loaded = made.load()
+    assert loaded.preprocessing == table.preprocessing
+    found, expected = loaded.splits["train"].arrays, table.splits["train"].arrays
+    assert found.keys() == expected.keys()
+    for name, column in expected.items():
+        np.testing.assert_array_equal(found[name][:], column[:])
+    parquet.write_table(arrow.table({"text": ["Ann met her"]}), tmp_path / "new.parquet")
+    new = apply(loaded.preprocessing, tmp_path / "new.parquet", made.inputs, with_targets=False)
+    assert loaded.preprocessing.vocabularies["words"].decode(new.arrays["words"][0]) == "ann met <UNK>"
+
+
+def test_a_missing_text_is_named_by_row(houses):
+    found = houses(WORDS, TOKENS, {**SENTENCES, "text": ["Tom met Ann", None, "", "  "]}).refused()
+    assert [(d.code, d.message) for d in found if d.code == "V502"] == [
+        ("V502", f"a.parquet: example {row}: column text: the text is empty") for row in (1, 2, 3)
+    ]
+
+
+def test_numbers_are_no_texts(houses):
+    found = houses(WORDS.replace("column(text)", "column(count)"), TOKENS, SENTENCES).headers()
+    help = "without -> chars or words, the column is read as numbers"
+    message = 'column "count" of a.parquet holds numbers, words : (m, T) index(12) is made of texts'
+    assert only(found) == ("V507", message, "3:13", help)
 
 
 def test_damaged_pages(houses):

@@ -205,3 +205,28 @@ def test_the_prediction_is_called_from_other_numba_code(tmp_path: Path, dtype: s
     changed = tuple(np.zeros_like(array) for array in params)
     assert np.allclose(predict(changed, x), 1 / 3)
     assert (model.forward(X=x)["Y_hat"] == expected).all()
+
+
+READER = """
+model Reader(V = 5, n_a = 3):
+    dim T_x
+    dim T_y
+    input  x : (m, T_x) index(V)
+    target y : (V, m, T_y) one_hot
+    a = one_hot(x) -> RNN(n_a)
+    y_hat = (shift(y) -> Dense(n_a)) + mean(a, over = T_x) -> RNN(n_a) -> Dense(V, softmax)
+    loss   cross_entropy(y_hat, y)
+    output s = generate(y, from = y_hat, until = 0, max = 6, by = sample(temperature = 1))
+    output last = a<T_x>
+"""
+
+
+def test_the_prediction_of_a_sequence_is_called_from_other_numba_code(tmp_path: Path) -> None:
+    """All examples are as long as the array; what only a target has a size for is not asked for."""
+    model = spec(tmp_path, READER).compile()
+    for steps in (4, 7):
+        x = np.random.default_rng(steps).integers(0, 5, (3, steps))
+        expected = model.forward(x=x)
+        s, last = model.predict_jit(tuple(model.params.values()), x)
+        assert np.array_equal(s, expected["s"])
+        assert np.array_equal(last, expected["last"])

@@ -36,6 +36,8 @@ class Host:
     depth_block: int = 192
     """Terms of the sum over k added in registers before they are added to memory: a (depth_block, panel) piece of B
     stays in the caches next to the core, and short chains keep the rounding noise of long sums down."""
+    packed_block: int = 128
+    """The same where such a piece is copied: it stays in the first cache."""
     registers: int = 16
     """Vector registers."""
 

@@ -26,6 +26,7 @@ def matmul_panel_plain(
     depth: int | None = None,
     start: str = "zero",
     exact: bool = False,
+    packed: bool = False,
     cpu: Host | None = None,
 ) -> Any:
     """`tile.matmul_panel`, in three loops. It writes exactly `rows` rows, which is what `exact` asks for."""

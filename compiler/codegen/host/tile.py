@@ -174,11 +174,15 @@ class Panel:
     depth_block: int
     start: Start
     cpu: Host
+    packed: bool = False
+    """Whether each piece of B is copied to where its rows lie side by side. That pays where many rows of A meet it and
+    its own lie far apart: they would share a few sets of the first cache and push each other out."""
 
     @property
     def symbol(self) -> str:
         sizes = "_".join(map(str, (self.a_row, self.a_k, self.b_k, self.c_row, self.vectors, self.depth_block)))
-        return f"panel_{self.dtype}_{sizes}_{self.start}_{self.depth}_{'_'.join(map(str, self.heights))}"
+        name = "packed_panel" if self.packed else "panel"
+        return f"{name}_{self.dtype}_{sizes}_{self.start}_{self.depth}_{'_'.join(map(str, self.heights))}"
 
     def define(self, module: ir.Module) -> ir.Function:
         """The panel as a function of the module, written on first use: f(a, b, c, rows, depth, row, a_row, a_k)."""
@@ -194,6 +198,7 @@ class Panel:
         if self.depth is not None:
             depth = int64(self.depth)
         # At least one block, so that a sum of no terms still writes its start; blocks of nearly equal length.
+        room = self.room(code) if self.packed else None
         blocks = builder.sdiv(builder.add(depth, int64(self.depth_block - 1)), int64(self.depth_block))
         blocks = builder.select(builder.icmp_signed("<", blocks, int64(1)), int64(1), blocks)
         length = builder.sdiv(builder.add(depth, builder.sub(blocks, int64(1))), blocks)
@@ -203,12 +208,33 @@ class Panel:
             left = builder.sub(depth, k)
             terms = builder.select(builder.icmp_signed("<", left, length), left, length)
             fresh = builder.icmp_signed("==", index, int64(0))
-            self.all_rows(code, code.move(a, k, steps[1]), code.move(b, k, self.b_k), c, rows, terms, fresh, row, steps)
+            piece = code.move(b, k, self.b_k)
+            if room is not None:
+                self.pack(code, piece, room, terms)
+                piece = room
+            self.all_rows(code, code.move(a, k, steps[1]), piece, c, rows, terms, fresh, row, steps)
             return []
 
         code.loop(blocks, [], block)
         builder.ret_void()
         return function
+
+    def room(self, code: VectorCode) -> ir.Value:
+        """Room for a piece of B on the stack."""
+        room = code.builder.alloca(ir.ArrayType(code.scalar, self.depth_block * self.vectors * code.lanes))
+        room.align = self.cpu.vector_bytes
+        return code.builder.ptrtoint(room, I64)
+
+    def pack(self, code: VectorCode, b: ir.Value, room: ir.Value, terms: ir.Value) -> None:
+        """Copy a piece of B, row by row."""
+
+        def line(_: ir.Value, at: list[ir.Value]) -> list[ir.Value]:
+            source, target = at
+            for j in range(self.vectors):
+                code.store(code.load(code.move(source, j * code.lanes)), code.move(target, j * code.lanes))
+            return [code.move(source, self.b_k), code.move(target, self.vectors * code.lanes)]
+
+        code.loop(terms, [b, room], line)
 
     def all_rows(
         self, code: VectorCode, a: ir.Value, b: ir.Value, c: ir.Value, rows: ir.Value, terms: ir.Value, fresh: ir.Value,
@@ -233,6 +259,7 @@ class Panel:
     ) -> None:  # fmt: skip
         """`height` rows of C, summed over one block of k in registers."""
         cells = [(i, j) for i in range(height) for j in range(self.vectors)]
+        b_k = self.vectors * code.lanes if self.packed else self.b_k
         places = [code.move(c, i * self.c_row + j * code.lanes) for i, j in cells]
 
         def step(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
@@ -242,7 +269,7 @@ class Panel:
             for i in range(height):
                 left = code.spread(code.move(at, i, steps[0]))
                 made += [code.multiply_add(left, right[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
-            return [code.move(at, 1, steps[1]), code.move(bt, self.b_k), *made]
+            return [code.move(at, 1, steps[1]), code.move(bt, b_k), *made]
 
         sums = code.loop(terms, [a, b, *[code.zero() for _ in cells]], step)[2:]
         self.write(code, cells, sums, places, fresh, row)
@@ -285,6 +312,7 @@ def matmul_panel(
     depth: int | None = None,
     start: Start = "zero",
     exact: bool = False,
+    packed: bool = False,
     cpu: Host | None = None,
 ) -> Any:
     """A function for jitted code that computes `vectors` vectors of columns of a matrix product.
@@ -294,13 +322,16 @@ def matmul_panel(
     b_k * k + j after `b` and C[i, j] lies c_row * i + j after `c`. The start is 0 ("zero"), what C holds ("load"), or
     a row of biases ("row": its address is a sixth argument). A `depth` given here is used instead of the argument.
 
+    With `packed` it copies B, piece by piece, to a place of its own first, which pays for many rows.
+
     Rows past `rows`, up to `Host.overhang` (no more than 3), are read from A and overwritten in C, unless `exact`.
     """
     cpu = cpu or host()
     heights = cpu.tiles[vectors - 1]
     if exact and heights[-1] != 1:
         heights = (*heights, 1)
-    static = Panel(dtype, a_row, a_k, b_k, c_row, vectors, heights, depth, cpu.depth_block, start, cpu)
+    block = cpu.packed_block if packed else cpu.depth_block
+    static = Panel(dtype, a_row, a_k, b_k, c_row, vectors, heights, depth, block, start, cpu, packed)
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         row = args[5] if start == "row" else int64(0)

@@ -18,7 +18,7 @@ from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node, topological
-from dlc.compiler.ops.generate import Beam, Choice, Greedy, Prefix, Sampling
+from dlc.compiler.ops.generate import GENERATED, Beam, Choice, Greedy, Prefix, Sampling
 from dlc.compiler.program import M
 from dlc.grammar import ast
 
@@ -48,7 +48,8 @@ def _generate(e: Context, site: Site) -> Any:
             rule="y_hat : (V, m, T) has a probability for each class at each step",
         )
     _causal(e, site, prediction.node, words, steps.size)
-    step, constants = _cut_out(e, site, prediction.node, words, steps.size)
+    name, longest = _draw_name(e, words), _longest(e, site, steps.size)
+    step, constants = _cut_out(e, site, prediction.node, words, steps.size, longest, name)
     return Tensor(
         e.b.add(
             "generate",
@@ -58,9 +59,9 @@ def _generate(e: Context, site: Site) -> Any:
             take="words",
             by=_choice(e, site),
             until=_until(e, site, classes),
-            longest=_longest(e, site, steps.size),
+            longest=longest,
             examples=examples,
-            name=f"{_name(words)}<generated>",
+            name=name,
         )
     )
 
@@ -119,7 +120,16 @@ def _causal(e: Context, site: Site, prediction: Node, words: Node, steps: Dim) -
     )
 
 
-def _cut_out(e: Context, site: Site, prediction: Node, words: Node, steps: Dim) -> tuple[Prefix, list[Node]]:
+def _draw_name(e: Context, words: Node) -> str:
+    """Each generator draws numbers of its own."""
+    name = f"{_name(words)}{GENERATED}"
+    count = e.drawn[name] = e.drawn.get(name, 0) + 1
+    return name if count == 1 else f"{name}@{count}"
+
+
+def _cut_out(
+    e: Context, site: Site, prediction: Node, words: Node, steps: Dim, longest: int, name: str
+) -> tuple[Prefix, list[Node]]:
     """The program from the words to the prediction on leaves of its own, and what it reads from outside."""
     order = topological([prediction])
     inside: set[Node] = {words}
@@ -131,9 +141,16 @@ def _cut_out(e: Context, site: Site, prediction: Node, words: Node, steps: Dim) 
     new: dict[Node, Node] = {}
     constants: list[Node] = []
     needed = {value for node in inside for value in node.inputs} | {prediction}
+
+    def constant(node: Node) -> Node:
+        constants.append(node)
+        return b.typed("held", (), (("name", f"constant.{len(constants) - 1}"),), node.type, node.span)
+
     for node in order:
         if node is words:
             new[node] = b.typed("held", (), (("name", "words"),), node.type, node.span)
+        elif node.op in DRAWS and node in inside:
+            new[node] = _first_places(b, constant(_drawn_once(e, node, steps, longest, name)), node.type)
         elif node in inside:
             new[node] = _copied(b, site, node, words, new, steps)
             if folds_examples(new[node]):
@@ -143,9 +160,23 @@ def _cut_out(e: Context, site: Site, prediction: Node, words: Node, steps: Dim) 
         elif node.op == "constant":
             new[node] = b.typed(node.op, (), node.attrs, node.type, node.span)
         elif node in needed:
-            new[node] = b.typed("held", (), (("name", f"constant.{len(constants)}"),), node.type, node.span)
-            constants.append(node)
+            new[node] = constant(node)
     return Prefix(Graph.of({"prediction": new[prediction]}), steps), constants
+
+
+def _drawn_once(e: Context, node: Node, steps: Dim, longest: int, name: str) -> Node:
+    """The draws of all steps that may be written: what was drawn for one stays when the next ones are predicted."""
+    sizes = dict.fromkeys(steps.symbols, longest)
+    axes = tuple(Axis(axis.size.substitute(sizes), axis.name, axis.one) for axis in node.type.axes)
+    return e.b.typed(node.op, (), (("name", f"{node.attr('name')} of {name}"),), TensorType(axes), node.span)
+
+
+def _first_places(b: Builder, value: Node, type: TensorType) -> Node:
+    """Of a longer value, as much as a type has."""
+    for axis, (own, wanted) in enumerate(zip(value.type.sizes, type.sizes, strict=True)):
+        if own != wanted:
+            value = b.add("slice", value, axis=axis, start=Dim.of(0), size=wanted)
+    return value
 
 
 def _symbols(node: Node) -> frozenset[Any]:
@@ -162,7 +193,7 @@ def _copied(b: Builder, site: Site, node: Node, words: Node, new: dict[Node, Nod
     """The same value in the body; every example has as many words there as there are steps."""
     if _is_length(node, steps):
         return b.add("broadcast", b.size(steps), axes=node.type.axes)
-    if not node.inputs and node.op not in (*DRAWS, "size", "constant"):
+    if not node.inputs and node.op not in ("size", "constant"):
         y = _name(words)
         raise stop(
             "N214",

@@ -65,10 +65,11 @@ def test_panel_is_the_product(dtype: Dtype, start: Start, exact: bool) -> None:
     a, b = Buffer(rng, 48, 900, dtype), Buffer(rng, 900, row, dtype)
     bias = Buffer(rng, 1, columns, dtype)
     made = [
-        callable_panel(make(dtype, 900, 1, row, row, 2, start=start, exact=exact), start)
-        for make in (matmul_panel, matmul_panel_plain)
+        callable_panel(make(dtype, 900, 1, row, row, 2, start=start, exact=exact, packed=packed), start)
+        for make, packed in ((matmul_panel, False), (matmul_panel, True), (matmul_panel_plain, False))
     ]
-    sizes = [(rows, depth) for rows in range(41) for depth in (0, 1, 17)] + [(13, d) for d in (191, 192, 193, 384, 900)]
+    depths = (127, 128, 129, 191, 192, 193, 384, 900)
+    sizes = [(rows, depth) for rows in range(41) for depth in (0, 1, 17)] + [(13, depth) for depth in depths]
     for rows, depth in sizes:
         product = a.matrix[:rows, :depth].astype(float) @ b.matrix[:depth, :columns].astype(float)
         for panel in made:
