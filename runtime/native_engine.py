@@ -27,11 +27,13 @@ from dlc.compiler.program import CheckedModel
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.endings import Words, chosen_by, with_classes
-from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
+from dlc.runtime.engine import FIRST, Arrays, Totals, bind_inputs, example_count, reads
 from dlc.runtime.initial import first_value
 from dlc.runtime.loader import require_own_folder
 from dlc.runtime.native import Native
+from dlc.runtime.reference import evaluate
 from dlc.runtime.threads import usable_threads
+from dlc.runtime.uncompiled import parts_of
 
 Array = NDArray[Any]
 
@@ -49,9 +51,10 @@ def generated(
     """The module of all programs of a model, or of one of them; `words` end its generators, which choose as the spec
     says or `by` another way. Raises DiagnosticError U901 for what has no generated form yet, V513 for words that are
     not known."""
-    given = _titled(programs)
+    given = {title: graph if only not in (None, title) else with_classes(graph, words or {})
+             for title, graph in _titled(programs).items()}  # fmt: skip
     if only in (None, "forward"):
-        given["forward"] = chosen_by(with_classes(given["forward"], words or {}), by)
+        given["forward"] = chosen_by(given["forward"], by)
     with supported():
         shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
@@ -121,7 +124,8 @@ class _Tables(dict[str, ProgramTable]):
 
 def _titled(programs: Programs) -> dict[str, Graph]:
     """All graphs by the names of the programs made of them."""
-    return dict(programs.graphs) | {f"sums_{i + 1}": level for i, level in enumerate(programs.evaluation.levels)}
+    levels = enumerate(programs.evaluation.levels, 1)
+    return dict(programs.graphs) | {f"sums_{number}": parts_of(level).compiled for number, level in levels}
 
 
 class NativeEngine:
@@ -160,7 +164,7 @@ class NativeEngine:
     def words(self, words: Words) -> None:
         if words != self.generated.words:
             self.generated.words = words
-            self._forget_forward()
+            self._forget_generators()
 
     @property
     def seed(self) -> int:
@@ -178,12 +182,13 @@ class NativeEngine:
     def by(self, by: Choice | None) -> None:
         if by != self.generated.by:
             self.generated.by = by
-            self._forget_forward()
+            self._forget_generators()
 
-    def _forget_forward(self) -> None:
-        """The prediction is generated anew when it is next asked for."""
+    def _forget_generators(self) -> None:
+        """The prediction and the measures are generated anew when they are next asked for."""
         for known in (self.generated.made, self.native.tables.programs, self.native.code, self.native.calls):
-            known.pop("forward", None)
+            for title in [title for title in known if title == "forward" or title.startswith("sums_")]:
+                del known[title]
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)
@@ -213,9 +218,24 @@ class NativeEngine:
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
-        roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single)
         graph = self.programs.evaluation.levels[level]
-        return {name: roots[name].reshape(_shape(graph, name)) for name in graph.roots}
+        parts = parts_of(graph)
+        roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single) if parts.compiled.roots else {}
+        if parts.rest is not None:
+            roots |= self._rest(parts.rest, inputs, known, roots)
+        return {n: roots[n] if roots[n].ndim else roots[n].reshape(_shape(graph, n)) for n in graph.roots}
+
+    def _rest(self, graph: Graph, inputs: Arrays, known: Arrays, roots: Arrays) -> dict[str, Array]:
+        """What has no compiled form, from what the compiled part has left."""
+        bindings, sizes = bind_inputs(reads(graph), inputs, self.checked.inputs)
+        for op, values in (
+            ("held", roots),
+            ("scalar", known),
+            ("parameter", self.parameters),
+            ("state", self.states),
+        ):
+            bindings |= {(op, name): value for name, value in values.items()}
+        return evaluate(graph, bindings, sizes)
 
     def _run(
         self, title: str, inputs: Arrays, scalars: Mapping[str, float] | None = None, step: int = 0

@@ -58,7 +58,12 @@ def _score(e: Context, site: Site, s: Node, y: Node) -> Node:
 
 
 def _lengths(e: Context, text: Node) -> Node:
-    """Each text's own number of words, (m)."""
+    """Each text's own number of words, (m): of a generated one those up to its end."""
+    made = text
+    while made.op == "rename":
+        (made,) = made.inputs
+    if made.op == "generate":
+        return e.b.add("generate", *made.inputs, **{**made.keywords, "take": "lengths"})
     if text.type.rank != 2:
         raise ShapeError("D103", f"a text is (m, T), and this is {text.type}", [], rule="bleu(s : (m, T), y : (m, S))")
     own = lengths_of(e.b, e.padded, text.type.axes[1].size)
