@@ -49,6 +49,24 @@ model Net(n = 3):
     loss   squared_error(a<T>, y)
     output a
 """,
+    "a loop in a loop goes on from it": """
+model Net(n = 3):
+    dim S
+    dim T
+    input  x : (2, m, T, S)
+    target y : (n, m)
+    words = Dense(n, tanh)
+    texts = Dense(n, tanh)
+    d<0> : (n, m) = 0
+    scan s in 1..S:
+        xs = x<s>
+        h<0> : (n, m) = d<s-1>
+        scan t in 1..T:
+            h<t> = words(concat(h<t-1>, xs<t>, over = first))
+        d<s> = texts(concat(d<s-1>, h<T>, over = first))
+    loss   squared_error(d<S>, y)
+    output d
+""",
     "a loss of each step": """
 model Net(n = 3):
     dim T
