@@ -52,8 +52,9 @@ def generated(
 
     def graph_of(title: str) -> Graph:
         graph = levels[title] if title in levels else programs.graphs[title]
+        graph = with_classes(graph, words or {})
         if title == "forward":
-            graph = chosen_by(with_classes(graph, words or {}), by)
+            graph = chosen_by(graph, by)
         stepped = by_step(graph)
         return graph if stepped is graph else run(stepped, BEFORE_CODE)
 
@@ -160,7 +161,7 @@ class NativeEngine:
     def words(self, words: Words) -> None:
         if words != self.generated.words:
             self.generated.words = words
-            self._forget_forward()
+            self._forget_generators()
 
     @property
     def seed(self) -> int:
@@ -178,12 +179,13 @@ class NativeEngine:
     def by(self, by: Choice | None) -> None:
         if by != self.generated.by:
             self.generated.by = by
-            self._forget_forward()
+            self._forget_generators()
 
-    def _forget_forward(self) -> None:
-        """The prediction is generated anew when it is next asked for."""
+    def _forget_generators(self) -> None:
+        """The prediction and the measures are generated anew when they are next asked for."""
         for known in (self.generated.made, self.native.tables.programs, self.native.code, self.native.calls):
-            known.pop("forward", None)
+            for title in [title for title in known if title == "forward" or title.startswith("sums_")]:
+                del known[title]
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)
@@ -215,7 +217,7 @@ class NativeEngine:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
         roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single)
         graph = self.programs.evaluation.levels[level]
-        return {name: roots[name].reshape(_shape(graph, name)) for name in graph.roots}
+        return {n: roots[n] if roots[n].ndim else roots[n].reshape(_shape(graph, n)) for n in graph.roots}
 
     def _run(
         self, title: str, inputs: Arrays, scalars: Mapping[str, float] | None = None, step: int = 0

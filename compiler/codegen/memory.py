@@ -59,11 +59,13 @@ class Buffer:
     offset: Size = field(default_factory=Size)
     inside: tuple[Buffer, Stride] | None = None
     """The buffer that it is a part of, and where it starts there, in elements."""
+    loop: object = None
+    """The loop in whose block of memory the offset counts; None for the program's own."""
 
     def same_memory(self, other: Buffer) -> bool:
         """Whether both are the same elements of the transient part."""
         mine, theirs = (self.offset, self.kind, self.layout), (other.offset, other.kind, other.layout)
-        return self.part == other.part == "transient" and mine == theirs
+        return self.part == other.part == "transient" and self.loop is other.loop and mine == theirs
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def plan(
     settled: Settled,
     made: Schedule,
     shared: Persistent,
-    partial_size: Callable[[Group, int], Size],
+    partial_size: Callable[[Group, Stride], Size],
     names: Mapping[Node, str],
     item: int,
     blocks: Mapping[Group, Buffer],
@@ -232,13 +234,13 @@ def plan(
 
 
 def parts_of(
-    node: Node, group: Group, names: Mapping[Node, str], partial_size: Callable[[Group, int], Size], item: int
+    node: Node, group: Group, names: Mapping[Node, str], partial_size: Callable[[Group, Stride], Size], item: int
 ) -> Buffer:
     """Room for what each unit of a group adds up. Sums over the examples are float64; those of filters are large, and
     few."""
     layout = layout_of(node.type, node)
     kind = "real" if group.kind == "filters" else "partial"
-    size = partial_size(group, layout.elements.fixed * (item if kind == "real" else 8))
+    size = partial_size(group, layout.count * (item if kind == "real" else 8))
     return Buffer(f"{names[node]}_parts", "transient", kind, size, layout)
 
 

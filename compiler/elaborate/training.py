@@ -18,7 +18,7 @@ from dlc.compiler.elaborate.evaluation import Evaluation, evaluation_programs
 from dlc.compiler.elaborate.optimizer import Optimizer, read_optimizer, regularization
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction
-from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, prune, run
 from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import CheckedModel, M, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
@@ -80,7 +80,7 @@ def training_programs(
     slots: dict[str, StateDeclaration] = {}
 
     def forward() -> Graph:
-        passes = (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE)
+        passes = (prune, *BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE)
         return run(Graph.of(outputs, checked.evaluation.names), passes, facts=checked.facts)
 
     ways: dict[str, Callable[[], Graph]] = {"forward": forward}

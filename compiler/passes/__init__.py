@@ -20,6 +20,7 @@ from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.keep import keep
 from dlc.compiler.passes.look_up import look_up
 from dlc.compiler.passes.masks import share_masks
+from dlc.compiler.passes.prune import prune
 from dlc.compiler.passes.simplify import simplify
 from dlc.compiler.passes.stabilise import stabilise
 from dlc.compiler.passes.take_out import take_out
@@ -61,6 +62,7 @@ __all__ = [
     "hoist",
     "keep",
     "look_up",
+    "prune",
     "run",
     "simplify",
     "stabilise",
