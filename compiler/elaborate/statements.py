@@ -181,8 +181,9 @@ class Body:
         if isinstance(value, Instance):
             called = scope.in_round(name) if isinstance(target, ast.Name) else name
             place_instance(value, called, scope, named=True)
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
-            self.e.names.setdefault(scope.qualified(name), value.node)
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+            names = self.e.scans[-1].names if self.e.scans else self.e.names
+            names.setdefault(scope.qualified(name), value.node)
 
     def poison(self, statement: ast.Statement, scope: Scope) -> None:
         targets: tuple[ast.Expr, ...] = ()

@@ -50,7 +50,8 @@ class Frame:
 
     `leaves` are the slices of sequences: for a leaf the sequence and its axis. `now` holds the step's results so far by
     the text before `<t>`, `carries` what it read of the step before. `written` are the names whose steps its lines
-    define. `failed`: a line of the step is wrong, so that what is missing is no mistake of its own.
+    define. `names` are the spec's own names of the step's values, for `derive`. `failed`: a line of the step is wrong,
+    so that what is missing is no mistake of its own.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Frame:
     carries: dict[str, Carry] = field(default_factory=dict)
     now: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Span] = field(default_factory=dict)
+    names: dict[str, Node] = field(default_factory=dict)
     failed: bool = False
     _inside: dict[Node, bool] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from dlc.compiler.autodiff import differentiate
+from dlc.compiler.autodiff import cotangent_name, differentiate
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, DimTooLarge, TensorType, scalar
 from dlc.compiler.elaborate.evaluation import Evaluation, evaluation_programs
@@ -168,12 +168,6 @@ def gradient_graph(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *
     if keep_names:
         roots |= {root: node for root, node in got.graph.roots.items() if root.startswith("keep.")}
     return Graph.of(roots, got.names)
-
-
-def cotangent_name(name: str) -> str:
-    """`dZ[2]` for `Z[2]`, `dense[1].dW` for `dense[1].W`."""
-    path, dot, last = name.rpartition(".")
-    return f"{path}{dot}d{last}"
 
 
 def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[ast.Expr]) -> _Gradients:
