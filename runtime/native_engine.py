@@ -15,10 +15,9 @@ from dlc.compiler.codegen import NotSupported, generate
 from dlc.compiler.codegen.arena import SEED_NUMBER, ProgramTable
 from dlc.compiler.codegen.by_step import by_step
 from dlc.compiler.codegen.host.machine import Dtype, item_bytes
-from dlc.compiler.codegen.memory import persistent_part
+from dlc.compiler.codegen.memory import Persistent, persistent_part
 from dlc.compiler.codegen.module import Module, tables_of
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.dims import TensorType
 from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.ops.generate import Choice
@@ -51,21 +50,32 @@ def generated(
     """The module of all programs of a model, or of one of them; `words` end its generators, which choose as the spec
     says or `by` another way. Raises DiagnosticError U901 for what has no generated form yet, V513 for words that are
     not known."""
-    given = {title: graph if only not in (None, title) else with_classes(graph, words or {})
-             for title, graph in _titled(programs).items()}  # fmt: skip
-    if only in (None, "forward"):
-        given["forward"] = chosen_by(given["forward"], by)
+    levels = {f"sums_{i}": parts_of(level).compiled for i, level in enumerate(programs.evaluation.levels, 1)}
+
+    def graph_of(title: str) -> Graph:
+        graph = with_classes(levels[title] if title in levels else programs.graphs[title], words or {})
+        if title == "forward":
+            graph = chosen_by(graph, by)
+        stepped = by_step(graph)
+        return graph if stepped is graph else run(stepped, BEFORE_CODE)
+
     with supported():
-        shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
-            {title: run(by_step(graph), BEFORE_CODE) for title, graph in given.items() if only in (None, title)},
+            {title: graph_of(title) for title in (*programs.graphs, *levels) if only in (None, title)},
             name=checked.name,
             dtype=_dtype(dtype),
             path="plain" if plain else "tile",
             source_name=os.path.basename(checked.file),
             notes=[f'{name} ends with "{word}", class {number}.' for (name, word), number in (words or {}).items()],
-            shared=shared,
+            shared=_persistent(checked, programs, dtype),
         )
+
+
+def _persistent(checked: CheckedModel, programs: Programs, dtype: str) -> Persistent:
+    """What all programs of a model share, the same whichever of them are generated."""
+    parameters = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
+    states = {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
+    return persistent_part(programs.sources, programs.results, parameters | states, item_bytes(_dtype(dtype)))
 
 
 @contextmanager
@@ -85,18 +95,12 @@ def _dtype(dtype: str) -> Dtype:
     return "float32" if dtype == "float32" else "float64"
 
 
-def _declared(checked: CheckedModel, programs: Programs) -> dict[tuple[str, str], TensorType]:
-    """All tensors that stay, whether a program reads them or not."""
-    parameters = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
-    return parameters | {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
-
-
 class Generated:
     """The programs of a model, each generated when it is first asked for: most runs need one or two."""
 
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool) -> None:
         with supported():
-            shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
+            shared = _persistent(checked, programs, dtype)
         self.made: dict[str, Module] = {}
         self.words: Words = {}
         self.by: Choice | None = None
@@ -120,12 +124,6 @@ class _Tables(dict[str, ProgramTable]):
     def __missing__(self, title: str) -> ProgramTable:
         self[title] = self.generated.of(title).tables.programs[title]
         return self[title]
-
-
-def _titled(programs: Programs) -> dict[str, Graph]:
-    """All graphs by the names of the programs made of them."""
-    levels = enumerate(programs.evaluation.levels, 1)
-    return dict(programs.graphs) | {f"sums_{number}": parts_of(level).compiled for number, level in levels}
 
 
 class NativeEngine:
