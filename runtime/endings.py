@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
-from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
 from dlc.compiler.ops.generate import GENERATED, Choice
 from dlc.compiler.program import InputDeclaration
@@ -20,11 +19,6 @@ Words = Mapping[tuple[str, str], int]
 def written_by(node: Node) -> str | None:
     """The input or target whose words a `generate` node writes; None for another node."""
     return str(node.attr("name")).partition(GENERATED)[0] if node.op == "generate" else None
-
-
-def generating(programs: Programs) -> tuple[Graph, ...]:
-    """The programs that may have generators: the prediction, and what measures."""
-    return programs.graphs["forward"], *programs.evaluation.levels
 
 
 def ending_words(graphs: Iterable[Graph]) -> dict[tuple[str, str], Node]:

@@ -26,13 +26,11 @@ from dlc.compiler.program import CheckedModel
 from dlc.runtime.data.dimensions import dimension_sizes
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.endings import Words, chosen_by, with_classes
-from dlc.runtime.engine import FIRST, Arrays, Totals, bind_inputs, example_count, reads
+from dlc.runtime.engine import FIRST, Arrays, Totals, example_count
 from dlc.runtime.initial import first_value
 from dlc.runtime.loader import require_own_folder
 from dlc.runtime.native import Native
-from dlc.runtime.reference import evaluate
 from dlc.runtime.threads import usable_threads
-from dlc.runtime.uncompiled import parts_of
 
 Array = NDArray[Any]
 
@@ -50,10 +48,11 @@ def generated(
     """The module of all programs of a model, or of one of them; `words` end its generators, which choose as the spec
     says or `by` another way. Raises DiagnosticError U901 for what has no generated form yet, V513 for words that are
     not known."""
-    levels = {f"sums_{i}": parts_of(level).compiled for i, level in enumerate(programs.evaluation.levels, 1)}
+    levels = {f"sums_{i + 1}": level for i, level in enumerate(programs.evaluation.levels)}
 
     def graph_of(title: str) -> Graph:
-        graph = with_classes(levels[title] if title in levels else programs.graphs[title], words or {})
+        graph = levels[title] if title in levels else programs.graphs[title]
+        graph = with_classes(graph, words or {})
         if title == "forward":
             graph = chosen_by(graph, by)
         stepped = by_step(graph)
@@ -216,24 +215,9 @@ class NativeEngine:
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
+        roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single)
         graph = self.programs.evaluation.levels[level]
-        parts = parts_of(graph)
-        roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single) if parts.compiled.roots else {}
-        if parts.rest is not None:
-            roots |= self._rest(parts.rest, inputs, known, roots)
         return {n: roots[n] if roots[n].ndim else roots[n].reshape(_shape(graph, n)) for n in graph.roots}
-
-    def _rest(self, graph: Graph, inputs: Arrays, known: Arrays, roots: Arrays) -> dict[str, Array]:
-        """What has no compiled form, from what the compiled part has left."""
-        bindings, sizes = bind_inputs(reads(graph), inputs, self.checked.inputs)
-        for op, values in (
-            ("held", roots),
-            ("scalar", known),
-            ("parameter", self.parameters),
-            ("state", self.states),
-        ):
-            bindings |= {(op, name): value for name, value in values.items()}
-        return evaluate(graph, bindings, sizes)
 
     def _run(
         self, title: str, inputs: Arrays, scalars: Mapping[str, float] | None = None, step: int = 0

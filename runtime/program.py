@@ -30,7 +30,7 @@ from dlc.runtime.data.dataset import load as load_data
 from dlc.runtime.data.dimensions import check_requirements
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.data.preprocessing import Preprocessing
-from dlc.runtime.endings import generating, known_words, require_words
+from dlc.runtime.endings import known_words, require_words
 from dlc.runtime.engine import Arrays, Engine, Target, build, programs_of, reads
 from dlc.runtime.errors import DataError, SpecError, told
 from dlc.runtime.metrics import measure
@@ -113,7 +113,7 @@ class Model:
     def _name_words(self, work: Work) -> None:
         """Tells an engine the classes of the words that its generators end with."""
         if self._preprocessing is not None:
-            work.engine.words = known_words(generating(work.programs), self._preprocessing)
+            work.engine.words = known_words(work.programs.sources, self._preprocessing)
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Model:
             loaded = load_data(
                 data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
             )
-            require_words(generating(self.main.programs), loaded.preprocessing, self.spec.inputs)
+            require_words(self.main.programs.sources, loaded.preprocessing, self.spec.inputs)
             for part in loaded.splits.values():
                 check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing

@@ -17,6 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole-zoo", action="store_true", help="compile every network of the zoo, not a spread of them")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--whole-zoo"):
+        return
+    for item in items:
+        if item.get_closest_marker("whole_zoo"):
+            item.add_marker(pytest.mark.skip("compiled with --whole-zoo only"))
+
+
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     wanted = bool(request.config.getoption("--update-golden"))

@@ -34,6 +34,13 @@ class Tiny:
         """How long the longest is."""
         return {name: max(values) for name, values in self.lengths.items()}
 
+    def many(self, examples: int) -> dict[str, list[int]]:
+        """Lengths for more examples, by dimension."""
+        return {
+            name: [min(values) + (each * i) % 7 for i in range(examples)]
+            for each, (name, values) in enumerate(self.lengths.items(), 3)
+        }
+
     def compiled(self, folder: Path, changes: Mapping[str, str] | None = None, seed: int = 0) -> Model:
         """The model, with other texts in some places. Without a vocabulary a sentence ends with class 0."""
         text = (SPECS / f"{self.file}.dl").read_text()
@@ -42,6 +49,15 @@ class Tiny:
         path = folder / Path(self.file).with_suffix(".dl").name
         path.write_text(text)
         return loaded(path, self.model, seed, **self.hypers)
+
+
+def native(reference: Model, threads: int = 1) -> Model:
+    """The compiled model, with what the reference executor knows."""
+    made = reference.spec.compile(dtype="float64", threads=threads)
+    for here, there in ((made.params, reference.params), (made.state, reference.state)):
+        for name, value in there.items():
+            here[name] = value
+    return made
 
 
 NO_STEPS: dict[str, list[int]] = {}
@@ -79,3 +95,7 @@ ZOO: dict[str, Tiny] = {
     "TinyGPT": Tiny("attention/transformer_language_model", {"V": 5, "d_model": 6, "heads": 2, "N": 2}, drawn=("s",)),
     "masked words": Tiny("attention/masked_language_model", {"V": 6, "d_model": 6, "heads": 2, "N": 2}),
 }
+STEPPED = [name for name, tiny in ZOO.items() if tiny.lengths]
+"""Those whose examples have lengths of their own."""
+SHORT = {f"max = {words}": "max = 20" for words in (200, 128, 60, 50, 30)}
+"""What writes, writes no more than so many words."""

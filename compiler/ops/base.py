@@ -111,8 +111,6 @@ class Op:
     commutative: ClassVar[bool] = False
     costly: ClassVar[bool] = False
     """Whether a value that exists is rather kept than computed again."""
-    compiled: ClassVar[bool] = True
-    """Whether generated code can compute it."""
     filler: ClassVar[float] = 0.0
     """What stands in a place that does not count (past an example's end), so that a fold does not see it."""
     samples: ClassVar[Sequence[Sample]] = ()

@@ -51,7 +51,6 @@ class NgramMatches(Stable):
     it stands there. z and w, of shape (m), are the lengths of the texts and of the references.
     """
 
-    compiled = False
     differentiable = False
     samples = tuple(
         Sample(((5, 6), (5, 4), (5,), (5,)), (("n", n),), low=1, high=4, kinds=("index",) * 4) for n in (1, 2, 3)

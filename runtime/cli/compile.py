@@ -58,9 +58,9 @@ def _endings(spec: Spec, programs: Programs) -> Words:
     not."""
     from dlc.runtime.data.dataset import load
     from dlc.runtime.data.tokens import END
-    from dlc.runtime.endings import ending_words, generating, known_words, require_words
+    from dlc.runtime.endings import ending_words, known_words, require_words
 
-    graphs, data = generating(programs), spec.prepared.data
+    graphs, data = programs.sources, spec.prepared.data
     wanted = ending_words(graphs)
     if data is None or not wanted:
         return {(name, word): 0 for name, word in wanted if word == END}

@@ -3,10 +3,7 @@
 import pytest
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", pytest.param("native", marks=pytest.mark.whole_zoo)])
 def target(request: pytest.FixtureRequest) -> str:
     """The reference executor, and with `--whole-zoo` compiled code too: that takes minutes."""
-    name = str(request.param)
-    if name == "native" and not request.config.getoption("--whole-zoo"):
-        pytest.skip("compiled with --whole-zoo only")
-    return name
+    return str(request.param)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.runtime.engine import Target
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -21,11 +22,11 @@ X_LENGTHS, Y_LENGTHS = [7, 3, 1, 5], [2, 6, 4, 1]
 Values = dict[str, Any]
 
 
-def model(tmp_path: Path, body: str) -> dlc.Model:
+def model(tmp_path: Path, body: str, target: Target = "reference") -> dlc.Model:
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     path = tmp_path / "net.dl"
     path.write_text(f"model Net:\n    dim S\n    dim T\n{lines}", encoding="utf-8")
-    net = dlc.load(path).compile(dtype="float64", target="reference")
+    net = dlc.load(path).compile(dtype="float64", target=target)
     for name, array in net.params.items():
         net.params[name] = RNG.normal(size=np.shape(array)) / 2
     return net
@@ -125,12 +126,13 @@ CASES: dict[str, tuple[str, Callable[[Values, Values], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_values_and_gradients_equal_torchs(tmp_path: Path, case: str) -> None:
+def test_values_and_gradients_equal_torchs(tmp_path: Path, case: str, target: Target) -> None:
     body, theirs, steps = CASES[case]
     net = model(
         tmp_path,
         "input x : (12, m, S)\ninput y : (12, m, T)\ninput s : (6, m)\n"
         f"{body}\nloss sum(Z * Z + sin(Z), over = (first, last))\noutput Z",
+        target,
     )
     data = {
         "x": RNG.normal(size=(N, M, max(X_LENGTHS))),

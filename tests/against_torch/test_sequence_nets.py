@@ -1,5 +1,5 @@
 """Loss and all gradients of tiny versions of the sequence models equal torch's at the same weights, with steps as many
-in each example and with each example's own."""
+in each example and with each example's own: of the reference executor, and with `--whole-zoo` of compiled code."""
 
 from __future__ import annotations
 
@@ -11,132 +11,37 @@ import numpy as np
 import pytest
 from padded import array_sizes, one_example, synthetic
 from recurrences import gru, of_torch
-from sequence_zoo import NO_STEPS, ZOO, M, Tiny
+from sequence_zoo import NO_STEPS, STEPPED, ZOO, M, Tiny, native
+from spread import spread
+from torch_sequences import (
+    F,
+    Values,
+    affine,
+    attention,
+    batch_norm,
+    bce,
+    both_ways,
+    ce,
+    columns,
+    decoder_block,
+    dense,
+    encoder_block,
+    library_rnn,
+    lstm,
+    norm_of_all,
+    one_hot,
+    positions,
+    rnn,
+    shifted,
+    torch,
+    two_lstms,
+)
 
 from dlc.runtime.program import Model
 
-torch = pytest.importorskip("torch")
-F = torch.nn.functional
 LIB = of_torch(torch)
 
-Values = dict[str, Any]
 Loss = Callable[[Values, Values], Any]
-
-
-# --- the layers, with dlc's parameters; sequences are (n, m, T) ------------------------------------------------------
-
-
-def dense(p: Values, name: str, a: Any) -> Any:
-    return affine(p[f"{name}.W"], p[f"{name}.b"], a)
-
-
-def affine(W: Any, b: Any, a: Any) -> Any:
-    return torch.tensordot(W, a, 1) + b.reshape(-1, *[1] * (a.dim() - 1))
-
-
-def recurrent(kind: Any, weights: list[Any], biases: list[Any], x: Any, *start: Any) -> Any:
-    """One of torch's own layers: its gates one above the other, each weight for [a<t-1>, x<t>]."""
-    n_a = weights[0].shape[0]
-    parameters = {
-        "weight_ih_l0": torch.cat([W[:, n_a:] for W in weights]),
-        "weight_hh_l0": torch.cat([W[:, :n_a] for W in weights]),
-        "bias_ih_l0": torch.cat([b.flatten() for b in biases]),
-        "bias_hh_l0": torch.zeros(n_a * len(biases), dtype=torch.float64),
-    }
-    begun = tuple(a.T[None] for a in start)
-    state = (begun if len(begun) > 1 else begun[0],) if begun else ()
-    layer = kind(x.shape[0], n_a, dtype=torch.float64)
-    return torch.func.functional_call(layer, parameters, (x.permute(2, 1, 0), *state))
-
-
-def rnn(W: Any, b: Any, x: Any, *start: Any) -> Any:
-    return recurrent(torch.nn.RNN, [W], [b], x, *start)[0].permute(2, 1, 0)
-
-
-def library_rnn(p: Values, name: str, x: Any) -> Any:
-    return rnn(torch.cat([p[f"{name}.W_aa"], p[f"{name}.W_ax"]], 1), p[f"{name}.b_a"], x)
-
-
-def lstm(p: Values, name: str, x: Any, *start: Any) -> tuple[Any, Any]:
-    """All activations, and the last memory cell. torch's gates are update, forget, candidate, output."""
-    weights, biases = ([p[f"{name}{kind}_{gate}"] for gate in "ufco"] for kind in "Wb")
-    a, (_, c) = recurrent(torch.nn.LSTM, weights, biases, x, *start)
-    return a.permute(2, 1, 0), c[0].T
-
-
-def both_ways(p: Values, name: str, x: Any, layer: Callable[[Values, str, Any], Any]) -> Any:
-    back = layer(p, f"{name}.backward", torch.flip(x, (2,)))
-    return torch.cat([layer(p, f"{name}.forward", x), torch.flip(back, (2,))])
-
-
-def two_lstms(p: Values, name: str, x: Any) -> Any:
-    return both_ways(p, name, x, lambda p, name, x: lstm(p, f"{name}.", x)[0])
-
-
-def columns(E: Any, words: Any) -> Any:
-    """The embeddings (n, m, T) of words (m, T)."""
-    return F.embedding(words, E.T).movedim(-1, 0)
-
-
-def one_hot(words: Any, V: int) -> Any:
-    return F.one_hot(words, V).movedim(-1, 0).double()
-
-
-def shifted(words: Any, V: int) -> Any:
-    """y<t-1> at step t, nothing at the first."""
-    return F.pad(one_hot(words, V)[:, :, :-1], (1, 0))
-
-
-def ce(Z: Any, labels: Any) -> Any:
-    """The course's: summed over the steps, the mean over the examples."""
-    return F.cross_entropy(Z.movedim(0, 1), labels, reduction="sum") / labels.shape[0]
-
-
-def bce(Z: Any, y: Any) -> Any:
-    return F.binary_cross_entropy_with_logits(Z, y, reduction="sum") / y.shape[1]
-
-
-def attention(p: Values, name: str, heads: int, q: Any, k: Any, causal: bool = False) -> Any:
-    def split(W: str, a: Any) -> Any:
-        Z = torch.tensordot(p[f"{name}.{W}"], a, 1)
-        return Z.reshape(heads, -1, *Z.shape[1:]).permute(2, 0, 3, 1)  # m, heads, steps, features
-
-    A = F.scaled_dot_product_attention(split("W_Q", q), split("W_K", k), split("W_V", k), is_causal=causal)
-    return torch.tensordot(p[f"{name}.W_O"], A.permute(1, 3, 0, 2).reshape(-1, q.shape[1], q.shape[2]), 1)
-
-
-def norm(p: Values, name: str, a: Any) -> Any:
-    gamma, beta = (p[f"{name}.{each}"].flatten() for each in ("gamma", "beta"))
-    return F.layer_norm(a.movedim(0, -1), (a.shape[0],), gamma, beta).movedim(-1, 0)
-
-
-def feed_forward(p: Values, name: str, a: Any) -> Any:
-    return dense(p, f"{name}.dense[2]", torch.relu(dense(p, f"{name}.dense[1]", a)))
-
-
-def encoder_block(p: Values, name: str, x: Any, causal: bool = False) -> Any:
-    a = norm(p, f"{name}.norm_1", x + attention(p, f"{name}.attend", 2, x, x, causal))
-    return norm(p, f"{name}.norm_2", a + feed_forward(p, f"{name}.feed", a))
-
-
-def decoder_block(p: Values, name: str, y: Any, x: Any) -> Any:
-    a = norm(p, f"{name}.norm_1", y + attention(p, f"{name}.attend", 2, y, y, True))
-    b = norm(p, f"{name}.norm_2", a + attention(p, f"{name}.look", 2, a, x))
-    return norm(p, f"{name}.norm_3", b + feed_forward(p, f"{name}.feed", b))
-
-
-def positions(n: int, T: int) -> Any:
-    table = np.zeros((n, 1, T))
-    for pos in range(T):
-        for i in range(0, n, 2):
-            table[i, 0, pos] = np.sin(pos / 10_000 ** (i / n))
-            table[i + 1, 0, pos] = np.cos(pos / 10_000 ** (i / n))
-    return torch.tensor(table)
-
-
-def batch_norm(p: Values, name: str, a: Any) -> Any:
-    """Of (m, n, ...), as while training."""
-    return F.batch_norm(a, None, None, p[f"{name}.gamma"].flatten(), p[f"{name}.beta"].flatten(), training=True)
 
 
 # --- the models --------------------------------------------------------------------------------------------------
@@ -249,12 +154,14 @@ def ctc(p: Values, d: Values) -> Any:
     return F.ctc_loss(log_p, letters, torch.tensor([size] * m), sizes, blank=0, reduction="none").mean()
 
 
-def trigger_word(p: Values, d: Values) -> Any:
-    b = p["conv[1].b"].flatten()
-    A = F.conv1d(d["x"].permute(1, 0, 2), p["conv[1].W"].permute(2, 1, 0), b, stride=4)
-    a = torch.relu(batch_norm(p, "batchnorm[1]", A)).permute(1, 0, 2)
-    a = batch_norm(p, "batchnorm[2]", gru(LIB, p, "gru[1]", a).permute(1, 0, 2)).permute(1, 0, 2)
-    return bce(dense(p, "dense[1]", gru(LIB, p, "gru[2]", a)), d["y"])
+def trigger_words(p: Values, parts: list[Values]) -> Any:
+    """Of parts of a batch, for the normalizations read all of it."""
+    W, b = p["conv[1].W"].permute(2, 1, 0), p["conv[1].b"].flatten()
+    heard = [F.conv1d(d["x"].permute(1, 0, 2), W, b, stride=4).permute(1, 0, 2) for d in parts]
+    first = [gru(LIB, p, "gru[1]", torch.relu(a)) for a in norm_of_all(p, "batchnorm[1]", heard)]
+    second = [gru(LIB, p, "gru[2]", a) for a in norm_of_all(p, "batchnorm[2]", first)]
+    losses = [bce(dense(p, "dense[1]", a), d["y"]) * a.shape[1] for a, d in zip(second, parts, strict=True)]
+    return sum(losses) / sum(a.shape[1] for a in second)
 
 
 def neural_language_model(p: Values, d: Values) -> Any:
@@ -374,7 +281,7 @@ LOSSES: dict[str, Loss] = {
     "captions": captions,
     "translation": translation,
     "CTC": ctc,
-    "trigger word": trigger_word,
+    "trigger word": lambda p, d: trigger_words(p, [d]),
     "neural language model": neural_language_model,
     "skip-gram": lambda p, d: ce(p["theta"] @ columns(p["E"], d["c"]), d["t"]),
     "hierarchical softmax": hierarchical_softmax,
@@ -414,10 +321,14 @@ def assert_equal_to_torch(
 ) -> None:
     found, gradients = model.loss_and_grads(**given, **({"lengths": lengths} if lengths else {}))
     p = {name: torch.tensor(np.array(value), requires_grad=True) for name, value in model.params.items()}
-    wanted = torch.zeros(())
-    for batch in alone(model, given, lengths) if lengths else [given]:
-        share = loss(p, {name: torch.tensor(value) for name, value in batch.items()})
-        wanted = wanted + (share / M if lengths else share)
+    parts = [
+        {name: torch.tensor(value) for name, value in batch.items()}
+        for batch in (alone(model, given, lengths) if lengths else [given])
+    ]
+    if loss is LOSSES["trigger word"]:
+        wanted = trigger_words(p, parts)
+    else:
+        wanted = sum(loss(p, part) for part in parts) / len(parts)
     wanted.backward()
     assert abs(found - wanted.item()) <= 1e-9 * abs(wanted.item())
     assert set(gradients) == set(p)
@@ -442,22 +353,36 @@ def alone(
     ]
 
 
+def own_steps(name: str) -> Mapping[str, list[int]]:
+    """Each example's; for CTC enough of them for the labels."""
+    return {"T": [4, 6, 1, 3]} if name == "CTC" else ZOO[name].lengths
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_steps_as_many_in_each_example(name: str, tmp_path: Path) -> None:
     model = ZOO[name].compiled(tmp_path)
     assert_equal_to_torch(model, LOSSES[name], data(name, model, ZOO[name].sizes), {})
 
 
-@pytest.mark.parametrize("name", [name for name, tiny in ZOO.items() if tiny.lengths and name != "trigger word"])
+@pytest.mark.parametrize("name", STEPPED)
 def test_each_examples_own_steps(name: str, tmp_path: Path) -> None:
-    tiny = ZOO[name]
-    model = tiny.compiled(tmp_path)
-    lengths = {"T": [4, 6, 1, 3]} if name == "CTC" else tiny.lengths  # enough steps for the labels
-    assert_equal_to_torch(model, LOSSES[name], data(name, model, tiny.sizes), lengths)
+    model = ZOO[name].compiled(tmp_path)
+    assert_equal_to_torch(model, LOSSES[name], data(name, model, ZOO[name].sizes), own_steps(name))
+
+
+@pytest.mark.parametrize("name", spread(ZOO, {"GRU", "self-attention"}))
+def test_compiled_code(name: str, tmp_path: Path) -> None:
+    """With one compilation for both."""
+    model = native(ZOO[name].compiled(tmp_path), threads=2)
+    given = data(name, model, ZOO[name].sizes)
+    assert_equal_to_torch(model, LOSSES[name], given, {})
+    if name in STEPPED:
+        assert_equal_to_torch(model, LOSSES[name], given, own_steps(name))
 
 
 @pytest.mark.parametrize("name", PRACTICE)
-def test_practice(name: str, tmp_path: Path) -> None:
+def test_practice(name: str, target: str, tmp_path: Path) -> None:
     tiny, loss = PRACTICE[name]
-    model = tiny.compiled(tmp_path)
+    reference = tiny.compiled(tmp_path)
+    model = native(reference) if target == "native" else reference
     assert_equal_to_torch(model, loss, data(name, model, {}), {})

@@ -28,6 +28,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
     shell = Shell(tmp_path_factory.mktemp("trained"))
     for name in ("digits.dl", "digits.csv", "new.csv"):
         shutil.copy(DIGITS / name, shell.folder)
-    done = shell("train", "digits.dl", "--set", "epochs=8", "-q")
+    done = shell.process("train", "digits.dl", "--set", "epochs=8", "-q")
     assert done.code == 0, done.err
     return shell, done.run

@@ -11,7 +11,7 @@ from cli_shell import Shell
 
 def test_evaluate_agrees_with_what_training_told(trained: tuple[Shell, str]) -> None:
     shell, run = trained
-    record = shell("evaluate", run, "--format", "json").json
+    record = shell.process("evaluate", run, "--format", "json").json
     assert (record["data"], record["examples"]) == ("test", 180)
     counts = np.array(record["confusion"]["counts"])
     assert counts.sum() == 180
@@ -50,7 +50,7 @@ def test_other_splits_and_files(trained: tuple[Shell, str]) -> None:
 
 def test_predict_gives_a_class_and_its_probabilities(trained: tuple[Shell, str]) -> None:
     shell, run = trained
-    done = shell("predict", run, "--data", "new.csv")
+    done = shell.process("predict", run, "--data", "new.csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert len(rows) == 12
     assert list(rows[0]) == ["Y_hat", *(f"Y_hat_{i}" for i in range(10))]

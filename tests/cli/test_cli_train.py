@@ -45,9 +45,10 @@ def test_progress_goes_to_stderr_and_results_to_stdout(digits: Shell) -> None:
 
 
 def test_the_same_seed_gives_the_same_bits_on_any_threads(digits: Shell) -> None:
+    """In processes that hash their strings each in its own way."""
     files = []
     for flags in (["--threads", "1"], ["--threads", "2"], ["--seed", "1"], ["--seed", "2"]):
-        done = digits("train", "digits.dl", "--set", "epochs=2", "-q", *flags)
+        done = digits.process("train", "digits.dl", "--set", "epochs=2", "-q", *flags)
         files.append(load_file(digits.folder / done.run / "last.safetensors"))
     first, *others = files
     for name, array in first.items():

@@ -18,11 +18,11 @@ FLAGS = [
 
 
 def test_version(dlc: Shell) -> None:
-    assert dlc("--version").out == f"dlc {metadata.version('dlc')}\n"
+    assert dlc.process("--version").out == f"dlc {metadata.version('dlc')}\n"
 
 
 def test_help_lists_every_verb_of_the_interface(dlc: Shell) -> None:
-    text = dlc("--help").out
+    text = dlc.process("--help").out
     assert [verb for verb in VERBS if f"  {verb} " not in text] == []
 
 
@@ -34,7 +34,7 @@ def test_every_verb_has_the_common_flags(dlc: Shell, verb: str) -> None:
 
 
 def test_an_unknown_verb_is_wrong_usage(dlc: Shell) -> None:
-    done = dlc("trian", "net.dl")
+    done = dlc.process("trian", "net.dl")
     assert done.code == 2
     assert "did you mean train?" in done.err
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_told_before_what_is_set(dlc: Shell, setting: str
 def test_mistakes_are_data_with_format_json(dlc: Shell) -> None:
     dlc.write("net.dl", "model Net:\n    input X : (2, m)\n    output Y = W @ X\n")
     for verb in ("check", "show", "train"):
-        done = dlc(verb, "net.dl", "--format", "json")
+        done = dlc.process(verb, "net.dl", "--format", "json")
         assert done.code == 1
         (found,) = done.json
         assert (found["code"], found["severity"], found["file"]) == ("N201", "error", "net.dl")

@@ -157,6 +157,18 @@ train:
 """,
 }
 
+SMALL = """
+model Net:
+    input  X : (m, 6, 5, 4)
+    target Y : (3, m) one_hot
+    A = X -> Conv(3, 4, pad = same, groups = 2, g = tanh) -> MaxPool(2)
+    C = A -> ConvTranspose(2, 3, stride = 2, g = tanh)
+    Y_hat = C -> Flatten() -> Dense(3, softmax)
+    loss   cross_entropy(Y_hat, Y)
+    output Y_hat
+    output C
+"""
+
 
 def load(folder: Path, text: str) -> dlc.Spec:
     path = folder / "net.dl"

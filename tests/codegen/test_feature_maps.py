@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_maps import MODELS, assert_equal_to_reference, assert_trained_as_reference, examples, load, tensors
+from feature_maps import MODELS, SMALL, assert_equal_to_reference, assert_trained_as_reference, examples, load, tensors
+from spread import spread
 
 import dlc
 from dlc.compiler.codegen import generate
@@ -25,15 +26,16 @@ def test_compiled_models_give_the_reference(name: str, tmp_path: Path) -> None:
     assert_equal_to_reference(load(tmp_path, MODELS[name]), "native", SIZES)
 
 
-@pytest.mark.parametrize("name", ["one and three axes", "windows"])
+@pytest.mark.parametrize("name", spread(["small", "one and three axes", "windows"], {"small"}))
 def test_plain_loops_give_the_reference(name: str, tmp_path: Path) -> None:
-    assert_equal_to_reference(load(tmp_path, MODELS[name]), "plain", (1, 3), train=False)
+    text = SMALL if name == "small" else MODELS[name]
+    assert_equal_to_reference(load(tmp_path, text), "plain", (1, 3), train=False)
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["convolutions", "broadcasts", "wide"])
+@pytest.mark.parametrize("name", spread(["convolutions", "broadcasts", "wide"], {"wide"}))
 def test_no_kernel_reaches_outside_its_buffers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CHECK", "1")
     assert_trained_as_reference(load(tmp_path, MODELS[name]), "native", SIZES)

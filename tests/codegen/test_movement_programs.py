@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spread import spread
 
 import dlc
 
@@ -88,7 +89,16 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+ALWAYS = {
+    "rearranged, computed and flattened",
+    "split, reversed and shifted",
+    "scores of a few vectors",
+    "regions of all examples",
+    "looked up",
+}
+
+
+@pytest.mark.parametrize("name", spread(NETS, ALWAYS))
 def test_gradients_are_the_reference_s(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CHECK", "1")
     (tmp_path / "net.dl").write_text(HEAD + NETS[name].strip("\n") + TAIL)

@@ -105,7 +105,7 @@ def test_a_layer_that_reads_its_state_behind_the_change(monkeypatch: pytest.Monk
     text = LAYER + head + "    Z = W @ (X -> Scaled())\n" + TAIL
     found = check(Path("net.dl"), text=text).checked
     assert found is not None
-    assert _text(found.training) != _text(found.deterministic)
+    assert str(found.training) != str(found.deterministic)
     _alike(Path("net.dl"), text, monkeypatch)
 
 

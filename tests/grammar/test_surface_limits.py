@@ -77,7 +77,7 @@ class TestSize:
         ["x = f(\n" * 40_000, "(" * 300_000, " " * 300_000, "\x01" * 300_000, "\x01\n" * 20_000, "'" * 300_000,
          "x" * 300_000, "1" * 300_000, "x = " + "a<b " * 40_000, "." * 300_000, "1e+1" * 60_000, "²" * 300_000,
          '"' + "\\" * 300_000, "x" + "\N{COMBINING CIRCUMFLEX ACCENT}" * 300_000, "x = a" + "<t>" * 60_000,
-         "x = a\n" + "-> f\n" * 60_000, "model A:\n" + "    else:\n" * 20_000, "\N{NO-BREAK SPACE}" * 300_000],
+         "x = a\n" + "-> f\n" * 24_000, "model A:\n" + "    else:\n" * 20_000, "\N{NO-BREAK SPACE}" * 300_000],
         ids=lambda text: repr(text[:12]),
     )  # fmt: skip
     def test_time_in_proportion_to_the_length(self, text: str) -> None:

@@ -13,7 +13,7 @@ import dlc
 from dlc.runtime import metrics
 from dlc.runtime.buckets import POOL, bucketed
 from dlc.runtime.data.layout import LENGTHS
-from dlc.runtime.engine import rows_of
+from dlc.runtime.engine import Target, rows_of
 from dlc.runtime.metrics import example_losses, measure
 from dlc.runtime.train import Nobody, Training, example_order
 
@@ -49,13 +49,21 @@ train:
 
 @pytest.fixture
 def names(tmp_path: Path) -> Any:
-    """`names(by = …, shuffle = …)`: a model on thirty names."""
+    """`names(by = …, shuffle = …, target = …)`: a model on thirty names."""
     (tmp_path / "names.txt").write_text("\n".join(NAMES.split()))
 
-    def make(by: str = "greedy", shuffle: str = "on", text: str = NET) -> dlc.Model:
+    def make(
+        by: str = "greedy",
+        shuffle: str = "on",
+        text: str = NET,
+        target: Target = "reference",
+        dtype: str = "float64",
+        threads: int = 1,
+        seed: int = 5,
+    ) -> dlc.Model:
         path = tmp_path / "names.dl"
         path.write_text(text.replace("BY", by).replace("SHUFFLE", shuffle))
-        return dlc.load(path).compile(dtype="float64", target="reference", seed=5)
+        return dlc.load(path).compile(dtype=dtype, target=target, threads=threads, seed=seed)
 
     return make
 
@@ -133,9 +141,13 @@ def test_without_shuffling_the_order_is_that_of_the_file(names: Any) -> None:
         np.testing.assert_allclose(by_hand.params[name], array, rtol=1e-10, atol=1e-12)
 
 
-def test_a_stop_changes_no_bit(names: Any) -> None:
+DROPS = NET.replace("RNN(n_a)", "GRU(n_a) -> Dropout(0.8)")
+
+
+@pytest.mark.parametrize("target", ["reference", "native"])
+def test_a_stop_changes_no_bit(names: Any, target: Target, tmp_path: Path) -> None:
     """Stopped in the middle of an epoch, saved, opened, and gone on."""
-    whole, parts = names(), names()
+    whole, parts = names(text=DROPS, target=target), names(text=DROPS, target=target)
     whole.fit()
 
     class Stops(Nobody):
@@ -154,9 +166,29 @@ def test_a_stop_changes_no_bit(names: Any) -> None:
         observer.training = training
         assert training.run().end == "interrupted"
     assert (parts.progress.epoch, parts.progress.batch) == (1, 2)
-    with parts.training(splits["train"].arrays, None, parts.spec.train, more=False) as training:
+    parts.save(tmp_path / "run")
+    again = dlc.open(tmp_path / "run")
+    assert again.target == target
+    assert again.progress == parts.progress
+    splits = again.load_data().splits
+    with again.training(splits["train"].arrays, None, again.spec.train, more=False) as training:
         assert training.run().end == "finished"
-    assert_same(values(whole), values(parts))
+    assert_same(values(whole), values(again))
+    assert_same(whole.engine.slots, again.engine.slots)
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(names: Any) -> None:
+    """Batches of twenty names of all lengths, with dropout."""
+    trained = [
+        names(text=DROPS.replace("batch     = 4", "batch     = 20"), target="native", dtype="float32", **how)
+        for how in ({}, {}, {"threads": 2}, {"threads": 2}, {"threads": 3}, {"seed": 6})
+    ]
+    for model in trained:
+        model.fit()
+    first, *others, other = trained
+    for model in others:
+        assert_same(values(first), values(model))
+    assert any((array != other.params[name]).any() for name, array in first.params.items())
 
 
 def test_a_measure_does_not_see_the_padding(names: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from padded import assert_padding_is_not_seen, synthetic, with_garbage
-from sequence_zoo import SPECS, ZOO, M
+from padded import (
+    assert_garbage_changes_no_bit,
+    assert_metrics_are_of_the_examples,
+    assert_padding_is_not_seen,
+    synthetic,
+    with_garbage,
+)
+from sequence_zoo import SHORT, SPECS, STEPPED, ZOO, M
 
 import dlc
 from dlc.compiler.show import shape_table, smallest
@@ -179,12 +185,18 @@ def test_runs(name: str, tmp_path: Path) -> None:
     assert any(gradient.any() for gradient in gradients.values())
 
 
-@pytest.mark.parametrize("name", [name for name, tiny in ZOO.items() if tiny.lengths])
+@pytest.mark.parametrize("name", STEPPED)
 def test_a_padded_batch_equals_its_examples(name: str, tmp_path: Path) -> None:
     """The loss with batch normalization mixes the examples: there only the prediction is each one's own."""
     tiny = ZOO[name]
-    losses = name != "trigger word"
-    assert_padding_is_not_seen(tiny.compiled(tmp_path), tiny.lengths, losses=losses, drawn=tiny.drawn)
+    model = tiny.compiled(tmp_path, SHORT)
+    assert_padding_is_not_seen(model, tiny.lengths, losses=name != "trigger word", drawn=tiny.drawn)
+    assert_metrics_are_of_the_examples(model, tiny.lengths)
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_what_stands_in_the_padding_changes_no_bit(name: str, tmp_path: Path) -> None:
+    assert_garbage_changes_no_bit(ZOO[name].compiled(tmp_path, SHORT), ZOO[name].lengths)
 
 
 def test_statistics_of_a_batch_leave_its_padding_out(tmp_path: Path) -> None:
@@ -202,26 +214,16 @@ def test_statistics_of_a_batch_leave_its_padding_out(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[name], gradient, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("GRU", ["W_r", "b_u"]),
-        ("peephole", ["peepholelstm[1].W_o", "peepholelstm[1].b_f"]),
-        ("translation", ["lstm[1].W_f", "decoder[1].W_c"]),
-        ("CTC", ["bidirectional[1].backward.W_u", "dense[1].W"]),
-        ("trigger word", ["conv[1].W", "gru[1].W_c"]),
-        ("dates", ["attend.v", "bidirectional[1].forward.W_o"]),
-        ("transformer", ["E", "decoder[1].look.W_K"]),
-        ("TinyGPT", ["encoderblock[1].attend.W_Q", "encoderblock[1].norm_1.gamma"]),
-    ],
-)
-def test_gradients_are_slopes(name: str, parameters: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ZOO)
+def test_gradients_are_slopes(name: str, tmp_path: Path) -> None:
+    """Of six parameters, from the first to the last; compiled code is asked for all (`test_sequences_native.py`)."""
     model = ZOO[name].compiled(tmp_path)
-    assert set(parameters) <= set(model.params)
+    names = list(model.params)
+    some = names[:: -(-len(names) // 6)]
     needs = model.spec.checked.requirements
-    found = list(gradcheck(model.engine, dict(model.spec.inputs), parameters, 1, 8, requirements=needs))
-    assert [each.name for each in found] == parameters
-    assert max(each.error for each in found) < GREAT
+    found = list(gradcheck(model.engine, dict(model.spec.inputs), some, 1, 4, requirements=needs))
+    assert [each.name for each in found] == some
+    assert max(each.error for each in found) < GREAT, found
 
 
 # --- what writes -------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ WRITERS = {
     "transformer": "s",
     "TinyGPT": "s",
 }
-SHORT_AND_GREEDY = {"max = 200": "max = 20", "max = 128": "max = 20", "max = 60": "max = 20"} | {
+SHORT_AND_GREEDY = SHORT | {
     f"by = {by}": "by = greedy"
     for by in (
         "sample(temperature = 1)",

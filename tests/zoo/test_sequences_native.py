@@ -1,5 +1,6 @@
 """The sequence models, compiled: loss, every gradient and what is predicted are the reference executor's, in float64;
-for batches of several lengths with one compilation, at one and two threads, and with every address checked.
+for batches of several lengths with one compilation, with the same bits at any number of threads, with every address
+checked, with padding that nothing shows, and with gradients that are slopes.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from padded import synthetic
-from sequence_zoo import ZOO, M, Tiny
+from padded import (
+    assert_garbage_changes_no_bit,
+    assert_metrics_are_of_the_examples,
+    assert_padding_is_not_seen,
+    synthetic,
+)
+from sequence_zoo import STEPPED, ZOO, M, Tiny, native
+from spread import spread
 
 import dlc
+from dlc.runtime.gradcheck import GREAT, gradcheck
 from dlc.runtime.program import Model
 
 CLOSE = 1e-9
-SPREAD = {"tagger", "sentiment", "LSTM", "bidirectional", "dates", "masked words"}
-"""One and several outputs, gates, steps in reverse order, a decoder that looks at an encoder, attention over steps that
-count."""
-CHECKED = {"GRU", "mean of words"}
 
 
 def same(found: Any, wanted: Any, title: str) -> None:
@@ -27,16 +31,6 @@ def same(found: Any, wanted: Any, title: str) -> None:
     assert found.shape == wanted.shape, title
     error = np.linalg.norm(found - wanted) / max(np.linalg.norm(wanted), 1e-6)
     assert error < CLOSE, f"{title}: off by {error:.2g}"
-
-
-def compiled(reference: Model, threads: int = 1) -> Model:
-    """The compiled model at the reference's parameters."""
-    native = reference.spec.compile(dtype="float64", threads=threads)
-    for name, value in reference.params.items():
-        native.params[name] = value
-    for name, value in reference.state.items():
-        native.state[name] = value
-    return native
 
 
 def batch(tiny: Tiny, model: Model, seed: int, more: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -47,9 +41,17 @@ def batch(tiny: Tiny, model: Model, seed: int, more: int = 0) -> tuple[dict[str,
     return arrays, {"lengths": lengths} if lengths else {}
 
 
-def agree(native: Model, reference: Model, tiny: Tiny, seed: int, more: int = 0) -> None:
+def asked(model: Model, arrays: dict[str, Any], lengths: dict[str, Any]) -> dict[str, Any]:
+    """What a prediction is given: all but the targets."""
+    declared = model.spec.checked.inputs
+    given = {key: value for key, value in arrays.items() if declared[key].role == "input"}
+    seen = {symbol.name for key in given for symbol in declared[key].type.symbols}
+    return given | {key: {dim: v for dim, v in value.items() if dim in seen} for key, value in lengths.items()}
+
+
+def agree(model: Model, reference: Model, tiny: Tiny, seed: int, more: int = 0) -> None:
     arrays, lengths = batch(tiny, reference, seed, more)
-    loss, gradients = native.loss_and_grads(**arrays, **lengths)
+    loss, gradients = model.loss_and_grads(**arrays, **lengths)
     expected, known = reference.loss_and_grads(**arrays, **lengths)
     same(loss, expected, "loss")
     assert set(gradients) == set(known)
@@ -57,48 +59,80 @@ def agree(native: Model, reference: Model, tiny: Tiny, seed: int, more: int = 0)
         same(gradients[name], value, f"d{name}")
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_compiled_sequence_models_give_the_reference(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if name not in SPREAD and not request.config.getoption("--whole-zoo"):
-        pytest.skip("compiled with --whole-zoo only")
-    tiny = ZOO[name]
-    reference = tiny.compiled(tmp_path)
-    native = compiled(reference)
-    agree(native, reference, tiny, seed=1)
-    agree(native, reference, tiny, seed=2, more=3)  # longer, with what is compiled already
-    arrays, lengths = batch(tiny, reference, seed=3)
-    declared = reference.spec.checked.inputs
-    given = {key: value for key, value in arrays.items() if declared[key].role == "input"}
-    seen = {symbol.name for key in given for symbol in declared[key].type.symbols}
-    lengths = {key: {dim: v for dim, v in value.items() if dim in seen} for key, value in lengths.items()}
-    outputs = native.forward(**given, **lengths)
-    for key, value in reference.forward(**given, **lengths).items():
+def agree_on_predictions(model: Model, reference: Model, tiny: Tiny, seed: int) -> None:
+    given = asked(reference, *batch(tiny, reference, seed))
+    outputs = model.forward(**given)
+    for key, value in reference.forward(**given).items():
         if key not in tiny.drawn:
             same(outputs[key], value, key)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "sentiment"])
-def test_two_threads_give_the_bits_of_one(name: str, tmp_path: Path) -> None:
-    """With examples enough that threads share the work."""
+@pytest.mark.parametrize("name", spread(ZOO, {"tagger", "sentiment", "LSTM", "bidirectional", "dates", "masked words"}))
+def test_compiled_sequence_models_give_the_reference(name: str, tmp_path: Path) -> None:
+    """By default: one and several outputs, gates, steps in reverse order, a decoder that looks at an encoder, attention
+    over steps that count."""
     tiny = ZOO[name]
     reference = tiny.compiled(tmp_path)
-    models = [compiled(reference, threads) for threads in (1, 2)]
-    steps = [1 + i % 7 for i in range(300)]
-    arrays = synthetic(reference, len(steps), {"T": max(steps)})
-    (one, first), *rest = [
-        model.loss_and_grads(**arrays, lengths={"T": steps}) for model in (models[0], *[models[1]] * 5)
-    ]
-    for loss, gradients in rest:
-        assert loss == one
-        assert all(np.array_equal(gradients[key], value) for key, value in first.items())
+    model = native(reference)
+    agree(model, reference, tiny, seed=1)
+    agree(model, reference, tiny, seed=2, more=3)  # longer, with what is compiled already
+    agree_on_predictions(model, reference, tiny, seed=3)
 
 
-@pytest.mark.parametrize("name", sorted(CHECKED))
+@pytest.mark.parametrize("name", spread(ZOO, {"LSTM", "sentiment"}))
+def test_more_threads_give_the_bits_of_one(name: str, tmp_path: Path) -> None:
+    """Again and again, with examples enough that threads share the work."""
+    tiny, examples = ZOO[name], 300
+    reference = tiny.compiled(tmp_path)
+    lengths = tiny.many(examples)
+    arrays = synthetic(reference, examples, {name: max(values) for name, values in lengths.items()})
+    given = {"lengths": lengths} if lengths else {}
+
+    def bits(model: Model) -> dict[str, Any]:
+        loss, gradients = model.loss_and_grads(**arrays, **given)
+        outputs = model.forward(**asked(model, arrays, given))
+        return {"loss": loss, **{key: value.tobytes() for key, value in (gradients | outputs).items()}}
+
+    one, two, three = (native(reference, threads) for threads in (1, 2, 3))
+    wanted = bits(one)
+    for model in (one, *[two] * 5, *[three] * 3):
+        assert bits(model) == wanted
+
+
+@pytest.mark.parametrize("name", spread(ZOO, {"GRU", "mean of words"}))
 def test_loops_stay_inside_their_memory(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a step of training too, and of a measurement."""
     monkeypatch.setenv("DLC_CHECK", "1")
     tiny = ZOO[name]
     reference = tiny.compiled(tmp_path)
-    agree(compiled(reference), reference, tiny, seed=4)
+    model = native(reference)
+    agree(model, reference, tiny, seed=4)
+    agree(model, reference, tiny, seed=5, more=3)
+    agree_on_predictions(model, reference, tiny, seed=6)
+    arrays, lengths = batch(tiny, reference, seed=7)
+    model.evaluate(**arrays, **lengths)
+    model.fit(**arrays, **lengths, epochs=1, batch=3)
+
+
+@pytest.mark.parametrize("name", spread(STEPPED, {"self-attention"}))
+def test_padding_is_not_seen(name: str, tmp_path: Path) -> None:
+    """A padded batch is its examples one by one, whatever stands behind their ends. (The loss with batch normalization
+    mixes the examples.)"""
+    tiny = ZOO[name]
+    model = native(tiny.compiled(tmp_path))
+    assert_padding_is_not_seen(model, tiny.lengths, losses=name != "trigger word", drawn=tiny.drawn)
+    assert_metrics_are_of_the_examples(model, tiny.lengths)
+    assert_garbage_changes_no_bit(model, tiny.lengths)
+
+
+@pytest.mark.parametrize("name", spread(ZOO, {"simplified GRU"}))
+def test_gradients_are_slopes(name: str, tmp_path: Path) -> None:
+    """Of every parameter."""
+    model = native(ZOO[name].compiled(tmp_path))
+    needs = model.spec.checked.requirements
+    found = list(gradcheck(model.engine, dict(model.spec.inputs), list(model.params), 1, 20, requirements=needs))
+    assert [each.name for each in found] == list(model.params)
+    assert max(each.error for each in found) < GREAT, found
 
 
 DRAWING = """model Drawing(T = 6):

@@ -16,11 +16,11 @@ SPREAD = {
     "convolution/lenet5",
     "convolution/mobilenet_v2",
     "convolution/conv3d",
-    "detection/yolo",
+    "detection/localization",
     "faces/triplet",
 }
-"""Plain convolutions and pooling; depthwise ones, batch norm and residual sums; three axes; anchors and choices; one
-network applied three times."""
+"""Plain convolutions and pooling; depthwise ones, batch norm and residual sums; three axes; choices; one network
+applied three times."""
 
 
 def same(found: Any, wanted: Any, title: str) -> None:
@@ -31,13 +31,11 @@ def same(found: Any, wanted: Any, title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hypers"), [case[:2] for case in CASES], ids=lambda v: v if isinstance(v, str) else ""
+    ("name", "hypers"),
+    [pytest.param(*case[:2], marks=() if case[0] in SPREAD else pytest.mark.whole_zoo) for case in CASES],
+    ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_compiled_networks_give_the_reference(
-    name: str, hypers: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
-    if name not in SPREAD and not request.config.getoption("--whole-zoo"):
-        pytest.skip("compiled with --whole-zoo only")
+def test_compiled_networks_give_the_reference(name: str, hypers: dict[str, Any]) -> None:
     spec = loaded(name, **hypers)
     compiled = spec.compile(dtype="float64", seed=1)
     reference = spec.compile(dtype="float64", seed=1, target="reference")
