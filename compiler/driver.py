@@ -13,7 +13,6 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import DimTooLarge
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.corners import prove_corners
 from dlc.compiler.elaborate.definitions import prove_definitions
@@ -123,11 +122,7 @@ def programs(
     clip: tuple[str, float] | None = None,
 ) -> Programs:
     """The programs that run, after all passes. Raises `DiagnosticError` where the train block is at fault."""
-    try:
-        return training_programs(checked, optimizer, regularize, clip)
-    except DimTooLarge as error:
-        message = f"{checked.name} has values too large to count: {error}"
-        raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
+    return training_programs(checked, optimizer, regularize, clip)
 
 
 def check_training(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.codegen.arena import ProgramTable, capacity, number
+from dlc.compiler.codegen.arena import OVERHANG, Place, ProgramTable, aligned, capacity, number
 
 __all__ = ["DataMemory"]
 
@@ -56,6 +56,21 @@ class DataMemory:
         self._kept[name] = (array, padded, made)
         return made
 
+    def constant(self, name: str, array: Array, place: Place, sizes: Mapping[str, int]) -> int:
+        """The address of an input without examples, in the program's own form: all batches read it there."""
+        given, _, made = self._kept.get(name, (None, False, array))
+        if given is not array:
+            dtype = self.type_of(place)
+            shape, strides = ([number(each, sizes) for each in of] for of in (place.shape, place.strides))
+            last = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+            made = aligned((last + 1) * dtype.itemsize + OVERHANG)
+            np.ndarray(shape, dtype, made, 0, [stride * dtype.itemsize for stride in strides])[...] = array
+            self._kept[name] = (array, False, made)
+        return made.ctypes.data
+
+    def type_of(self, place: Place) -> np.dtype[Any]:
+        return np.dtype(np.int64) if place.kind == "index" else self.dtype
+
     def columns(
         self,
         table: ProgramTable,
@@ -65,11 +80,12 @@ class DataMemory:
         *,
         padded: bool,
     ) -> NDArray[np.int64]:
-        """The table of columns for `run_batches`; `sizes` are those of a batch."""
+        """The table of columns for `run_batches`; `sizes` are those of a batch. Inputs without examples have none."""
         made = []
         for name, place in table.inputs.items():
-            dtype = np.dtype(np.int64) if place.kind == "index" else self.dtype
-            assert place.examples is not None
+            if place.examples is None:
+                continue
+            dtype = self.type_of(place)
             strides = [number(stride, sizes) for stride in place.strides]
             target_row = strides.pop(place.examples)
             rows = self.rows(name, data[name], dtype, padded, (target_row, *strides))

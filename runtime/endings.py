@@ -3,7 +3,7 @@ which is known with the vocabulary of the data; and another way to choose words 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
@@ -21,25 +21,28 @@ def written_by(node: Node) -> str | None:
     return str(node.attr("name")).partition(GENERATED)[0] if node.op == "generate" else None
 
 
-def ending_words(graph: Graph) -> dict[tuple[str, str], Node]:
-    """The words that generators of a program end with, by what they write, each with its node."""
-    return {(written_by(n) or "", word): n for n in graph.nodes if isinstance(word := n.attr("until"), str)}
+def ending_words(graphs: Iterable[Graph]) -> dict[tuple[str, str], Node]:
+    """The words that generators of programs end with, by what they write, each with its node."""
+    nodes = (node for graph in graphs for node in graph.nodes)
+    return {(written_by(n) or "", word): n for n in nodes if isinstance(word := n.attr("until"), str)}
 
 
-def known_words(graph: Graph, preprocessing: Preprocessing) -> dict[tuple[str, str], int]:
+def known_words(graphs: Iterable[Graph], preprocessing: Preprocessing) -> dict[tuple[str, str], int]:
     """The classes of these words, of those that a vocabulary has."""
     found = {}
-    for name, word in ending_words(graph):
+    for name, word in ending_words(graphs):
         vocabulary = preprocessing.vocabularies.get(name)
         if vocabulary is not None and word in vocabulary.classes:
             found[name, word] = vocabulary.classes[word]
     return found
 
 
-def require_words(graph: Graph, preprocessing: Preprocessing, inputs: Mapping[str, InputDeclaration]) -> None:
+def require_words(
+    graphs: Collection[Graph], preprocessing: Preprocessing, inputs: Mapping[str, InputDeclaration]
+) -> None:
     """Raises V513 for a word that the data gives no class."""
-    known = known_words(graph, preprocessing)
-    for (name, word), node in ending_words(graph).items():
+    known = known_words(graphs, preprocessing)
+    for (name, word), node in ending_words(graphs).items():
         if (name, word) in known:
             continue
         vocabulary = preprocessing.vocabularies.get(name)
@@ -59,7 +62,7 @@ def require_words(graph: Graph, preprocessing: Preprocessing, inputs: Mapping[st
 
 def with_classes(graph: Graph, words: Words) -> Graph:
     """The program with class numbers for the words that end its generators. Raises V513 for one that is not known."""
-    ending = ending_words(graph)
+    ending = ending_words([graph])
     for (name, word), node in ending.items():
         if (name, word) not in words:
             message = f'until = "{word}" needs a vocabulary, and {name} has none yet'

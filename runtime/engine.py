@@ -195,7 +195,7 @@ class ReferenceEngine:
         return total
 
     def totals(self, level: int, inputs: Arrays, known: Arrays) -> dict[str, Array]:
-        return self._run(self.programs.evaluation.levels[level], inputs, known)
+        return self._run(with_classes(self.programs.evaluation.levels[level], self.words), inputs, known)
 
     def _memory(self, name: str) -> Array:
         for group in (self.parameters, self.states, self.slots):

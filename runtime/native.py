@@ -75,6 +75,9 @@ class Native(Arena):
         self.resize(min(batch, len(order)), dims or {})
         self.reserve(title)
         whole = bool(np.array_equal(order, np.arange(len(order))))
+        for name, place in table.inputs.items():
+            if place.examples is None:
+                self.words[numbers[f"input {name}"]] = self.data.constant(name, data[name], place, self.sizes)
         columns = self.data.columns(table, data, numbers, self.sizes, padded=whole and batch >= len(order))
         counters = np.array([numbers[name] for name in ("t", "step") if name in numbers], np.int64)
         if "epoch" in numbers:

@@ -15,10 +15,9 @@ from dlc.compiler.codegen import NotSupported, generate
 from dlc.compiler.codegen.arena import SEED_NUMBER, ProgramTable
 from dlc.compiler.codegen.by_step import by_step
 from dlc.compiler.codegen.host.machine import Dtype, item_bytes
-from dlc.compiler.codegen.memory import persistent_part
+from dlc.compiler.codegen.memory import Persistent, persistent_part
 from dlc.compiler.codegen.module import Module, tables_of
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-from dlc.compiler.dims import TensorType
 from dlc.compiler.driver import Programs
 from dlc.compiler.ir import Graph
 from dlc.compiler.ops.generate import Choice
@@ -49,20 +48,33 @@ def generated(
     """The module of all programs of a model, or of one of them; `words` end its generators, which choose as the spec
     says or `by` another way. Raises DiagnosticError U901 for what has no generated form yet, V513 for words that are
     not known."""
-    given = _titled(programs)
-    if only in (None, "forward"):
-        given["forward"] = chosen_by(with_classes(given["forward"], words or {}), by)
+    levels = {f"sums_{i + 1}": level for i, level in enumerate(programs.evaluation.levels)}
+
+    def graph_of(title: str) -> Graph:
+        graph = levels[title] if title in levels else programs.graphs[title]
+        graph = with_classes(graph, words or {})
+        if title == "forward":
+            graph = chosen_by(graph, by)
+        stepped = by_step(graph)
+        return graph if stepped is graph else run(stepped, BEFORE_CODE)
+
     with supported():
-        shared = persistent_part(given, _declared(checked, programs), item_bytes(_dtype(dtype)))
         return generate(
-            {title: run(by_step(graph), BEFORE_CODE) for title, graph in given.items() if only in (None, title)},
+            {title: graph_of(title) for title in (*programs.graphs, *levels) if only in (None, title)},
             name=checked.name,
             dtype=_dtype(dtype),
             path="plain" if plain else "tile",
             source_name=os.path.basename(checked.file),
             notes=[f'{name} ends with "{word}", class {number}.' for (name, word), number in (words or {}).items()],
-            shared=shared,
+            shared=_persistent(checked, programs, dtype),
         )
+
+
+def _persistent(checked: CheckedModel, programs: Programs, dtype: str) -> Persistent:
+    """What all programs of a model share, the same whichever of them are generated."""
+    parameters = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
+    states = {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
+    return persistent_part(programs.sources, programs.results, parameters | states, item_bytes(_dtype(dtype)))
 
 
 @contextmanager
@@ -82,18 +94,12 @@ def _dtype(dtype: str) -> Dtype:
     return "float32" if dtype == "float32" else "float64"
 
 
-def _declared(checked: CheckedModel, programs: Programs) -> dict[tuple[str, str], TensorType]:
-    """All tensors that stay, whether a program reads them or not."""
-    parameters = {("parameter", name): parameter.type for name, parameter in checked.parameters.items()}
-    return parameters | {("state", s.name): s.type for s in (*checked.states.values(), *programs.slots.values())}
-
-
 class Generated:
     """The programs of a model, each generated when it is first asked for: most runs need one or two."""
 
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, *, plain: bool) -> None:
         with supported():
-            shared = persistent_part(_titled(programs), _declared(checked, programs), item_bytes(_dtype(dtype)))
+            shared = _persistent(checked, programs, dtype)
         self.made: dict[str, Module] = {}
         self.words: Words = {}
         self.by: Choice | None = None
@@ -117,11 +123,6 @@ class _Tables(dict[str, ProgramTable]):
     def __missing__(self, title: str) -> ProgramTable:
         self[title] = self.generated.of(title).tables.programs[title]
         return self[title]
-
-
-def _titled(programs: Programs) -> dict[str, Graph]:
-    """All graphs by the names of the programs made of them."""
-    return dict(programs.graphs) | {f"sums_{i + 1}": level for i, level in enumerate(programs.evaluation.levels)}
 
 
 class NativeEngine:
@@ -160,7 +161,7 @@ class NativeEngine:
     def words(self, words: Words) -> None:
         if words != self.generated.words:
             self.generated.words = words
-            self._forget_forward()
+            self._forget_generators()
 
     @property
     def seed(self) -> int:
@@ -178,12 +179,13 @@ class NativeEngine:
     def by(self, by: Choice | None) -> None:
         if by != self.generated.by:
             self.generated.by = by
-            self._forget_forward()
+            self._forget_generators()
 
-    def _forget_forward(self) -> None:
-        """The prediction is generated anew when it is next asked for."""
+    def _forget_generators(self) -> None:
+        """The prediction and the measures are generated anew when they are next asked for."""
         for known in (self.generated.made, self.native.tables.programs, self.native.code, self.native.calls):
-            known.pop("forward", None)
+            for title in [title for title in known if title == "forward" or title.startswith("sums_")]:
+                del known[title]
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         roots = self._run("forward", inputs)
@@ -215,7 +217,7 @@ class NativeEngine:
         single = {name: float(value.reshape(())) for name, value in known.items() if value.size == 1}
         roots = self._run(f"sums_{level + 1}", {**inputs, **known}, single)
         graph = self.programs.evaluation.levels[level]
-        return {name: roots[name].reshape(_shape(graph, name)) for name in graph.roots}
+        return {n: roots[n] if roots[n].ndim else roots[n].reshape(_shape(graph, n)) for n in graph.roots}
 
     def _run(
         self, title: str, inputs: Arrays, scalars: Mapping[str, float] | None = None, step: int = 0

@@ -113,7 +113,7 @@ class Model:
     def _name_words(self, work: Work) -> None:
         """Tells an engine the classes of the words that its generators end with."""
         if self._preprocessing is not None:
-            work.engine.words = known_words(work.programs.graphs["forward"], self._preprocessing)
+            work.engine.words = known_words(work.programs.sources, self._preprocessing)
 
     # --- what a model computes ---------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Model:
             loaded = load_data(
                 data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
             )
-            require_words(self.main.programs.graphs["forward"], loaded.preprocessing, self.spec.inputs)
+            require_words(self.main.programs.sources, loaded.preprocessing, self.spec.inputs)
             for part in loaded.splits.values():
                 check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
         self.preprocessing = loaded.preprocessing

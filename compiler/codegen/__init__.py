@@ -27,7 +27,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from dlc.compiler.codegen.host.machine import Dtype, host
+from dlc.compiler.codegen.host.machine import Dtype, host, item_bytes
 from dlc.compiler.codegen.kernels import Target
 from dlc.compiler.codegen.layout import NotSupported
 from dlc.compiler.codegen.memory import Persistent, persistent_part
@@ -58,6 +58,9 @@ def generate(
     `shared` is the persistent part, where these are not all programs of the model.
     Raises `NotSupported` for a graph that has no form here yet.
     """
+    if shared is None:
+        results = {root: node.type for graph in programs.values() for root, node in graph.roots.items()}
+        shared = persistent_part(programs.values(), results, declared or {}, item_bytes(dtype))
     checking = os.environ.get("DLC_CHECK") == "1" if check is None else check
     target = Target(dtype, path, host(), checking)
     return write_module(
@@ -65,6 +68,6 @@ def generate(
         name=name,
         source_name=source_name,
         target=target,
-        shared=persistent_part(programs, declared or {}, target.item) if shared is None else shared,
+        shared=shared,
         notes=notes,
     )

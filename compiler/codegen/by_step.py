@@ -28,7 +28,9 @@ Made = tuple[Turn, tuple[Node, ...]]
 
 
 def by_step(graph: Graph) -> Graph:
-    """The graph with a `Turn` in each generator."""
+    """The graph with a `Turn` in each generator; the graph itself where there is none."""
+    if not any(isinstance(node.attr("step"), Prefix) for node in graph.nodes):
+        return graph
     made: dict[Hashable, Made] = {}
 
     def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:

@@ -91,7 +91,7 @@ def stack(writer: KernelWriter) -> list[str]:
     assert anchor is not None
     outer, across = writer.group.domain[1][0], about(outermost_stride(anchor))
     lines = writer.block() if part else [f"i, begin, end = unit, 0, {count_text(outer)}"]
-    direct = next((buffer for node, buffer in writer.stores if node is anchor), None)
+    direct = writer.made_in_place()
     if direct is None:
         tile = writer.body.tiles[anchor] = writer.arguments.fresh(f"{writer.names[anchor]}_tile")
         room = writer.body.scratch((part or about(outer)) * across * item)
@@ -105,7 +105,7 @@ def stack(writer: KernelWriter) -> list[str]:
     made = stack_of(anchor, writer.group.bases)
     plan = tiled(made)
     lines += products(writer, made, result) if plan is None else on_the_tile(writer, made, plan, result, start)
-    stores = [(node, buffer) for node, buffer in writer.stores if node is not anchor]
+    stores = [(node, buffer) for node, buffer in writer.stores if buffer is not direct]
     if not stores and not writer.group.totals and not writer.group.sums:
         return lines
     return [*lines, *writer.over_rows(writer.loops(stores, {anchor: ""}), one=True)]

@@ -320,8 +320,19 @@ class KernelWriter:
         """The buffer that the panels can write to themselves: nothing follows the product."""
         if list(self.group.members) != [self.group.anchor] or self.group.totals or len(self.stores) != 1:
             return None
-        buffer = self.stores[0][1]
-        return buffer if buffer.layout is not None and isinstance(buffer.layout.row_length, int) else None
+        (node, buffer), *_ = self.stores
+        if buffer.layout is None or not isinstance(buffer.layout.row_length, int):
+            return None
+        usual, own = layout_of(node.type, node), buffer.layout  # a step of a sequence may have its features far apart
+        return buffer if all(own.strides[axis] == usual.strides[axis] for axis in usual.inner) else None
+
+    def made_in_place(self) -> Buffer | None:
+        """Where an anchor can be written by its own kernel: its place, if it lies there as a value by itself does."""
+        anchor = self.group.anchor
+        assert anchor is not None
+        place = self.place.get(anchor)
+        stored = any(buffer is place for node, buffer in self.stores if node is anchor)
+        return place if stored and self.body.lies_by_itself(anchor) else None
 
     def sweep(self, product: Product) -> list[str]:
         """A stretch of a long vector: the terms of the sum are added to all of it, four at a time."""

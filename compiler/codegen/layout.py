@@ -240,6 +240,11 @@ class Layout:
         rows = rows if len(self.sizes) > 2 else round_up(rows, ROW_BLOCK)
         return Size(Dim.of(self.row_length) * rows).in_lines(LANES)
 
+    @property
+    def count(self) -> Stride:
+        """The same as a number of elements, of a tensor without m."""
+        return plain(self.elements.dim)
+
 
 def product(sizes: Iterable[Stride]) -> Stride:
     """How many elements there are."""

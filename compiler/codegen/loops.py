@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from dlc.compiler.codegen.body import Body, Saved, family
 from dlc.compiler.codegen.fuse import INNER, Group, canonical, reads
-from dlc.compiler.codegen.layout import Stride, count_text, layout_of
+from dlc.compiler.codegen.layout import Stride, count_text, factor_text, layout_of
 from dlc.compiler.codegen.memory import Buffer
 from dlc.compiler.codegen.runs import NoRun, Run, run_length
 from dlc.compiler.codegen.stored import inner_of, loop_of, loop_times
@@ -79,13 +79,13 @@ class Loops:
                 lines.append(f"{self.sums[node]} = {_reduction(node).identity(ScalarEmitter())}")
         for node in self.group.sums:
             if node is not self.group.anchor:
-                size, zero = layout_of(node.type, node).elements.fixed, _reduction(node).identity(ScalarEmitter())
-                lines += [f"for e in range({size}):", f"{INDENT}{self.part(node, 'e')} = {zero}"]
+                size, zero = layout_of(node.type, node).count, _reduction(node).identity(ScalarEmitter())
+                lines += [f"for e in range({count_text(size)}):", f"{INDENT}{self.part(node, 'e')} = {zero}"]
         return lines
 
     def part(self, node: Node, index: str) -> str:
         """An element of what this unit adds up."""
-        size = layout_of(node.type, node).elements.fixed
+        size = factor_text(layout_of(node.type, node).count)
         return self.body.at(self.partials[node], f"unit * {size}" + (f" + {index}" if index != "0" else ""))
 
     def end_unit(self) -> list[str]:

@@ -27,7 +27,7 @@ def slid(writer: KernelWriter) -> list[str]:
     across = fixed(layout.width) // outer
     lines = writer.block() if part else ["i = unit"]
     begin, end = ("begin", "end") if part else ("0", str(outer))
-    direct = next((buffer for node, buffer in writer.stores if node is anchor), None)
+    direct = writer.made_in_place()
     if direct is None:
         lines.append(f"tile_start = {writer.body.scratch(((part or outer) * across + 16) * item)}")
         to = "tile_start"
@@ -46,7 +46,7 @@ def slid(writer: KernelWriter) -> list[str]:
     if direct is None:
         tile = writer.body.tiles[anchor] = writer.arguments.fresh(f"{writer.names[anchor]}_tile")
         lines.append(f"{tile} = real_at(tile_start{f' - begin * {across * item}' if part else ''})")
-    stores = [(node, buffer) for node, buffer in writer.stores if node is not anchor]
+    stores = [(node, buffer) for node, buffer in writer.stores if buffer is not direct]
     if not stores and not writer.group.totals and not writer.group.sums:
         return lines
     return [*lines, *writer.over_rows(writer.loops(stores, {anchor: ""}), one=True)]
@@ -82,8 +82,8 @@ def gather(writer: KernelWriter) -> list[str]:
     assert node is not None
     buffer, layout = writer.partials[node], layout_of(node.type, node)
     writer.body.parts[node] = buffer
-    size, row = layout.elements.fixed, layout.row_length
-    limits = "begin, end" if row == 1 else f"begin * {row}, end * {row}"
+    size, row = factor_text(layout.count), factor_text(layout.row_length)
+    limits = "begin, end" if row == "1" else f"begin * {row}, end * {row}"
     if writer.units.part:
         limits = f"i * {row} + begin * {writer.stretch}, i * {row} + end * {writer.stretch}"
     added = f"{writer.body.at(buffer, 'e')} += {writer.body.at(buffer, f'u * {size} + e')}"

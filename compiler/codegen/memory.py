@@ -8,7 +8,7 @@ as it is needed. It grows with the number of examples: offsets are `fixed + per_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.compiler.codegen.arena import SEED_NUMBER, STEP_NUMBER, VIOLATIONS_NUMBER
@@ -59,11 +59,13 @@ class Buffer:
     offset: Size = field(default_factory=Size)
     inside: tuple[Buffer, Stride] | None = None
     """The buffer that it is a part of, and where it starts there, in elements."""
+    loop: object = None
+    """The loop in whose block of memory the offset counts; None for the program's own."""
 
     def same_memory(self, other: Buffer) -> bool:
         """Whether both are the same elements of the transient part."""
         mine, theirs = (self.offset, self.kind, self.layout), (other.offset, other.kind, other.layout)
-        return self.part == other.part == "transient" and mine == theirs
+        return self.part == other.part == "transient" and self.loop is other.loop and mine == theirs
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,17 @@ class Plan:
 
 
 def persistent_part(
-    programs: Mapping[str, Graph], declared: Mapping[tuple[str, str], TensorType], item: int
+    graphs: Iterable[Graph],
+    results: Mapping[str, TensorType],
+    declared: Mapping[tuple[str, str], TensorType],
+    item: int,
 ) -> Persistent:
-    """Collect what all programs share. `declared` may hold tensors that no program reads."""
+    """Collect what all programs share. What they read are leaves of `graphs`, `results` are the types of their roots;
+    `declared` may hold tensors that no program reads."""
+    graphs = tuple(graphs)
     types: dict[tuple[str, str], TensorType] = dict(declared)
     numbers = {"seed": SEED_NUMBER, "step of draws": STEP_NUMBER, "violations": VIOLATIONS_NUMBER}
-    for graph in programs.values():
+    for graph in graphs:
         for node in graph.nodes:
             if node.op in ("parameter", "state", "gradient"):
                 types.setdefault((node.op, str(node.attr("name"))), node.type)
@@ -106,17 +113,16 @@ def persistent_part(
                 numbers.setdefault(f"input {given_name(node)}", len(numbers))
             elif node.op == "scalar":
                 numbers.setdefault(str(node.attr("name")), len(numbers))
-    for graph in programs.values():
-        for root, node in graph.roots.items():
-            kind, _, name = root.partition(".")
-            if kind == "update" and ("parameter", name) not in types:
-                types.setdefault(("state", name), node.type)
-            elif kind == "gradient":
-                types.setdefault(("gradient", name), node.type)
-            elif is_scalar(node.type) and kind != "update":
-                numbers.setdefault(f"result {root}", len(numbers))
+    for root, type in results.items():
+        kind, _, name = root.partition(".")
+        if kind == "update" and ("parameter", name) not in types:
+            types.setdefault(("state", name), type)
+        elif kind == "gradient":
+            types.setdefault(("gradient", name), type)
+        elif is_scalar(type) and kind != "update":
+            numbers.setdefault(f"result {root}", len(numbers))
     order = {"parameter": 0, "state": 1, "gradient": 2}
-    for name in sorted(set().union(*map(runtime_names, programs.values()))):
+    for name in sorted(set().union(*map(runtime_names, graphs))):
         numbers.setdefault(f"dim {name}", len(numbers))
     offset = Size.of(8 * len(numbers)).in_lines(LINE).fixed
     tensors: dict[tuple[str, str], Buffer] = {}
@@ -172,7 +178,7 @@ def plan(
     settled: Settled,
     made: Schedule,
     shared: Persistent,
-    partial_size: Callable[[Group, int], Size],
+    partial_size: Callable[[Group, Stride], Size],
     names: Mapping[Node, str],
     item: int,
     blocks: Mapping[Group, Buffer],
@@ -228,13 +234,13 @@ def plan(
 
 
 def parts_of(
-    node: Node, group: Group, names: Mapping[Node, str], partial_size: Callable[[Group, int], Size], item: int
+    node: Node, group: Group, names: Mapping[Node, str], partial_size: Callable[[Group, Stride], Size], item: int
 ) -> Buffer:
     """Room for what each unit of a group adds up. Sums over the examples are float64; those of filters are large, and
     few."""
     layout = layout_of(node.type, node)
     kind = "real" if group.kind == "filters" else "partial"
-    size = partial_size(group, layout.elements.fixed * (item if kind == "real" else 8))
+    size = partial_size(group, layout.count * (item if kind == "real" else 8))
     return Buffer(f"{names[node]}_parts", "transient", kind, size, layout)
 
 

@@ -17,6 +17,7 @@ from dlc.compiler.codegen.kernels import Kernel, KernelWriter, Target
 from dlc.compiler.codegen.layout import (
     NotSupported,
     Size,
+    Stride,
     count_text,
     dim_text,
     factor_text,
@@ -121,7 +122,7 @@ class ProgramWriter:
         self.products = {group: product_of_group(group) for group in kernels}
         self.units = {group: units_of(group, cpu, dtype, self.products[group]) for group in kernels}
 
-    def room(self, group: Group, bytes: int) -> Size:
+    def room(self, group: Group, bytes: Stride) -> Size:
         """For so many bytes of each unit of a group."""
         return self.units[group].room(bytes)
 

@@ -36,7 +36,7 @@ from dlc.compiler.codegen.memory import (
     whole,
 )
 from dlc.compiler.codegen.program import Call, ProgramWriter, size_text
-from dlc.compiler.codegen.values import INNER_STEPS, is_slice
+from dlc.compiler.codegen.values import INNER_STEPS, Role, is_slice, role
 from dlc.compiler.codegen.views import Strided, offset_of, reached
 from dlc.compiler.codegen.work import units_of
 from dlc.compiler.ir import Builder, Graph, Node
@@ -98,6 +98,8 @@ class StepWriter(ProgramWriter):
             *(buffer for stores in self.plan.stores.values() for _, buffer in stores),
             *self.lasting, *(writer.block for writer in self.steps.values()),
         }  # fmt: skip
+        for buffer in self.inside:
+            buffer.loop = self
         self.block = Buffer("steps", "transient", "real", self.plan.size)
 
     # --- the plan ----------------------------------------------------------------------------------------------
@@ -125,8 +127,9 @@ class StepWriter(ProgramWriter):
         needed = {value for group in made.groups if group.kind not in apart for value in group.bases}
         for node in self.graph.nodes:
             if node in settled.stored and node not in place:
-                own = node in needed and not any(buffer not in self.given for buffer in targets.get(node, ()))
-                lies = targets.get(node, []) if not own else []
+                goes = [buffer for buffer in targets.get(node, ()) if self.can_take(node, buffer)]
+                own = node in needed and not any(buffer not in self.given for buffer in goes)
+                lies = goes if not own else []
                 place[node] = lies[0] if lies else buffer_of(self.names[node], node, item)
         for group in made.groups:
             if group.kind == "joined" and group.anchor is not None:
@@ -162,6 +165,11 @@ class StepWriter(ProgramWriter):
         lives = lifetimes(made.groups, settled, place, stores, partials, set(), blocks)
         size = allocate([life for life in lives if life.buffer not in self.lasting], offset)
         return Plan({}, {}, place, stores, partials, [], size)
+
+    def can_take(self, node: Node, buffer: Buffer) -> bool:
+        """Whether a value may be made in a buffer: a loop leaves its results as they lie by themselves."""
+        usual = layout_of(node.type, node).strides
+        return role(node) is not Role.LOOPED or (buffer.layout is not None and buffer.layout.strides == usual)
 
     def carried(self, place: dict[Node, Buffer]) -> Iterator[Carry]:
         """What the step carries."""
@@ -234,12 +242,19 @@ class StepWriter(ProgramWriter):
         self.turn()
         body, self.lines = self.lines, []
         calls += [call for carry in self.carries if (call := self.last(carry)) is not None]
+        calls += [self.copied(node, buffer, self.outer) for node, buffer in self.elsewhere()]
         steps = dim_text(self.scan.attr("axis").size)
         order = f"range({steps} - 1, -1, -1)" if self.scan.attr("reverse") else f"range({steps})"
         fixed, moving = self.addresses()
         indented = [line and f"    {line}" for line in (*moving, *body)]
         self.outer.lines += [*fixed, *begin, f"for {self.t} in {order}:", *indented, *self.lines, ""]
         return calls
+
+    def elsewhere(self) -> Iterator[tuple[Node, Buffer]]:
+        """Results that the step around this loop carries or collects too, besides where the loop leaves them."""
+        for node, buffer in self.outer.plan.stores.get(self.group, ()):
+            if buffer is not self.outer.plan.place[node]:
+                yield node, buffer
 
     def addresses(self) -> tuple[list[str], list[str]]:
         """The addresses before the loop, and those of each step."""
@@ -299,7 +314,9 @@ class StepWriter(ProgramWriter):
         """A kernel that copies a value of a program to a buffer."""
         group = Group("rows", domain_of(layout_of(node.type, node)))
         units = self.units[group] = units_of(group, self.target.cpu, self.target.dtype)
-        writer = KernelWriter(group, of.plan.place, [(node, buffer)], {}, of.names, self.target, units)
+        writer = KernelWriter(
+            group, of.plan.place, [(node, buffer)], {}, of.names, self.target, units, slices=of.slices
+        )
         return self.called(group, writer.write(), [])
 
     # --- what lies around ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.codegen.fuse import Group, costly
 from dlc.compiler.codegen.host.machine import Dtype, Host
-from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Count, Size, about, layout_of, round_up, size_of
+from dlc.compiler.codegen.layout import LANES, ROW_BLOCK, Count, Size, Stride, about, layout_of, round_up, size_of
 from dlc.compiler.codegen.layout import product as elements
 from dlc.compiler.codegen.products import Product, product_of
 from dlc.compiler.codegen.sliding import RESULT, geometry_of, rows_of_unit
@@ -51,13 +51,14 @@ class Units:
     work: Size
     part: int = 0
 
-    def room(self, bytes: int) -> Size:
+    def room(self, bytes: Stride) -> Size:
         """Room for so many bytes a unit."""
+        each = Size(Dim.of(bytes)).times(self.times)
         if not isinstance(self.rows, int):
-            each = size_of(self.rows).times(bytes * self.times).dim.terms
-            many = Size(Dim({monomial: math.ceil(count / self.block) for monomial, count in each.items()}))
-            return (many + Size.of(bytes * self.times)).in_lines(64)
-        return Size.of(bytes * self.times * math.ceil(self.rows / self.block)).in_lines(64)
+            all_rows = size_of(self.rows).times(each.dim).dim.terms
+            many = Size(Dim({monomial: math.ceil(count / self.block) for monomial, count in all_rows.items()}))
+            return (many + each).in_lines(64)
+        return each.times(math.ceil(self.rows / self.block)).in_lines(64)
 
 
 @dataclass(frozen=True, slots=True)

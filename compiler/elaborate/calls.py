@@ -10,6 +10,7 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Edit
 from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
+from dlc.compiler.elaborate.axis_names import renamed_back
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.habits import for_argument, misplaced
 from dlc.compiler.elaborate.over import WORDS, read_over
@@ -305,10 +306,13 @@ def run_function(
         for parameter in definition.parameters:
             bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
         if definition.value is not None:
-            return evaluate(e, definition.value, inner)
-        from dlc.compiler.elaborate.statements import run_body
+            found = [evaluate(e, definition.value, inner)]
+        else:
+            from dlc.compiler.elaborate.statements import run_body
 
-        return _outputs(definition, run_body(e, definition.body or (), inner, evaluate))
+            found = run_body(e, definition.body or (), inner, evaluate)
+        bound = ((given.get(p.name.id), inner.names.get(p.name.id)) for p in definition.parameters)
+        return _outputs(definition, renamed_back(e, found, bound))
 
 
 def _outputs(definition: ast.Definition, outputs: list[Any]) -> Any:
@@ -409,6 +413,13 @@ def place_instance(instance: Instance, name: str, scope: Scope, *, named: bool) 
         instance.within = scope.instance
 
 
+def _inputs(definition: ast.Definition) -> Iterator[str]:
+    """The names of a layer's inputs."""
+    for statement in definition.body or ():
+        if isinstance(statement, ast.Declaration) and statement.kind == "input":
+            yield from (unparse(target) for target in statement.targets)
+
+
 def apply_instance(
     e: Context, instance: Instance, inputs: list[Given], span: Span, scope: Scope, evaluate: Eval
 ) -> Any:
@@ -434,7 +445,9 @@ def apply_instance(
                 place_instance(value, parameter.name.id, inner, named=True)
         given = [(item.value, item.expr) for item in inputs]
         first = len(e.b.made)
-        outputs = _outputs(definition, run_body(e, definition.body or (), inner, evaluate, inputs=given, span=span))
+        found = run_body(e, definition.body or (), inner, evaluate, inputs=given, span=span)
+        bound = zip((item.value for item in inputs), map(inner.names.get, _inputs(definition)), strict=False)
+        outputs = _outputs(definition, renamed_back(e, found, bound))
         result = outputs.items[0] if isinstance(outputs, Tuple) else outputs
         if isinstance(result, Tensor) and e.training:
             text = written(instance.text, scope) if instance.text is not None else definition.name.id

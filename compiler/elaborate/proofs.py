@@ -12,6 +12,7 @@ from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.shapes import is_batch
 from dlc.compiler.ir import Graph, Node, bodies, topological
 from dlc.compiler.ops import OPS, Contraction, Movement, Reduction
+from dlc.compiler.passes import prune
 from dlc.compiler.program import CheckedModel, M, covers
 from dlc.grammar.span import Span
 
@@ -22,7 +23,7 @@ MOST_SHOWN = 3
 def prove_programs(checked: CheckedModel, training: Context, evaluation: Context, findings: Findings) -> None:
     """Outputs depend on no target and on one example at a time; parameters and losses reach each other."""
     for name, (node, span) in evaluation.outputs.items():
-        values = topological([node])
+        values = prune(Graph.of({name: node})).nodes
         _no_target(checked, name, values, span, findings)
         _example_independent(values, span, findings)
     _batch_by_batch(evaluation, findings)

@@ -248,9 +248,9 @@ class Body:
 
     def equation(self, statement: ast.Equation, scope: Scope) -> None:
         first = len(self.e.b.made)
-        if len(statement.targets) > 1:
-            self.e.several = statement.value
-        value = self.evaluate(statement.value, scope)
+        value = (
+            self.all_of(statement.value, scope) if len(statement.targets) > 1 else self.evaluate(statement.value, scope)
+        )
         if isinstance(value, Poison):
             raise Poisoned
         if len(statement.targets) > 1:
@@ -289,6 +289,14 @@ class Body:
         target = written(statement.targets[0], scope)
         shape = f" : {written(statement.shape, scope)}" if statement.shape is not None else ""
         return f"{target}{shape} = {unparse(fill(value, scope.indices))}"
+
+    def all_of(self, expr: ast.Expr, scope: Scope) -> Any:
+        """All outputs of a layer, whose own text may take all of another's."""
+        around, self.e.several = self.e.several, expr
+        try:
+            return self.evaluate(expr, scope)
+        finally:
+            self.e.several = around
 
     def several(self, statement: ast.Equation, value: Any, scope: Scope) -> None:
         """Each name gets its value. Of a layer's outputs the last may be left out."""

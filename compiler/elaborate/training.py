@@ -6,16 +6,19 @@ Gradients follow the course's convention: the cotangent of a value belongs to th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from dlc.compiler.autodiff import differentiate
-from dlc.compiler.dims import Dim, scalar
+from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.dims import Dim, DimTooLarge, TensorType, scalar
 from dlc.compiler.elaborate.evaluation import Evaluation, evaluation_programs
 from dlc.compiler.elaborate.optimizer import Optimizer, read_optimizer, regularization
 from dlc.compiler.ir import Builder, Graph, Node
 from dlc.compiler.ops import OPS, Contraction
-from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, run
+from dlc.compiler.passes import AFTER_GRADIENTS, BEFORE_CODE, BEFORE_GRADIENTS, prune, run
 from dlc.compiler.passes.erase import plain_type
 from dlc.compiler.program import CheckedModel, M, ParameterDeclaration, StateDeclaration
 from dlc.grammar import ast
@@ -29,13 +32,38 @@ class Programs:
 
     `graphs`: `forward` (roots `output.<name>`), `loss` and `backward` (roots `loss`, `cost`; backward also
     `gradient.<param>`, and `regularized.<param>` where there is regularization), `train` (roots `loss`, `cost`,
-    `update.<name>`), `update` (the optimizer alone, on leaves `gradient(name)`). `slots` are the optimizer's states by
-    name. `evaluation` is how metrics are computed over a split.
+    `update.<name>`), `update` (the optimizer alone, on leaves `gradient(name)`); each is made when it is first asked
+    for. `slots` are the optimizer's states by name. `evaluation` is how metrics are computed over a split.
+
+    `sources` are graphs before the passes: whatever a program reads is a leaf of one of them. `results` are the types
+    of all roots.
     """
 
     graphs: Mapping[str, Graph]
     slots: Mapping[str, StateDeclaration]
     evaluation: Evaluation
+    sources: tuple[Graph, ...]
+    results: Mapping[str, TensorType]
+
+
+class _WhenAsked(Mapping[str, Graph]):
+    """Graphs by title, each made once, when it is first asked for."""
+
+    def __init__(self, ways: Mapping[str, Callable[[], Graph]], inside: Callable[[], AbstractContextManager[None]]):
+        self.ways, self.inside = ways, inside
+        self.made: dict[str, Graph] = {}
+
+    def __getitem__(self, title: str) -> Graph:
+        if title not in self.made:
+            with self.inside():
+                self.made[title] = self.ways[title]()
+        return self.made[title]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ways)
+
+    def __len__(self) -> int:
+        return len(self.ways)
 
 
 def training_programs(
@@ -45,23 +73,64 @@ def training_programs(
     clip: Clip | None = None,
 ) -> Programs:
     """All programs of a model. Raises `DiagnosticError` where the optimizer or a regularizer is at fault."""
-    graphs: dict[str, Graph] = {}
+    counted = partial(_counted, checked, optimizer)
     outputs = {root: node for root, node in checked.evaluation.roots.items() if root.startswith("output.")}
-    graphs["forward"] = run(
-        Graph.of(outputs, checked.evaluation.names),
-        (*BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE),
-        facts=checked.facts,
-    )
+    results = {root: node.type for root, node in outputs.items()}
+    sources = [checked.evaluation]
     slots: dict[str, StateDeclaration] = {}
-    if any(root.startswith("loss.") for root in checked.training.roots):
-        graphs["backward"] = run(
-            gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts
-        )
-        graphs["loss"] = run(_only(graphs["backward"], ("loss", "cost")), (), facts=checked.facts)
-        rule = read_optimizer(checked, optimizer)
-        graphs["train"], slots = _train(checked, rule, regularize, clip)
-        graphs["update"] = _update(checked, rule, clip)
-    return Programs(graphs, slots, evaluation_programs(checked))
+
+    def forward() -> Graph:
+        passes = (prune, *BEFORE_GRADIENTS, *AFTER_GRADIENTS, *BEFORE_CODE)
+        return run(Graph.of(outputs, checked.evaluation.names), passes, facts=checked.facts)
+
+    ways: dict[str, Callable[[], Graph]] = {"forward": forward}
+    with counted():
+        evaluation = evaluation_programs(checked)
+        if any(root.startswith("loss.") for root in checked.training.roots):
+            rule = read_optimizer(checked, optimizer)
+            update, slots = _update(checked, rule, clip)
+            _penalized(checked, regularize)
+            sources += [checked.training, checked.deterministic, update]
+            results |= _results(checked, update)
+            ways["backward"] = lambda: run(
+                gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts
+            )
+            ways["loss"] = lambda: run(_only(graphs["backward"], ("loss", "cost")), (), facts=checked.facts)
+            ways["train"] = lambda: _train(checked, rule, regularize, clip)
+            ways["update"] = lambda: run(update, (*AFTER_GRADIENTS, *BEFORE_CODE))
+    for level in evaluation.levels:
+        sources.append(level)
+        results |= {root: node.type for root, node in level.roots.items()}
+    graphs = _WhenAsked(ways, counted)
+    return Programs(graphs, slots, evaluation, tuple(sources), results)
+
+
+@contextmanager
+def _counted(checked: CheckedModel, optimizer: ast.Expr | None) -> Iterator[None]:
+    """Tells of values that are too large to count as DiagnosticError."""
+    try:
+        yield
+    except DimTooLarge as error:
+        message = f"{checked.name} has values too large to count: {error}"
+        raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
+
+
+def _penalized(checked: CheckedModel, regularize: Sequence[ast.Expr]) -> None:
+    """Raises `DiagnosticError` where a regularizer is at fault."""
+    b = Builder(checked.facts)
+    weights = {n: _leaf(b, p) for n, p in checked.parameters.items() if p.weight and not p.frozen}
+    regularization(checked, b, regularize, weights)
+
+
+def _results(checked: CheckedModel, update: Graph) -> dict[str, TensorType]:
+    """The types of what training gives, by root."""
+    found = {"loss": scalar(), "cost": scalar()}
+    for name, parameter in checked.parameters.items():
+        if not parameter.frozen:
+            found |= dict.fromkeys((f"gradient.{name}", f"regularized.{name}"), plain_type(parameter.type))
+    for graph in (checked.training, update):
+        found |= {root: node.type for root, node in graph.roots.items() if root.startswith("update.")}
+    return found
 
 
 def _only(graph: Graph, roots: Sequence[str]) -> Graph:
@@ -192,32 +261,27 @@ def _mean(b: Builder, losses: Sequence[Node], count: Node | None) -> Node:
     return total
 
 
-def _train(
-    checked: CheckedModel, rule: Optimizer, regularize: Sequence[ast.Expr], clip: Clip | None
-) -> tuple[Graph, dict[str, StateDeclaration]]:
+def _train(checked: CheckedModel, rule: Optimizer, regularize: Sequence[ast.Expr], clip: Clip | None) -> Graph:
     """The whole step: forward, backward, the optimizer's update, and the model's own state changes."""
     got = _differentiated(checked, checked.training, regularize)
     gradients = _clipped(got.b, got.regularized, clip)
-    updates, slots = rule.updates(got.b, gradients)
+    updates, _ = rule.updates(got.b, gradients)
     roots = {"loss": got.loss, "cost": got.cost}
     roots |= {root: node for root, node in got.graph.roots.items() if root.startswith("update.")}
     roots |= updates
-    return run(Graph.of(roots, got.names), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts), slots
+    return run(Graph.of(roots, got.names), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts)
 
 
-def _update(checked: CheckedModel, rule: Optimizer, clip: Clip | None) -> Graph:
-    """The optimizer alone, on gradients that are given."""
+def _update(checked: CheckedModel, rule: Optimizer, clip: Clip | None) -> tuple[Graph, dict[str, StateDeclaration]]:
+    """The optimizer alone, on gradients that are given, before the passes; and its states."""
     b = Builder()
     given = {
         name: b.typed("gradient", (), (("name", name),), plain_type(parameter.type))
         for name, parameter in checked.parameters.items()
         if not parameter.frozen
     }
-    updates, _ = rule.updates(b, _clipped(b, given, clip))
-    return run(
-        Graph.of(updates, {cotangent_name(name): node for name, node in given.items()}),
-        (*AFTER_GRADIENTS, *BEFORE_CODE),
-    )
+    updates, slots = rule.updates(b, _clipped(b, given, clip))
+    return Graph.of(updates, {cotangent_name(name): node for name, node in given.items()}), slots
 
 
 def _clipped(b: Builder, gradients: Mapping[str, Node], clip: Clip | None) -> dict[str, Node]:

@@ -67,9 +67,15 @@ class Builder:
             self.made.append(node)
         return node
 
-    def adopt(self, node: Node) -> None:
+    def adopt(self, node: Node) -> Node:
         """Makes a node of another graph this builder's own: asking for the same value gives it back."""
-        self._known.setdefault((node.op, node.inputs, node.attrs, node.type), node)
+        return self._known.setdefault((node.op, node.inputs, node.attrs, node.type), node)
+
+    def again(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        """The value of a node of another graph on other inputs; that node itself where they are its own."""
+        if inputs == node.inputs:
+            return self.adopt(node)
+        return self.typed(node.op, inputs, node.attrs, node.type, node.span)
 
     def constant(self, value: float) -> Node:
         """A number, as a scalar."""
@@ -84,16 +90,15 @@ class Builder:
 def rebuild(
     graph: Graph, rule: Callable[[Builder, Node, tuple[Node, ...]], Node | None], builder: Builder | None = None
 ) -> Graph:
-    """The graph with every node passed through `rule(builder, node, new inputs)`; None keeps the node as it is."""
+    """The graph with every node passed through `rule(builder, node, new inputs)`; None keeps the node as it is, the
+    same object where its inputs are the same."""
     builder = builder or Builder()
     new: dict[Node, Node] = {}
     for node in graph.nodes:
         inputs = tuple(new[value] for value in node.inputs)
         builder.span = node.span
         replaced = rule(builder, node, inputs)
-        new[node] = (
-            replaced if replaced is not None else builder.typed(node.op, inputs, node.attrs, node.type, node.span)
-        )
+        new[node] = replaced if replaced is not None else builder.again(node, inputs)
     return Graph.of(_map(graph.roots, new), _map(graph.names, new))
 
 
@@ -109,7 +114,7 @@ def substituted(graph: Graph, made: Mapping[Node, Node], builder: Builder | None
             waiting += missing
             continue
         inputs = tuple(new[value] for value in node.inputs)
-        new[waiting.pop()] = b.typed(node.op, inputs, node.attrs, node.type, node.span)
+        new[waiting.pop()] = b.again(node, inputs)
     names = {name: new[node] for name, node in graph.names.items() if node in new}
     return Graph.of({name: new[node] for name, node in graph.roots.items()}, names)
 

@@ -8,7 +8,7 @@ loop runs.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ class Node:
     """One value. Two nodes are the same value exactly when they are the same object.
 
     `op` names an entry of `dlc.compiler.ops.OPS`; `attrs` are its static arguments, sorted by name; `span` is the
-    text that first asked for this value.
+    text that first asked for this value; `number` is its place among those that its builder made.
     """
 
     op: str
@@ -44,8 +44,13 @@ class Node:
         return dict(self.attrs)
 
     def __repr__(self) -> str:
+        return self.numbered(lambda node: node.number)
+
+    def numbered(self, number: Callable[[Node], int]) -> str:
+        """The node as a line of text, with numbers for it and what it reads."""
+        inputs = ", ".join(f"%{number(value)}" for value in self.inputs)
         attrs = "".join(f", {k}={v}" for k, v in self.attrs)
-        return f"%{self.number} = {self.op}({', '.join(f'%{i.number}' for i in self.inputs)}{attrs}) : {self.type}"
+        return f"%{number(self)} = {self.op}({inputs}{attrs}) : {self.type}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,9 @@ class Graph:
 
     def __str__(self) -> str:
         named = self.name_of()
-        lines = [f"{node!r}" + (f"   # {named[node]}" if node in named else "") for node in self.nodes]
-        lines += [f"return {name} = %{node.number}" for name, node in self.roots.items()]
+        number = {node: place for place, node in enumerate(self.nodes)}.__getitem__
+        lines = [node.numbered(number) + (f"   # {named[node]}" if node in named else "") for node in self.nodes]
+        lines += [f"return {name} = %{number(node)}" for name, node in self.roots.items()]
         return "\n".join(lines)
 
 

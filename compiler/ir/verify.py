@@ -30,23 +30,31 @@ GIVEN = ("held", "draw_uniform", "draw_normal")
 """The leaves of a loop's body that have their values from outside."""
 
 
-def verify(graph: Graph, facts: Facts = Facts.settled, when: str = "", *, inside: bool = False) -> None:
-    """Raises `BrokenGraph` for the first thing that is wrong. `inside`: the graph is a loop's body."""
+def verify(
+    graph: Graph, facts: Facts = Facts.settled, when: str = "", *, inside: bool = False, sound: set[Node] | None = None
+) -> None:
+    """Raises `BrokenGraph` for the first thing that is wrong. `inside`: the graph is a loop's body. Nodes that are
+    `sound`, of a graph that was verified with the same facts, need not be looked at again; those of this one are added.
+    """
     seen: set[Node] = set()
     verified: set[Body] = set()
+    sound = set() if sound is None else sound
     for node in graph.nodes:
         if node in seen:
             raise BrokenGraph("a node stands twice", graph, node, when)
         if not seen.issuperset(node.inputs):
             raise BrokenGraph("a node stands before its input", graph, node, when)
         seen.add(node)
+        if node in sound:
+            continue
         for body in bodies(node):
             if body not in verified:
-                verify(body.graph, facts, f"in {node!r} {when}", inside=True)
+                verify(body.graph, facts, f"in {node!r} {when}", inside=True, sound=sound)
                 verified.add(body)
         problem = _place_problem(node, inside) or _type_problem(node, facts)
         if problem is not None:
             raise BrokenGraph(problem, graph, node, when)
+    sound |= seen
     for role, named in (("root", graph.roots), ("name", graph.names)):
         for name, node in named.items():
             if node not in seen:

@@ -320,7 +320,7 @@ class Loop(Op):
 
 
 class Stable(Op):
-    """Has a stable evaluation in other ops, which `expand` writes after differentiation and simplification."""
+    """Is evaluated by other ops, in a stable form, which `expand` writes after differentiation and simplification."""
 
     costly = True
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dims import Facts, TensorType
-from dlc.compiler.ops.base import Bad, Op, Sample, ShapeError, op
+from dlc.compiler.ops.base import Bad, Op, Sample, ShapeError, Stable, op
 from dlc.compiler.ops.numeric import np
 
 if TYPE_CHECKING:
-    from dlc.compiler.ir import Node
+    from dlc.compiler.ir import Builder, Node
 
 
 @op("orthogonalise")
@@ -46,9 +46,10 @@ class Orthogonalise(Op):
 
 
 @op("ngram_matches")
-class NgramMatches(Op):
+class NgramMatches(Stable):
     """How many of the `n`-grams of each text x (m, T) its reference y (m, S) has too, each counted no more often than
-    it stands there. z and w, of shape (m), are the lengths of the texts and of the references."""
+    it stands there. z and w, of shape (m), are the lengths of the texts and of the references.
+    """
 
     differentiable = False
     samples = tuple(
@@ -78,6 +79,17 @@ class NgramMatches(Op):
         """The steps of both; each text has its own reference."""
         return [(1,), (1,), (), ()]
 
+    def expand(self, b: Builder, node: Node) -> Node:
+        """An n-gram counts where fewer of the same stand before it in x than there are in y."""
+        x, y, z, w = node.inputs
+        n: int = node.attr("n")
+        x, y = _real(b, x), _real(b, y)
+        own, there = _same_grams(b, x, x, z, n), _same_grams(b, x, y, w, n)
+        place, other = (_beside(b, b.add("position", x, axis=1), own.type, axis) for axis in (2, 1))
+        before = b.add("and", own, b.add("lt", other, place))
+        fewer = b.add("lt", _count(b, before, 2), _count(b, there, 2))
+        return _count(b, b.add("and", fewer, _grams(b, x, z, n)), 1)
+
     def reference(self, x: Any, y: Any, z: Any, w: Any, *, n: int) -> Any:
         def grams(text: Any, length: float) -> Counter[tuple[int, ...]]:
             words = [int(word) for word in text[: int(length)]]
@@ -85,3 +97,35 @@ class NgramMatches(Op):
 
         pairs = zip(x, y, z, w, strict=True)
         return np.array([float((grams(s, a) & grams(r, b)).total()) for s, r, a, b in pairs])
+
+
+def _grams(b: Builder, text: Node, lengths: Node, n: int) -> Node:
+    """Whether an n-gram ends at a place, (m, T)."""
+    axes = text.type.axes
+    place = b.add("broadcast", b.add("position", text, axis=1), axes=axes)
+    last = b.add("broadcast", b.add("expand", _real(b, lengths), axes=(1,)), axes=axes)
+    return b.add("and", b.add("ge", place, b.constant(float(n))), b.add("le", place, last))
+
+
+def _same_grams(b: Builder, x: Node, y: Node, w: Node, n: int) -> Node:
+    """Whether the n words up to a place of x are those up to a place of y, (m, T, S)."""
+    axes = TensorType((*x.type.axes, y.type.axes[1]))
+    same = _beside(b, _grams(b, y, w, n), axes, 1)
+    for _ in range(n):
+        same = b.add("and", same, b.add("eq", _beside(b, x, axes, 2), _beside(b, y, axes, 1)))
+        x, y = (b.add("shift", text, axis=1) for text in (x, y))
+    return same
+
+
+def _beside(b: Builder, text: Node, type: TensorType, axis: int) -> Node:
+    """What is known of each place of a text, for each place of another one, whose axis is missing."""
+    return b.add("broadcast", b.add("expand", text, axes=(axis,)), axes=type.axes)
+
+
+def _count(b: Builder, truth: Node, axis: int) -> Node:
+    """How many places there are along an axis."""
+    return b.add("drop", b.add("sum", b.add("real", truth), axes=(axis,)), axes=(axis,))
+
+
+def _real(b: Builder, value: Node) -> Node:
+    return b.add("real", value) if value.type.kind == "index" else value

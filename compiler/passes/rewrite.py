@@ -156,7 +156,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     b = Rewriter(rules)
 
     def again(_: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
-        return b.rewritten(b.typed(node.op, inputs, node.attrs, node.type, node.span))
+        return b.rewritten(b.again(node, inputs))
 
     return rebuild(graph, again, b)
 

@@ -60,14 +60,14 @@ def _endings(spec: Spec, programs: Programs) -> Words:
     from dlc.runtime.data.tokens import END
     from dlc.runtime.endings import ending_words, known_words, require_words
 
-    graph, data = programs.graphs["forward"], spec.prepared.data
-    wanted = ending_words(graph)
+    graphs, data = programs.sources, spec.prepared.data
+    wanted = ending_words(graphs)
     if data is None or not wanted:
         return {(name, word): 0 for name, word in wanted if word == END}
     request = spec.prepared.request
     loaded = load(data, request.folder, spec.inputs, spec.train.seed, "float32", request.limit)
-    require_words(graph, loaded.preprocessing, spec.inputs)
-    return known_words(graph, loaded.preprocessing)
+    require_words(graphs, loaded.preprocessing, spec.inputs)
+    return known_words(graphs, loaded.preprocessing)
 
 
 def _spare(path: Path) -> None:

@@ -118,6 +118,45 @@ def test_a_model_without_inputs_goes_down_its_own_slope(tmp_path: Path) -> None:
 # --- the best epoch, and the end -------------------------------------------------------------------------------
 
 
+CONSTANT = """
+model Net:
+    dim T
+    input  c : (T, 3)
+    input  X : (3, m)
+    target Y : (1, m)
+    param w : (1, 1) ~ constant(0.5)
+    Y_hat = sum(w * (c @ X), over = first)
+    loss   squared_error(Y_hat, Y)
+    output Y_hat
+
+train:
+    optimizer = GradientDescent(lr = 0.1)
+    batch     = 4
+    epochs    = 2
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_all_batches_read_a_constant_of_the_data_set(tmp_path: Path, target: Target) -> None:
+    model = spec(tmp_path, CONSTANT).compile(dtype="float64", seed=4, target=target)
+    rng = np.random.default_rng(3)
+    c, x, y = rng.standard_normal((5, 3)), rng.standard_normal((3, 10)), rng.standard_normal((1, 10))
+    s, w = (c @ x).sum(axis=0), 0.5
+    for epoch in (1, 2):
+        order = example_order(10, 4, epoch, True)
+        for rows in (order[:4], order[4:8], order[8:]):
+            w -= 0.1 * np.mean((w * s[rows] - y[0, rows]) * s[rows])
+    model.fit(c=c, X=x, Y=y)
+    assert np.allclose(model.params["w"], w, rtol=1e-12)
+
+
+def test_a_model_without_examples_is_trained_on_its_constants(tmp_path: Path) -> None:
+    text = CONSTANT.replace("(3, m)", "(3, 1)").replace("(1, m)", "(1, 1)")
+    model = spec(tmp_path, text).compile(dtype="float64")
+    model.fit(c=np.ones((2, 3)), X=np.ones((3, 1)), Y=np.array([[12.0]]))
+    assert np.allclose(model.params["w"], 0.5 + 0.1 * (12 - 3) * 6 + 0.1 * (12 - 6 * 5.9) * 6, rtol=1e-12)
+
+
 def test_early_stopping_gives_the_best_epoch_back(tmp_path: Path) -> None:
     """A learning rate that overshoots: the dev loss falls, then rises for good."""
     net = spec(tmp_path, SOFTMAX.replace("lr = 0.5", "lr = 8"))

@@ -84,20 +84,36 @@ class NumpyArithmetic:
         return np.where(x < self.float(bound), self.float(bound), x)
 
 
+PIECE = 1 << 14
+"""So many elements are computed at a time: the formulas' many intermediate values stay in the second cache, which makes
+them ten times as fast."""
+
+
 def uniform01_reference(seed: int, draw: int, step: int, indices: Array, dtype: str = "float64") -> Array:
     """`uniform01` of every index: numbers in [0, 1), the bits of the compiled one. Any shape of indices."""
-    with np.errstate(all="ignore"):
-        return draw_uniform(NumpyArithmetic(dtype), seed, draw, step)(np.asarray(indices))
+    return _in_pieces(draw_uniform(NumpyArithmetic(dtype), seed, draw, step), indices)
 
 
 def normal01_reference(seed: int, draw: int, step: int, indices: Array, dtype: str = "float64") -> Array:
     """`normal01` of every index: standard normal numbers, the bits of the compiled one."""
     m = NumpyArithmetic(dtype)
     uniform = draw_uniform(m, seed, draw, step)
-    pairs = np.asarray(indices).astype(np.uint64) * np.uint64(2)
+
+    def normal(indices: Array) -> Array:
+        pairs = indices.astype(np.uint64) * np.uint64(2)
+        found: Array = normal_formula(m, uniform(pairs), uniform(pairs + np.uint64(1)))
+        return found
+
+    return _in_pieces(normal, indices)
+
+
+def _in_pieces(function: Callable[[Array], Array], indices: Array) -> Array:
+    """A function of every index."""
+    given = np.asarray(indices)
+    flat = given.reshape(-1)
     with np.errstate(all="ignore"):
-        result: Array = normal_formula(m, uniform(pairs), uniform(pairs + np.uint64(1)))
-    return result
+        pieces = [function(flat[start : start + PIECE]) for start in range(0, max(len(flat), 1), PIECE)]
+    return np.concatenate(pieces).reshape(given.shape)
 
 
 def draw_uniform(m: NumpyArithmetic, seed: int, draw: int, step: int) -> Callable[[Array], Array]:
@@ -105,8 +121,7 @@ def draw_uniform(m: NumpyArithmetic, seed: int, draw: int, step: int) -> Callabl
     words = [np.array([part % 2**64], np.uint64) for part in (seed, draw, step)]
 
     def uniform(indices: Array) -> Array:
-        bits = random_bits(m, words[0], words[1], words[2], indices.astype(np.uint64).reshape(-1))
-        found: Array = uniform_formula(m, bits)
-        return found.reshape(indices.shape)
+        found: Array = uniform_formula(m, random_bits(m, words[0], words[1], words[2], indices.astype(np.uint64)))
+        return found
 
     return uniform

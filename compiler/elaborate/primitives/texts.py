@@ -58,9 +58,14 @@ def _score(e: Context, site: Site, s: Node, y: Node) -> Node:
 
 
 def _lengths(e: Context, text: Node) -> Node:
-    """Each text's own number of words, (m)."""
+    """Each text's own number of words, (m); of one that was generated, with the word that ends it."""
     if text.type.rank != 2:
         raise ShapeError("D103", f"a text is (m, T), and this is {text.type}", [], rule="bleu(s : (m, T), y : (m, S))")
+    words = text
+    while words.op == "rename":
+        (words,) = words.inputs
+    if words.op == "generate":
+        return e.b.add("generate", *words.inputs, span=words.span, **{**words.keywords, "take": "lengths"})
     own = lengths_of(e.b, e.padded, text.type.axes[1].size)
     return own if own.type.rank else e.b.add("broadcast", own, axes=text.type.axes[:1])
 
