@@ -26,8 +26,9 @@ class Advice:
     fix: tuple[Edit, ...] = ()
 
 
-def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
-    """Advice for `W @ A` whose inner sizes differ: the columns of W must equal the rows of A."""
+def for_product(operands: Sequence[Tensor], scope: Scope, recurs: bool) -> Advice:
+    """Advice for `W @ A` whose inner sizes differ: the columns of W must equal the rows of A. `recurs`: A is a<t-1>, in
+    the line that defines a<t>."""
     left, right = operands
     turned = right.declared
     if turned is not None and left.type.rank == right.type.rank == 2 and left.type.sizes[1] == right.type.sizes[1]:
@@ -39,7 +40,9 @@ def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
         return Advice()
     wanted, (first, last) = right.type.axes[0].size, left.type.sizes
     if first == wanted and last != wanted:
-        return _transposed(declared, scope)
+        if recurs:
+            return _square(declared, right)
+        return _one_row(declared) if left.type.axes[1].one else _transposed(declared, scope)
     return _respelled(declared, 1, wanted, left.type.sizes, scope)
 
 
@@ -78,6 +81,26 @@ def _respelled(declared: Declared, axis: int, wanted: Dim, sizes: Sequence[Dim],
         _law(declared, axis, spelled, [wanted if i == axis else size for i, size in enumerate(sizes)], scope),
         f"write {spelled[0]} in place of {unparse(item)} at {place.line}:{place.column}",
         (Edit(place, spelled[0]),),
+    )
+
+
+def _square(declared: Declared, before: Tensor) -> Advice:
+    """`W_aa : (n_a, 1)` before a<t-1>: what it gives is part of a<t>, which has the shape of a<t-1>."""
+    row, place = declared.items[0], declared.span
+    size, shape = before.type.axes[0].size, f"({unparse(row)}, {unparse(row)})"
+    return Advice(
+        f"a step has the shape of the step before, {before.type}: {declared.name} : ({size}, {size})",
+        f"write {shape} at {place.line}:{place.column}",
+        (Edit(place, shape),),
+    )
+
+
+def _one_row(declared: Declared) -> Advice:
+    """`W : (n, 1)` before A : (n, m). The 1 would broadcast as rows, so that nothing proves the swap to be meant."""
+    a, b = map(unparse, declared.items)
+    place = declared.span
+    return Advice(
+        help=f"for one row write ({b}, {a}) at {place.line}:{place.column}, else as many rows as it has units"
     )
 
 

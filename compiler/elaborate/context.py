@@ -223,7 +223,10 @@ class Context:
         diagnostic = replace(problem.diagnostic, related=tuple(dict.fromkeys(related)))
         if error.code in ("D101", "D102") and len(operands) == 2:
             product = error.code == "D101"
-            advice = for_product(operands, scope) if product else for_elementwise(operands, error.operands, scope)
+            recurs = any(frame.recurs(operands[1].node, self.at) for frame in self.scans)
+            advice = (
+                for_product(operands, scope, recurs) if product else for_elementwise(operands, error.operands, scope)
+            )
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )

@@ -57,6 +57,34 @@ def test_a_product_is_mended(dlc: Shell) -> None:
     assert "param W[1] : (n[1], n[0]) ~ he" in path.read_text()
 
 
+RECURRENCE = """\
+model Net(n_a = 4):
+    dim T
+    input x : (2, m, T)
+    param W_aa : (n_a, 1) ~ he
+    param W_ax : (n_a, 2) ~ he
+    a<0> : (n_a, m) = 0
+    scan t in 1..T:
+        a<t> = tanh(W_aa @ a<t-1> + W_ax @ x<t>)
+    output a
+"""
+
+
+def test_a_recurrence_is_mended_without_broadcasting(dlc: Shell) -> None:
+    path = dlc.write("net.dl", RECURRENCE)
+    assert dlc("check", "--fix", "net.dl").code == 0
+    assert path.read_text() == RECURRENCE.replace("W_aa : (n_a, 1)", "W_aa : (n_a, n_a)")
+
+
+def test_a_written_one_is_not_swapped_where_it_would_broadcast(dlc: Shell) -> None:
+    """Beside W_ax @ x<t> of 4 rows a single row would be proved, and mean another network."""
+    once = RECURRENCE.replace("W_aa @ a<t-1>", "W_aa @ (2 * a<t-1>)")
+    path = dlc.write("net.dl", once)
+    done = dlc("check", "--fix", "net.dl")
+    assert (done.code, path.read_text()) == (1, once)
+    assert "for one row write (1, n_a) at 4:18" in done.out
+
+
 def test_a_fix_that_makes_more_errors_is_taken_back(dlc: Shell) -> None:
     """Behind the syntax error stand two lines that use what it defines, and do so wrongly."""
     text = "model Net:\n    input X : (4, m)\n    Z = X**1\n    output A = Z @ Z\n"
