@@ -303,8 +303,12 @@ def run_function(
     if definition.kind != "function":
         inner.names.update(e.ambient)
     with inside(e, definition, span, exprs):
-        for parameter in definition.parameters:
-            bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
+        try:
+            for parameter in definition.parameters:
+                bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
+        except Stop as failure:
+            _said_of(e, given, failure)
+            raise
         if definition.value is not None:
             found = [evaluate(e, definition.value, inner)]
         else:
@@ -313,6 +317,16 @@ def run_function(
             found = run_body(e, definition.body or (), inner, evaluate)
         bound = ((given.get(p.name.id), inner.names.get(p.name.id)) for p in definition.parameters)
         return _outputs(definition, renamed_back(e, found, bound))
+
+
+def _said_of(e: Context, given: Mapping[str, Any], failure: Stop) -> None:
+    """Raises `Poisoned` where it was said already that the shapes of these values differ: by the loss, of a metric."""
+    if failure.diagnostic.code != "D109":
+        return
+    values = frozenset(value.node for value in given.values() if isinstance(value, Tensor))
+    if values in e.unequal:
+        raise Poisoned from None
+    e.unequal.add(values)
 
 
 def _outputs(definition: ast.Definition, outputs: list[Any]) -> Any:

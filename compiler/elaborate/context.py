@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ONE, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
-from dlc.compiler.elaborate.habits import for_times
+from dlc.compiler.elaborate.habits import for_step, for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
@@ -64,7 +64,7 @@ class Context:
     checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
     `path` is the place of the layer whose text is executed, and `settled` are the places known to be frozen: layers
     there go by their `otherwise`, as in evaluation. `freed` makes spatial sizes unknown (`spatial.py`), `turned` is the
-    `if` whose other branch is taken (`choices.py`).
+    `if` whose other branch is taken (`choices.py`). `unequal` are values of which was said that their shapes differ.
     """
 
     _mode: str
@@ -107,6 +107,7 @@ class Context:
     steps: int = 0
     path: str = ""
     settled: tuple[str, ...] = ()
+    unequal: set[frozenset[Node]] = field(default_factory=set)
     divided: set[str] = field(default_factory=set)
     changed: set[Node] = field(default_factory=set)
     random: bool = False
@@ -232,6 +233,8 @@ class Context:
             )
         if times and (meant := for_times(operands, texts)) is not None:
             diagnostic = replace(diagnostic, rule=problem.diagnostic.rule, help=meant, fix=())
+        if self.scans and (meant := for_step(self.scans, error, operands, exprs, scope)) is not None:
+            diagnostic = replace(diagnostic, help=meant, fix=())
         return Stop(diagnostic)
 
     def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:

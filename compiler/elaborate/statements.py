@@ -14,7 +14,7 @@ from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
-from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
+from dlc.compiler.elaborate.habits import defined_below, drawn_parameter, meant_scan, unknown_size
 from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
@@ -70,7 +70,10 @@ class Body:
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.report(defined_below(failure, self.levels, scope))
+                    failure = defined_below(failure, self.levels, scope)
+                    self.e.report(failure)
+                    if scope.kind == "model" and (size := unknown_size(failure, statement)) is not None:
+                        scope.names[size] = Poison()
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
@@ -391,7 +394,11 @@ class Body:
 
     def loop(self, statement: ast.For, scope: Scope) -> None:
         """`for` is unrolled; a name without index is local to its round."""
-        items = index_range(self.evaluate(statement.iterable, scope), statement.iterable.span)
+        try:
+            iterable = self.evaluate(statement.iterable, scope)
+        except Stop as failure:
+            raise meant_scan(failure, statement) from None
+        items = index_range(iterable, statement.iterable.span)
         rounds = (items.stop - items.start) * items.step if isinstance(items, range) else len(items)
         self.e.rounds += max(0, rounds)
         if self.e.rounds > MOST_ROUNDS:

@@ -115,8 +115,8 @@ def _causal(e: Context, site: Site, prediction: Node, words: Node, steps: Dim) -
         place,
         related=[(f"{y} is generated from {y_hat} here", site.span)] if place != site.span else [],
         rule=f"{y_hat}<t> depends on {y}<1>, …, {y}<t-1> alone",
-        help=f"write {y}<t-1> for {y}<t> in a scan, and shift({y}) elsewhere; attention needs a causal mask, "
-        "`S if position(S, over = k) <= position(S, over = q) else -1e9`",
+        help=f"write {y}<t-1> for {y}<t> in a scan, and shift({y}) elsewhere; attention takes `causal = true`, "
+        "or by hand the mask `S if position(S, over = k) <= position(S, over = q) else -1e9`",
     )
 
 
