@@ -9,6 +9,7 @@ from typing import Any
 
 from dlc.compiler.diagnostics import Edit
 from dlc.compiler.dims import Dim
+from dlc.compiler.elaborate.probabilities import no_probability
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import fill, written
@@ -205,6 +206,14 @@ def multiples(a: int, b: int) -> str:
     return f"{f'{near} and ' if near else ''}{below + b} can be divided by {b}"
 
 
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Of a model, the names of its targets, and of the parameters that are not learned."""
+
+    targets: frozenset[str]
+    frozen: frozenset[str]
+
+
 CROSSED = {
     "binary_cross_entropy": ("softmax", "cross_entropy", "gives one distribution over the classes"),
     "cross_entropy": ("sigmoid", "binary_cross_entropy", "gives a yes or no for each feature"),
@@ -212,15 +221,31 @@ CROSSED = {
 """The activation that does not belong before a loss, the loss that does, and why."""
 
 
+FORGOTTEN = {"binary_cross_entropy": "sigmoid", "cross_entropy": "softmax"}
+"""The activation that belongs before a loss."""
+
+
 def crossed_loss(
-    findings: Findings, name: str, prediction: Any, target: Any, targets: Container[str], shown: str, place: Span
+    findings: Findings, name: str, prediction: Any, target: Any, declared: Declarations, shown: str, place: Span
 ) -> None:
-    """Warns of a softmax output under binary cross-entropy, of a sigmoid output under cross-entropy, and of a target
-    in the prediction's place."""
+    """Warns of a softmax output under binary cross-entropy, of a sigmoid output under cross-entropy, of one that is
+    neither, and of a target in the prediction's place."""
     activation, better, reason = CROSSED[name]
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
-        _turned_round(findings, name, (prediction, target), targets, place)
-    if not isinstance(prediction, Tensor) or _activation(prediction.node) != activation:
+        _turned_round(findings, name, (prediction, target), declared.targets, place)
+    if not isinstance(prediction, Tensor):
+        return
+    wrong = no_probability(prediction.node, declared.frozen)
+    if wrong is not None:
+        forgotten = FORGOTTEN[name]
+        findings.warn(
+            "P313",
+            f"{shown} {wrong}, and {name} takes the logarithm of probabilities",
+            place,
+            rule=f"{forgotten} makes probabilities of numbers",
+            help=f"end the last layer in {forgotten}: Dense(n, {forgotten}), or {forgotten}({shown}) here",
+        )
+    if _activation(prediction.node) != activation:
         return
     findings.warn(
         "P306",

@@ -64,7 +64,7 @@ class Context:
     checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
     `path` is the place of the layer whose text is executed, and `settled` are the places known to be frozen: layers
     there go by their `otherwise`, as in evaluation. `freed` makes spatial sizes unknown (`spatial.py`), `turned` is the
-    `if` whose other branch is taken (`choices.py`). `unequal` are values of which was said that their shapes differ.
+    `if` whose other branch is taken (`choices.py`). `said` is what was said of values already.
     """
 
     _mode: str
@@ -107,7 +107,7 @@ class Context:
     steps: int = 0
     path: str = ""
     settled: tuple[str, ...] = ()
-    unequal: set[frozenset[Node]] = field(default_factory=set)
+    said: set[tuple[str, frozenset[Node]]] = field(default_factory=set)
     divided: set[str] = field(default_factory=set)
     changed: set[Node] = field(default_factory=set)
     random: bool = False
@@ -131,6 +131,18 @@ class Context:
     def follows_training(self) -> bool:
         """Which side of a `when` counts here: a part that is frozen is a fixed function, the one that predicts."""
         return not self.evaluation and not any(covers(place, self.path) for place in self.settled)
+
+    def says(self, what: str, *values: Node) -> bool:
+        """Whether something is said of some values for the first time: what is wrong with a prediction, its loss tells,
+        and no metric tells it again."""
+        known = (what, frozenset(values)) in self.said
+        self.said.add((what, frozenset(values)))
+        return not known
+
+    @property
+    def settled_parameters(self) -> frozenset[str]:
+        """The parameters that are not learned, as far as they are declared."""
+        return frozenset(name for name, pending in self.parameters.items() if pending.frozen)
 
     def in_mode(self, mode: str) -> Context:
         """The same program in another mode, in which no update counts."""
