@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.diagnostics import Edit, Related
 from dlc.compiler.diagnostics.suggest import did_you_mean
-from dlc.compiler.dims import Truth, equal
+from dlc.compiler.dims import Dim, Truth, equal
 from dlc.compiler.elaborate.report import Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
@@ -261,6 +261,7 @@ def meant_scan(failure: Stop, statement: ast.For) -> Stop:
     return Stop(replace(failure.diagnostic, help=help))
 
 
+BELOW = " is used before it is defined"
 FARTHEST = 300
 """So many statements below a mistake are read for the name that is missing: a file full of mistakes stays quick."""
 
@@ -282,7 +283,7 @@ def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement],
                     replace(
                         diagnostic,
                         code="N209",
-                        message=f"{name} is used before it is defined",
+                        message=f"{name}{BELOW}",
                         related=(Related("defined below", place),),
                         rule="lines are read from top to bottom",
                         help=f"move line {place.line} above this one",
@@ -293,13 +294,25 @@ def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement],
 
 
 def unknown_size(failure: Stop, statement: ast.Statement) -> str | None:
-    """The name of a size that no line defines: what is missing is one line, however many shapes wait for it."""
-    place, (head, _, name) = failure.diagnostic.span, failure.diagnostic.message.partition("unknown name ")
+    """The name of a size that no line above defines: what is missing is one line, however many shapes wait for it."""
+    place, message = failure.diagnostic.span, failure.diagnostic.message
+    unknown = message.startswith("unknown name ") or message.endswith(BELOW)
     match statement:
         case ast.Declaration(shape=ast.Shape(span=sizes)) | ast.Scan(range=ast.Binary(span=sizes)):
-            found = failure.diagnostic.code == "N201" and not head and place is not None and sizes.contains(place)
-            return name if found else None
+            if unknown and place is not None and sizes.contains(place):
+                return message.removeprefix("unknown name ").removesuffix(BELOW)
     return None
+
+
+def for_size(failure: Stop, name: str, scope: Scope) -> Stop:
+    """What to do about a size without a line of its own, where no spelling is near."""
+    help = failure.diagnostic.help or ""
+    if failure.diagnostic.code != "N201" or help.startswith("did you mean"):
+        return failure
+    others = [other for other, value in scope.names.items() if other != "m" and isinstance(value, Dim)]
+    declared = f"; dim {others[0]} is declared" if len(others) == 1 else ""
+    help = f"above it write {name} = 64, or dim {name} for a length that comes with the data{declared}"
+    return Stop(replace(failure.diagnostic, help=help))
 
 
 def drawn_parameter(failure: Stop, statement: ast.Draw, scope: Scope) -> Stop:
@@ -322,6 +335,8 @@ def _place(statement: ast.Statement, name: str, scope: Scope) -> Span | None:
                 plain = isinstance(target, ast.Name) and target.id == name
                 if plain or (name[-1:] in "]>" and written(target, scope) == name):
                     return target.span
+        case ast.DimDecl(names=names):
+            return next((target.span for target in names if target.id == name), None)
         case ast.Hyper(name=target) | ast.Output(name=ast.Name() as target) if target.id == name:
             return target.span
     return None

@@ -14,7 +14,7 @@ from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
-from dlc.compiler.elaborate.habits import defined_below, drawn_parameter, meant_scan, unknown_size
+from dlc.compiler.elaborate.habits import defined_below, drawn_parameter, for_size, meant_scan, unknown_size
 from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives import index_range
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
@@ -71,9 +71,10 @@ class Body:
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
                     failure = defined_below(failure, self.levels, scope)
-                    self.e.report(failure)
                     if scope.kind == "model" and (size := unknown_size(failure, statement)) is not None:
+                        failure = for_size(failure, size, scope)
                         scope.names[size] = Poison()
+                    self.e.report(failure)
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
