@@ -4,7 +4,7 @@ loss that does not belong to its activation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Edit
@@ -41,10 +41,11 @@ def for_product(operands: Sequence[Tensor], scope: Scope, recurs: bool) -> Advic
         return Advice()
     wanted, (first, last) = right.type.axes[0].size, left.type.sizes
     if first == wanted and last != wanted:
-        if recurs:
-            return _square(declared, right)
-        return _one_row(declared) if left.type.axes[1].one else _transposed(declared, scope)
-    return _respelled(declared, 1, wanted, left.type.sizes, scope)
+        if not left.type.axes[1].one:
+            return _transposed(declared, scope)
+        return _square(declared, right) if recurs else _one_row(declared)
+    advice = _respelled(declared, 1, wanted, left.type.sizes, scope)
+    return replace(advice, fix=()) if recurs and left.type.axes[0].one else advice  # its one row would broadcast
 
 
 def _examples_in_rows(declared: Declared, scope: Scope) -> Advice:
