@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.diagnostics import Related
 from dlc.compiler.dims import ONE, Dim, TensorType
 from dlc.compiler.elaborate.advice import for_elementwise, for_product
-from dlc.compiler.elaborate.habits import for_step, for_times
+from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
+from dlc.compiler.elaborate.recurrences import for_step
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written

@@ -14,9 +14,10 @@ from dlc.compiler.elaborate.branches import both_branches
 from dlc.compiler.elaborate.calls import Eval, place_instance
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.declarations import layer_input, parameter
-from dlc.compiler.elaborate.habits import defined_below, drawn_parameter, for_size, meant_scan, unknown_size
+from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
 from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives import index_range
+from dlc.compiler.elaborate.recurrences import for_size, meant_scan, unknown_size
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
