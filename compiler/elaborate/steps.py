@@ -101,6 +101,21 @@ class Frame:
         """Which examples have not ended at this step, in the place of the examples of a type. Raises `ShapeError`."""
         return e.b.add("le", self.step(e), lengths_along(e.b, e.padded, type, self.axis.size))
 
+    def goes_through(self, whole: Tensor) -> bool:
+        """Whether a value is a sequence whose steps these are."""
+        found = whole.type.axes_named(self.axis.name) if self.axis.name is not None else ()
+        return bool(found) and not self.depends(whole.node)
+
+    def carried(self, node: Node) -> str | None:
+        """The a of which a value is a<t-1>."""
+        return next((key for key, carry in self.carries.items() if carry.leaf is node), None)
+
+    def recurs(self, node: Node, at: Span | None) -> bool:
+        """Whether a value is a<t-1>, and the line at a place defines a<t>."""
+        key = self.carried(node)
+        place = self.written.get(key.partition("[")[0]) if key is not None else None
+        return place is not None and at is not None and at.contains(place)
+
     def depends(self, node: Node) -> bool:
         """Whether a value changes from step to step."""
         waiting = [node]
