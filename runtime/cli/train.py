@@ -18,11 +18,13 @@ from dlc.compiler.diagnostics import DiagnosticError
 from dlc.runtime.assignments import assignments
 from dlc.runtime.cli.options import TARGET, Common, verb
 from dlc.runtime.cli.output import (
+    counted,
     numbers,
     print_json,
     print_mistakes,
     print_warnings,
     request_of,
+    say,
     shown_path,
     spec_of,
 )
@@ -64,7 +66,7 @@ def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     spec = spec_of(common, file, headers=True)
     require_loss(spec.checked)
     seed = spec.train.seed if common.seed is None else common.seed
-    _say(common, f"compiling {spec.name}")
+    say(common, f"compiling {spec.name}")
     model = spec.compile(common.dtype or "float32", seed, common.threads, target)
     data = model.load_data()
     print_warnings(common, data.notes, spec.prepared.sources)
@@ -79,18 +81,18 @@ def _resume(common: Common, file: Path | None, folder: Path) -> int:
     run = open_run(folder)
     require_own_numbers(common, run)
     request = _resumed_request(common, file, run)
-    _say(common, f"compiling {run.settings['model']}")
+    say(common, f"compiling {run.settings['model']}")
     with differences_told(run, request):
         model = open_model_of(run, request=request, threads=common.threads, checkpoint=LAST)
     require_loss(model.spec.checked)
     before, data = model.preprocessing, model.load_data()
-    require_same_classes(before, data.preprocessing)
+    require_same_classes(before, data.preprocessing, "begin a new run")
     if common.settings and file is None:
         fill_run(run.path, model.spec.prepared.sources, model.spec.checked.file, {**run.settings, **_kept(model, run)})
     run.forget_after(model.progress.epoch)
     epochs = model.spec.train.epochs
     if epochs is not None and model.progress.epoch >= epochs:
-        _say(common, f"nothing is left to do: the run has had {model.progress.epoch} epochs; --set epochs=… goes on")
+        say(common, f"nothing is left to do: the run has had {model.progress.epoch} epochs; --set epochs=… goes on")
     return _run(common, model, data, run)
 
 
@@ -202,7 +204,7 @@ def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
     if history.end == "diverged":
         mistake = diverged(training)
         print_mistakes(common, [mistake], model.spec.prepared.sources)
-        _say(common, f"the run, with its last good parameters: {shown_path(run.path)}")
+        say(common, f"the run, with its last good parameters: {shown_path(run.path)}")
         return 1
     _tell_end(common, model, data, run, history, time.perf_counter() - started)
     return 0
@@ -259,11 +261,13 @@ def _tell_end(common: Common, model: Model, data: DataSet, run: RunFolder, histo
         print(f"stopped early after epoch {history.progress.epoch}", file=sys.stderr)
     rows = [f"run   {shown}"]
     if best.get("dev"):
-        rows.append(f"dev   {numbers(best['dev'])}   (best of {history.progress.epoch} epochs: {best['epoch']})")
+        rows.append(
+            f"dev   {numbers(best['dev'])}   (best of {counted(history.progress.epoch, 'epoch')}: {best['epoch']})"
+        )
     elif best:
         rows.append(f"train {numbers({'loss': best['train']['loss']})}   (epoch {best['epoch']})")
     if test:
-        rows.append(f"test  {numbers(test)}   ({data.splits['test'].count:,} examples)")
+        rows.append(f"test  {numbers(test)}   ({counted(data.splits['test'].count, 'example')})")
     print("\n".join(rows))
 
 
@@ -277,8 +281,3 @@ def _best_record(run: RunFolder, epoch: int) -> dict[str, Any]:
         if record["epoch"] == epoch:
             return record
     return {}
-
-
-def _say(common: Common, text: str) -> None:
-    if not common.quiet:
-        print(text, file=sys.stderr, flush=True)

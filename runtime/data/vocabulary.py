@@ -51,14 +51,16 @@ class Vocabulary:
                 raise ValueError(f"{token!r} is not in the vocabulary")
         return [number for number in found if number is not None]
 
-    def decode(self, classes: Iterable[int], until: int | None = None) -> str:
-        """The text of class numbers, up to `<EOS>` or another class `until`; words with blanks between them, and none
-        before a comma."""
-        ends = {self.classes.get(END), until}
+    def decode(self, classes: Iterable[int], until: int | str | None = None) -> str:
+        """The text of class numbers, up to `<EOS>` or another class (or its token) `until`; words with blanks between
+        them, and none before a comma. Raises ValueError for a negative number."""
+        ends = {self.classes.get(END), self.classes.get(until) if isinstance(until, str) else until}
         found: list[str] = []
         for number in map(int, classes):
             if number in ends:
                 break
+            if number < 0:
+                raise ValueError(f"{number} is no class: they count from 0")
             # A model may have more classes than there are tokens.
             token = self.tokens[number] if number < len(self.tokens) else UNKNOWN
             if token != PADDING:

@@ -92,6 +92,30 @@ def test_other_settings_of_the_draws(names: tuple[Shell, str]) -> None:
     assert len(set(shell("sample", run, "--count", "8", "--temperature", "5").out.splitlines())) > 4
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("--temperature", "nan", "nan is not a positive, finite number"),
+        ("--temperature", "inf", "inf is not a positive, finite number"),
+        ("--temperature", "0", "0 is not a positive, finite number"),
+        ("--temperature", "hot", "'hot' is not a number"),
+        ("--top-k", "0", "0 is less than 1"),
+    ],
+)
+def test_numbers_that_nothing_can_be_drawn_with(names: tuple[Shell, str], flag: str, value: str, told: str) -> None:
+    shell, run = names
+    done = shell("sample", run, flag, value)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+
+
+def test_a_file_for_a_model_without_inputs(names: tuple[Shell, str]) -> None:
+    shell, run = names
+    done = shell("sample", run, "--data", "names.csv")
+    assert done.code == 1
+    assert "error[T402]: the model has no inputs" in done.err
+
+
 def test_json(names: tuple[Shell, str]) -> None:
     shell, run = names
     plain = shell("sample", run, "--count", "3").out.splitlines()
@@ -109,6 +133,16 @@ def test_texts_for_the_inputs_of_the_runs_data_or_of_a_file(dlc: Shell) -> None:
     found = dlc("sample", run, "--data", "new.csv").out.splitlines()
     assert [line.partition(" -> ")[0] for line in found] == ["abab", "b", "bb"]
     assert dlc("sample", run, "--data", "new.csv", "--count", "2").out.splitlines() == found[:2]
+
+
+def test_several_texts_have_their_names(dlc: Shell) -> None:
+    greedy = '\n    output g = generate(y, from = y_hat, until = "n", max = 7, by = greedy())'
+    dlc.write("names.dl", NAMES.replace("(temperature = 1.5))", "(temperature = 1.5))" + greedy))
+    dlc.write("names.csv", NAMES_CSV)
+    run = dlc("train", "names.dl", "--target", "reference", "-q").run
+    records = dlc("sample", run, "--count", "2", "--format", "json").json
+    shown = "\n\n".join(f"s: {record['s']}\ng: {record['g']}" for record in records)
+    assert dlc("sample", run, "--count", "2").out == shown + "\n"
 
 
 def test_a_model_that_writes_nothing(trained: tuple[Shell, str]) -> None:

@@ -263,6 +263,19 @@ def test_what_is_written_ends_with_the_word(names: Any) -> None:
         assert text == {"<EOS>": "", "a": "a" * 12}[word]
 
 
+def test_a_text_ends_before_the_word_that_ends_it(names: Any) -> None:
+    """The places behind it hold that word too, whichever it is."""
+    model = names(text=NET.replace('"<EOS>"', '"a"'))
+    model.fit(epochs=1)
+    words = model.preprocessing.vocabularies["y"].encode("naaaaaaaaaaa")
+    assert model.texts("s", np.array([words, words[::-1]])) == ["n", ""]
+    assert model.preprocessing.vocabularies["y"].decode(words, until="a") == "n"
+    with pytest.raises(ValueError, match="no output that is generated"):
+        model.texts("y_hat", np.array([words]))
+    with pytest.raises(ValueError, match="-1 is no class"):
+        model.preprocessing.vocabularies["y"].decode([-1])
+
+
 def test_a_saved_model_writes_the_same(names: Any, tmp_path: Path) -> None:
     model = names("beam(width = 2, alpha = 0.7)")
     model.fit()
