@@ -29,6 +29,7 @@ WIDEST_TEXT = 40
 @click.option("--worst", type=Whole(0), default=5, metavar="N", help="How many of the worst examples.")
 def command(common: Common, run: Path, data: Path | None, split: str | None, worst: int) -> int:
     from dlc.runtime.cli import results
+    from dlc.runtime.memory import memory_told
 
     if data is not None and split is not None:
         raise click.UsageError("--data and --split both say what to evaluate on")
@@ -36,8 +37,9 @@ def command(common: Common, run: Path, data: Path | None, split: str | None, wor
     if data is not None:
         name, examples = str(data), results.from_file(opened, data, True)
     else:
-        name, examples = results.from_split(opened, split)
-    values = opened.model.measure(examples.arrays)
+        name, examples = results.from_split(common, opened, split)
+    with memory_told(examples):
+        values = opened.model.measure(examples.arrays)
     seen = _Seen.of(opened, examples)
     bad = seen.worst(worst)
     if common.json:

@@ -16,21 +16,24 @@ from dlc.compiler.dims import Dim
 from dlc.compiler.program import M
 from dlc.runtime.checkpoint import RunFolder, load_checkpoint, open_run
 from dlc.runtime.cli.options import Common
-from dlc.runtime.cli.output import say
+from dlc.runtime.cli.output import print_warnings, say
 from dlc.runtime.cli.resuming import require_trained_settings
 from dlc.runtime.data.columns import as_array
 from dlc.runtime.data.dataset import Examples, apply
 from dlc.runtime.data.dimensions import dimension_sizes
+from dlc.runtime.data.fingerprint import changed, fingerprint
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.endings import written_by
 from dlc.runtime.engine import rows_of
 from dlc.runtime.errors import told
+from dlc.runtime.memory import memory_told
 from dlc.runtime.metrics import BATCH, classified, target_of
 from dlc.runtime.program import Model
 from dlc.runtime.saved import open_model_of, require_data_folder, require_same_classes
 from dlc.runtime.texts import class_names, generated_texts
 
 Array = NDArray[Any]
+NEW_DATA = "name new data with --data FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,16 @@ def from_file(opened: Opened, file: Path, with_targets: bool) -> Examples:
         return apply(model.preprocessing, file, model.spec.inputs, with_targets, model.dtype)
 
 
-def from_split(opened: Opened, split: str | None) -> tuple[str, Examples]:
-    """A split of the run's own data: the test split where there is one. Raises DiagnosticError."""
+def from_split(common: Common, opened: Opened, split: str | None) -> tuple[str, Examples]:
+    """A split of the run's own data, the test split where there is one; it is told where the data has changed since.
+    Raises DiagnosticError."""
     with told({}):
         require_data_folder(opened.run)
     kept, data = opened.model.preprocessing, opened.model.load_data()
     opened.model.preprocessing = kept
     with told({}):
-        require_same_classes(kept, data.preprocessing, "name new data with --data FILE")
+        require_same_classes(kept, data.preprocessing, NEW_DATA)
+    print_warnings(common, changed(opened.run.settings.get("data"), fingerprint(data), NEW_DATA), {})
     splits = data.splits
     chosen = split or next(name for name in ("test", "dev", "train") if name in splits)
     if chosen not in splits:
@@ -89,7 +94,8 @@ def outputs(model: Model, examples: Examples) -> dict[str, Array]:
     wanted = {n: array for n, array in examples.arrays.items() if n not in inputs or inputs[n].role == "input"}
     for start in range(0, examples.count, BATCH):
         batch = rows_of(wanted, model.spec.inputs, slice(start, start + BATCH))
-        parts.append(model.engine.forward(batch))
+        with memory_told(examples):
+            parts.append(model.engine.forward(batch))
     axes = {name: batch_axis(model, name) for name in parts[0]}
     return {
         name: _joined([np.moveaxis(part[name], axis, 0) for part in parts])

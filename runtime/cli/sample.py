@@ -25,7 +25,7 @@ SHOWN = 5
 @click.option("--count", type=Whole(1, 10**6), metavar="N", help="How many texts (1; of a run's own data 5).")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="A file with the inputs.")
 @click.option("--temperature", type=Positive(), metavar="T", help="Draw: low plays safe.")
-@click.option("--top-k", type=Whole(1), metavar="K", help="Draw from the K most probable words alone.")
+@click.option("--top-k", type=Whole(0), metavar="K", help="Draw from the K most probable words; 0: from all.")
 def command(
     common: Common, run: Path, count: int | None, data: Path | None, temperature: float | None, top_k: int | None
 ) -> int:
@@ -36,7 +36,7 @@ def command(
     if temperature is not None or top_k is not None:
         opened.model.engine.by = drawing(opened.model, temperature, top_k)
     with told(opened.model.spec.prepared.sources):
-        found = texts(opened, count, data)
+        found = texts(common, opened, count, data)
     if common.json:
         print_json(found)
         return 0
@@ -54,10 +54,10 @@ def drawing(model: Model, temperature: float | None, top_k: int | None) -> Choic
 
     ways = [node.attr("by") for node in model.spec.checked.evaluation.nodes if node.op == "generate"]
     spec = next((by for by in ways if isinstance(by, Sampling)), Sampling())
-    return Sampling(temperature or spec.temperature, top_k or spec.top_k)
+    return Sampling(temperature or spec.temperature, spec.top_k if top_k is None else top_k)
 
 
-def texts(opened: Opened, count: int | None, data: Path | None) -> list[dict[str, str]]:
+def texts(common: Common, opened: Opened, count: int | None, data: Path | None) -> list[dict[str, str]]:
     """For each example its inputs that are texts, and what is written, by name. Raises DiagnosticError."""
     from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
     from dlc.runtime.cli.results import from_file, from_split, given_texts, outputs, written
@@ -69,7 +69,7 @@ def texts(opened: Opened, count: int | None, data: Path | None) -> list[dict[str
     inputs = [name for name, declaration in model.spec.inputs.items() if declaration.role == "input" and name in wanted]
     columns: dict[str, list[str]] = {}
     if inputs or data is not None:
-        examples = from_file(opened, data, False) if data is not None else from_split(opened, None)[1]
+        examples = from_file(opened, data, False) if data is not None else from_split(common, opened, None)[1]
         most = count or (examples.count if data is not None else SHOWN)
         examples = examples.chosen(range(min(most, examples.count)))
         for name in inputs:

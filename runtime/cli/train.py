@@ -61,6 +61,7 @@ def command(common: Common, file: Path | None, resume: Path | None, out: Path, t
 
 def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     from dlc.runtime.checkpoint import create_run
+    from dlc.runtime.data.fingerprint import fingerprint
     from dlc.runtime.saved import record
 
     spec = spec_of(common, file, headers=True)
@@ -70,12 +71,14 @@ def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     model = spec.compile(common.dtype or "float32", seed, common.threads, target)
     data = model.load_data()
     print_warnings(common, data.notes, spec.prepared.sources)
-    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, record(model))
+    kept = {**record(model), "data": fingerprint(data)}
+    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, kept)
     return _run(common, model, data, run)
 
 
 def _resume(common: Common, file: Path | None, folder: Path) -> int:
     from dlc.runtime.checkpoint import LAST, fill_run, open_run
+    from dlc.runtime.data.fingerprint import changed, fingerprint
     from dlc.runtime.saved import open_model_of, require_same_classes
 
     run = open_run(folder)
@@ -87,6 +90,8 @@ def _resume(common: Common, file: Path | None, folder: Path) -> int:
     require_loss(model.spec.checked)
     before, data = model.preprocessing, model.load_data()
     require_same_classes(before, data.preprocessing, "begin a new run")
+    help = "bring it back as it was, or begin a new run: this one would be tested on what it has learned"
+    print_warnings(common, changed(run.settings.get("data"), fingerprint(data), help), {})
     if common.settings and file is None:
         fill_run(run.path, model.spec.prepared.sources, model.spec.checked.file, {**run.settings, **_kept(model, run)})
     run.forget_after(model.progress.epoch)
@@ -176,6 +181,13 @@ class Recorder:
 
 
 def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
+    from dlc.runtime.memory import memory_told
+
+    with memory_told(*data.splits.values()):
+        return _recorded(common, model, data, run)
+
+
+def _recorded(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
     from dlc.runtime.cli.progress import Display
     from dlc.runtime.train import diverged
 

@@ -90,6 +90,7 @@ def test_other_settings_of_the_draws(names: tuple[Shell, str]) -> None:
     shell, run = names
     assert len(set(shell("sample", run, "--count", "8", "--top-k", "1").out.splitlines())) == 1
     assert len(set(shell("sample", run, "--count", "8", "--temperature", "5").out.splitlines())) > 4
+    assert shell("sample", run, "--count", "8", "--top-k", "0").out == shell("sample", run, "--count", "8").out
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_other_settings_of_the_draws(names: tuple[Shell, str]) -> None:
         ("--temperature", "inf", "inf is not a positive, finite number"),
         ("--temperature", "0", "0 is not a positive, finite number"),
         ("--temperature", "hot", "'hot' is not a number"),
-        ("--top-k", "0", "0 is less than 1"),
+        ("--top-k", "-1", "-1 is less than 0"),
     ],
 )
 def test_numbers_that_nothing_can_be_drawn_with(names: tuple[Shell, str], flag: str, value: str, told: str) -> None:

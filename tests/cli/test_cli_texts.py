@@ -92,7 +92,7 @@ def test_what_is_written_is_printed_as_text(dates: tuple[Shell, str]) -> None:
     """From a table and from the lines of a text alike."""
     dlc, run = dates
     dlc.write("new.csv", "human\n3 May\n21 Mar\n")
-    dlc.write("new.txt", "3 May\n\n21 Mar\n")
+    dlc.write("new.txt", "3 May\n21 Mar\n\n")
     done = dlc("predict", run, "--data", "new.csv")
     head, *rows = csv.reader(io.StringIO(done.out))
     assert head == ["iso"]
@@ -115,12 +115,30 @@ def test_a_text_that_changed_has_other_classes(dates: tuple[Shell, str]) -> None
     message = r"error\[R603\]: the data has changed since the run began: class \d+ of x was '\w', and is '[nov]' now"
     dlc.write("dates.csv", DATES_CSV.replace("May", "Nov"))
     try:
-        for verb in (("evaluate", run), ("train", "dates.dl", "--resume", run)):
+        for verb, otherwise in (
+            (("evaluate", run), "name new data with --data FILE"),
+            (("train", "dates.dl", "--resume", run), "begin a new run"),
+        ):
             refused = dlc(*verb)
             assert refused.code == 1
             assert re.search(message, refused.err), refused.err
+            assert f"help: bring the data back as it was, or {otherwise}\n" in refused.err
     finally:
         dlc.write("dates.csv", DATES_CSV)
+
+
+def test_answers_stand_in_line_with_the_rows(dates: tuple[Shell, str]) -> None:
+    dlc, run = dates
+    dlc.write("gap.txt", "3 May\n\n21 Mar\n")
+    refused = dlc("predict", run, "--data", "gap.txt")
+    assert refused.code == 1
+    assert "error[V502]: gap.txt:2: the text is empty" in refused.err
+    assert "help: fill it in, or leave the row out\n" in refused.err
+
+
+def test_a_folder_is_no_text(dates: tuple[Shell, str]) -> None:
+    dlc, run = dates
+    assert "error[T407]: . is a folder, and the model" in dlc("predict", run, "--data", ".").err
 
 
 def test_mistakes(dates: tuple[Shell, str]) -> None:
