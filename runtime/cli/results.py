@@ -205,7 +205,7 @@ def given_texts(model: Model, name: str, rows: Sequence[Array]) -> list[str] | N
     entry = model.preprocessing.entries.get(name) if model.preprocessing is not None else None
     if entry is None or entry.tokens is None:
         return None
-    flat = [row.reshape(-1).tolist() for row in rows]
+    flat = [list(row.reshape(-1)) for row in rows]  # a float32 as it is: of Python it would have more digits
     if entry.vocabulary is not None:
         return [entry.vocabulary.decode(row) for row in flat]
     named = entry.classes

@@ -35,16 +35,13 @@ def require_own_numbers(common: Common, run: RunFolder) -> None:
 def require_trained_settings(common: Common, run: RunFolder) -> None:
     """A run that is used has the hypers and settings that it was trained with, and is of one model.
 
-    Raises DiagnosticError R603, and T401 for a name that is neither a hyper nor a setting.
+    Raises DiagnosticError R603.
     """
     model = run.settings["model"]
     if common.model not in (None, model):
         message = f"--model {common.model}: {shown_path(run.path)} is a run of {model}"
         raise DiagnosticError(Diagnostic("R603", message, None))
     if common.settings:
-        from dlc.runtime.assignments import assignments
-
-        assignments(run.spec, model, common.settings)
         name = next(iter(common.settings))
         message = f"--set {name}: {shown_path(run.path)} keeps the settings that it was trained with"
         help = "set it when you train; for other data write --data FILE"

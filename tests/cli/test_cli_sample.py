@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 
 import pytest
 from cli_shell import Shell
@@ -115,6 +117,22 @@ def test_a_file_for_a_model_without_inputs(names: tuple[Shell, str]) -> None:
     done = shell("sample", run, "--data", "names.csv")
     assert done.code == 1
     assert "error[T402]: the model has no inputs" in done.err
+
+
+def test_on_a_terminal_one_sees_what_is_waited_for(names: tuple[Shell, str]) -> None:
+    """And elsewhere nothing stands on stderr."""
+    shell, run = names
+    terminal, end = os.openpty()
+    try:
+        command = shell.command(["sample", run])
+        subprocess.run(
+            command, cwd=shell.folder, env=shell.environment(), stdout=subprocess.PIPE, stderr=end, check=True
+        )
+        assert os.read(terminal, 1000).splitlines() == [b"compiling Names"]
+    finally:
+        os.close(terminal)
+        os.close(end)
+    assert shell("sample", run).err == ""
 
 
 def test_json(names: tuple[Shell, str]) -> None:

@@ -77,6 +77,25 @@ train:
 TAGS_CSV = "text,tags\nTom met Ann,NAME O NAME\nshe met Tom,O O NAME\nhi,O\n"
 
 
+WAVE = """\
+model Wave():
+    dim T
+    input  x : (1, m, T)
+    target y : (1, m, T)
+    y_hat = x -> RNN(2) -> Dense(1)
+    loss   squared_error(y_hat, y)
+    output y_hat
+
+data:
+    source = csv("wave.csv")
+    x      = column(x) -> numbers
+    y      = column(y) -> numbers
+
+train:
+    epochs = 1
+"""
+
+
 @pytest.fixture(scope="module")
 def dates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
     """A folder, and in it a run of two epochs."""
@@ -184,6 +203,14 @@ def test_tags_stand_beside_each_other(dlc: Shell) -> None:
     measured = dlc("evaluate", trained.run, "--data", "tags.csv")
     assert measured.code == 0
     assert "tags.csv: 3 examples" in measured.out
+
+
+def test_numbers_are_shown_as_they_stand_in_the_file(dlc: Shell) -> None:
+    dlc.write("wave.dl", WAVE)
+    dlc.write("wave.csv", "x,y\n1 2,0.195 -0.567\n2 3 4,0.1 0.2 0.3\n")
+    run = dlc("train", "wave.dl", "--target", "reference", "-q").run
+    worst = dlc("evaluate", run, "--format", "json").json["worst"]
+    assert {row["y"] for row in worst} == {"0.195 -0.567", "0.1 0.2 0.3"}
 
 
 def test_labels_that_are_written(dlc: Shell) -> None:

@@ -268,7 +268,9 @@ def test_data_that_changed_is_noticed(dlc: Shell) -> None:
     rows = [f"{i},{3 * i % 7}" for i in range(8)]
     dlc.write("slope.dl", SLOPE)
     dlc.write("slope.csv", "\n".join(["x,y", *rows]))
-    run = dlc("train", "slope.dl", "--target", "reference", "-q").run
+    first = dlc("train", "slope.dl", "--target", "reference", "-q")
+    assert "(2 examples)" in first.out
+    run = first.run
     again = ("train", "--resume", run)
     assert "warning" not in dlc(*again).err + dlc("evaluate", run, "--dtype", "float64").err
     told = "warning[R616]: the data has changed since the run began: "
@@ -278,6 +280,8 @@ def test_data_that_changed_is_noticed(dlc: Shell) -> None:
         done = dlc(*verb)
         assert done.code == 0
         assert told + fewer in done.err
+        assert "1 example" in done.out
+        assert "1 examples" not in done.out
     dlc.write("slope.csv", "\n".join(["x,y", *(row + ".5" for row in rows)]))
     others = [f"the {split} split has other examples, or in another order" for split in ("train", "test")]
     assert told + "; ".join(others) in dlc(*again).err
