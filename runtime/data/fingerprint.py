@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,15 +13,14 @@ from numpy.typing import NDArray
 from dlc.compiler.diagnostics import Diagnostic
 from dlc.runtime.data.columns import Column, as_array
 from dlc.runtime.data.dataset import DataSet, Examples
-from dlc.runtime.data.pictures import Pictures
 from dlc.runtime.data.sequences import Sequences
 
 Array = NDArray[Any]
 Fingerprint = Mapping[str, Mapping[str, Any]]
 """`{"train": {"examples": 1200, "digest": "…"}, …}`"""
 
-PICTURES = 16
-"""Of images that are not kept in memory, so many are read."""
+MOST_VALUES = 1 << 24
+"""Of larger inputs so much is read, in examples that lie evenly: images may have to be decoded for it."""
 
 
 def fingerprint(data: DataSet) -> Fingerprint:
@@ -59,10 +59,11 @@ def _content(column: Column) -> Iterator[Array]:
     if isinstance(column, Sequences):
         yield column.counts
         yield column.values[_covered(column)]
-    elif isinstance(column, Pictures):
-        yield column[np.unique(np.linspace(0, len(column) - 1, PICTURES).astype(np.int64))]
-    else:
+    elif math.prod(column.shape) <= MOST_VALUES:
         yield as_array(column)
+    else:
+        rows = max(MOST_VALUES // math.prod(column.shape[1:]), 1)
+        yield column[np.linspace(0, len(column) - 1, rows).astype(np.int64)]
 
 
 def _covered(column: Sequences) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list
     limit = most_classes(members)
     made = vocabulary(tokens.unit, list(used), counts, limit, lower=tokens.lower, end=end, pad=pad)
     notes += _notes(made, used, members[0])
-    return made
+    return replace(made, count=max(origin.layout.declaration.classes or 0 for origin in members))
 
 
 def _notes(made: Vocabulary, used: Mapping[str, int], origin: Origin) -> list[Diagnostic]:

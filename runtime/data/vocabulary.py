@@ -27,11 +27,13 @@ _NO_BLANK_BEHIND = re.compile(r"(?<=[(\[{“]) ")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Class k is `tokens[k]`, a character or a word; `lower`: texts are written in lower case before."""
+    """Class k is `tokens[k]`, a character or a word; `lower`: texts are written in lower case before. The model may
+    have more classes than there are tokens, `count` in all (0: not known)."""
 
     unit: Unit
     tokens: tuple[str, ...]
     lower: bool = False
+    count: int = 0
 
     @cached_property
     def classes(self) -> Mapping[str, int]:
@@ -53,14 +55,14 @@ class Vocabulary:
 
     def decode(self, classes: Iterable[int], until: int | str | None = None) -> str:
         """The text of class numbers, up to `<EOS>` or another class (or its token) `until`; words with blanks between
-        them, and none before a comma. Raises ValueError for a negative number."""
+        them, and none before a comma. Raises ValueError for a number that is no class."""
         ends = {self.classes.get(END), self.classes.get(until) if isinstance(until, str) else until}
         found: list[str] = []
         for number in map(int, classes):
             if number in ends:
                 break
-            if number < 0:
-                raise ValueError(f"{number} is no class: they count from 0")
+            if number < 0 or (self.count and number >= self.count):
+                raise ValueError(f"{number} is no class: they are 0 to {max(self.count, len(self.tokens)) - 1}")
             # A model may have more classes than there are tokens.
             token = self.tokens[number] if number < len(self.tokens) else UNKNOWN
             if token != PADDING:
@@ -75,12 +77,12 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """A value that `json.dumps` writes."""
-        return {"unit": self.unit, "tokens": list(self.tokens), "lower": self.lower}
+        return {"unit": self.unit, "tokens": list(self.tokens), "lower": self.lower, "count": self.count}
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Vocabulary:
         """The inverse of `to_json`. Raises KeyError or TypeError for a record of another form."""
-        return Vocabulary(record["unit"], tuple(record["tokens"]), record["lower"])
+        return Vocabulary(record["unit"], tuple(record["tokens"]), record["lower"], record.get("count", 0))
 
 
 def vocabulary(

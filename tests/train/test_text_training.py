@@ -272,8 +272,10 @@ def test_a_text_ends_before_the_word_that_ends_it(names: Any) -> None:
     assert model.preprocessing.vocabularies["y"].decode(words, until="a") == "n"
     with pytest.raises(ValueError, match="no output that is generated"):
         model.texts("y_hat", np.array([words]))
-    with pytest.raises(ValueError, match="-1 is no class"):
-        model.preprocessing.vocabularies["y"].decode([-1])
+    for number in (-1, 24):
+        with pytest.raises(ValueError, match=f"{number} is no class: they are 0 to 23"):
+            model.preprocessing.vocabularies["y"].decode([number])
+    assert model.preprocessing.vocabularies["y"].decode([23]) == "<UNK>"
 
 
 def test_a_saved_model_writes_the_same(names: Any, tmp_path: Path) -> None:
