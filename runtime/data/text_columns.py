@@ -73,7 +73,9 @@ def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list
     limit = most_classes(members)
     made = vocabulary(tokens.unit, list(used), counts, limit, lower=tokens.lower, end=end, pad=pad)
     notes += _notes(made, used, members[0])
-    return replace(made, count=max(origin.layout.declaration.classes or 0 for origin in members))
+    count = max(origin.layout.declaration.classes or 0 for origin in members)
+    unknown = any(n and (name == UNKNOWN or name not in made.classes) for name, n in used.items())
+    return replace(made, count=count, unknown=unknown)
 
 
 def _notes(made: Vocabulary, used: Mapping[str, int], origin: Origin) -> list[Diagnostic]:
