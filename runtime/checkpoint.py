@@ -326,6 +326,10 @@ def _check_types(settings: object) -> None:
             raise ValueError(f"it has no {key!r}")
         if not isinstance(settings[key], kind) or (key == "dtype" and settings[key] not in ("float32", "float64")):
             raise ValueError(f"its {key!r} is {json.dumps(settings[key])[:40]}, which is no value for it")
+    data = settings.get("data", {})
+    parts = data.values() if isinstance(data, dict) else (None,)
+    if any(not isinstance(part, dict) or not isinstance(part.get("examples"), int) for part in parts):
+        raise ValueError("its 'data' is no record of splits")
 
 
 def _nearest_run(path: Path) -> str | None:

@@ -1,19 +1,28 @@
-"""What a generator of a program is told when it runs: the class number of the word that ends it, `until = "<EOS>"`,
-which is known with the vocabulary of the data; and another way to choose words than the spec's."""
+"""What a generator of a program is told when it runs. Of the vocabulary of the data: the class number of the word that
+ends it, `until = "<EOS>"`, and the classes that no training text has. And another way to choose words than the spec's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial, reduce
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
-from dlc.compiler.ops.generate import GENERATED, Choice
+from dlc.compiler.ops.generate import GENERATED, Choice, Prefix
 from dlc.compiler.program import InputDeclaration
 from dlc.runtime.data.preprocessing import Preprocessing
 from dlc.runtime.data.tokens import END
 
-Words = Mapping[tuple[str, str], int]
-"""The class number of a word, by the input or target that is written and the word."""
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What vocabularies say: `ends` has the class number of a word by the input or target that is written and the word;
+    `never` has, by the former, the classes that it is never written with, as no training text has them, in runs."""
+
+    ends: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    never: Mapping[str, tuple[range, ...]] = field(default_factory=dict)
 
 
 def written_by(node: Node) -> str | None:
@@ -27,14 +36,16 @@ def ending_words(graphs: Iterable[Graph]) -> dict[tuple[str, str], Node]:
     return {(written_by(n) or "", word): n for n in nodes if isinstance(word := n.attr("until"), str)}
 
 
-def known_words(graphs: Iterable[Graph], preprocessing: Preprocessing) -> dict[tuple[str, str], int]:
-    """The classes of these words, of those that a vocabulary has."""
-    found = {}
+def known_words(graphs: Collection[Graph], preprocessing: Preprocessing) -> Words:
+    """What the vocabularies know of what generators write."""
+    ends = {}
     for name, word in ending_words(graphs):
         vocabulary = preprocessing.vocabularies.get(name)
         if vocabulary is not None and word in vocabulary.classes:
-            found[name, word] = vocabulary.classes[word]
-    return found
+            ends[name, word] = vocabulary.classes[word]
+    written = {written_by(node) for graph in graphs for node in graph.nodes}
+    never = {name: known.never for name, known in preprocessing.vocabularies.items() if name in written and known.never}
+    return Words(ends, never)
 
 
 def require_words(
@@ -43,7 +54,7 @@ def require_words(
     """Raises V513 for a word that the data gives no class."""
     known = known_words(graphs, preprocessing)
     for (name, word), node in ending_words(graphs).items():
-        if (name, word) in known:
+        if (name, word) in known.ends:
             continue
         vocabulary = preprocessing.vocabularies.get(name)
         message = f'until = "{word}" is no word of the vocabulary of {name}'
@@ -61,14 +72,45 @@ def require_words(
 
 
 def with_classes(graph: Graph, words: Words) -> Graph:
-    """The program with class numbers for the words that end its generators. Raises V513 for one that is not known."""
+    """The program with class numbers for the words that end its generators, and with probability 0 for the classes that
+    are never written. Raises V513 for a word that is not known."""
     ending = ending_words([graph])
     for (name, word), node in ending.items():
-        if (name, word) not in words:
+        if (name, word) not in words.ends:
             message = f'until = "{word}" needs a vocabulary, and {name} has none yet'
             help = "train on a data: block that makes it of texts, or write the word's class number"
             raise DiagnosticError(Diagnostic("V513", message, node.span, help=help))
-    return rebuild(graph, lambda b, node, inputs: _with_class(b, node, inputs, words)) if ending else graph
+    bodies: dict[Prefix, Prefix] = {}
+
+    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        name, attrs = written_by(node), dict(node.attrs)
+        if name is None:
+            return None
+        if isinstance(until := attrs["until"], str):
+            attrs["until"] = words.ends[name, until]
+        if never := words.never.get(name):
+            step = attrs["step"]
+            assert isinstance(step, Prefix)
+            attrs["step"] = bodies[step] = bodies.get(step) or step.with_graph(_without(step.graph, never))
+        return b.typed(node.op, inputs, tuple(sorted(attrs.items())), node.type, node.span)
+
+    return rebuild(graph, rule) if ending or words.never else graph
+
+
+def _without(graph: Graph, never: Sequence[range]) -> Graph:
+    """What predicts words, with the probability 0 for some classes."""
+    b = Builder()
+    adopted = rebuild(graph, lambda *_: None, b)
+    prediction = adopted.roots["prediction"]
+    number = b.add("position", prediction, axis=0)  # of class k it is k + 1
+
+    def held(op: str, bound: int) -> Node:
+        return b.add(op, number, b.add("broadcast", b.constant(bound), axes=number.type.axes))
+
+    written = [b.add("or", held("le", run.start), held("gt", run.stop)) for run in never]
+    keep = b.add("broadcast", reduce(partial(b.add, "and"), written), axes=prediction.type.axes)
+    zero = b.add("broadcast", b.constant(0.0), axes=prediction.type.axes)
+    return Graph.of({**adopted.roots, "prediction": b.add("select", keep, prediction, zero)}, adopted.names)
 
 
 def chosen_by(graph: Graph, by: Choice | None) -> Graph:
@@ -81,11 +123,3 @@ def chosen_by(graph: Graph, by: Choice | None) -> Graph:
         return b.typed(node.op, inputs, tuple(sorted(attrs.items())), node.type, node.span)
 
     return graph if by is None else rebuild(graph, rule)
-
-
-def _with_class(b: Builder, node: Node, inputs: tuple[Node, ...], words: Words) -> Node | None:
-    word = node.attr("until")
-    if not isinstance(word, str):
-        return None
-    attrs = {**dict(node.attrs), "until": words[written_by(node) or "", word]}
-    return b.typed(node.op, inputs, tuple(sorted(attrs.items())), node.type, node.span)

@@ -154,7 +154,7 @@ class ReferenceEngine:
 
     def __init__(self, checked: CheckedModel, programs: Programs, dtype: str, seed: int) -> None:
         self.checked, self.programs, self.dtype, self.seed = checked, programs, dtype, seed
-        self.words: Words = {}
+        self.words = Words()
         self.by: Choice | None = None
         self.parameters: dict[str, Array] = {n: first_value(p, seed, dtype) for n, p in checked.parameters.items()}
         self.states: dict[str, Array] = {n: first_value(s, seed, dtype) for n, s in checked.states.items()}

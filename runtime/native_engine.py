@@ -33,6 +33,7 @@ from dlc.runtime.native import Native
 from dlc.runtime.threads import usable_threads
 
 Array = NDArray[Any]
+NO_WORDS = Words()
 
 
 def generated(
@@ -42,7 +43,7 @@ def generated(
     *,
     plain: bool = False,
     only: str | None = None,
-    words: Words | None = None,
+    words: Words = NO_WORDS,
     by: Choice | None = None,
 ) -> Module:
     """The module of all programs of a model, or of one of them; `words` end its generators, which choose as the spec
@@ -52,7 +53,7 @@ def generated(
 
     def graph_of(title: str) -> Graph:
         graph = levels[title] if title in levels else programs.graphs[title]
-        graph = with_classes(graph, words or {})
+        graph = with_classes(graph, words)
         if title == "forward":
             graph = chosen_by(graph, by)
         stepped = by_step(graph)
@@ -65,7 +66,7 @@ def generated(
             dtype=_dtype(dtype),
             path="plain" if plain else "tile",
             source_name=os.path.basename(checked.file),
-            notes=[f'{name} ends with "{word}", class {number}.' for (name, word), number in (words or {}).items()],
+            notes=[f'{name} ends with "{word}", class {number}.' for (name, word), number in words.ends.items()],
             shared=_persistent(checked, programs, dtype),
         )
 
@@ -101,7 +102,7 @@ class Generated:
         with supported():
             shared = _persistent(checked, programs, dtype)
         self.made: dict[str, Module] = {}
-        self.words: Words = {}
+        self.words = NO_WORDS
         self.by: Choice | None = None
         self.generate = partial(generated, checked, programs, dtype, plain=plain)
         self.tables = tables_of(shared, _dtype(dtype), _Tables(self))

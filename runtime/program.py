@@ -124,6 +124,16 @@ class Model:
         with self._running(_dense(self.spec.inputs, inputs), changes=False) as work:
             return work.engine.forward(_only(inputs, work, "forward"))
 
+    def texts(self, output: str, array: NDArray[Any]) -> list[str]:
+        """What a generated output of `forward` says: `model.texts("s", model.forward(x=x)["s"])`, each text up to the
+        word that ends it. Raises ValueError for an output that is not generated."""
+        from dlc.runtime.texts import generated_texts
+
+        found = generated_texts(self, output, np.asarray(array)) if output in self.spec.outputs else None
+        if found is None:
+            raise ValueError(f"{output} is no output that is generated; outputs: {', '.join(self.spec.outputs)}")
+        return found
+
     def loss(self, /, *, lengths: Mapping[str, Sequence[int]] | None = None, **arrays: Any) -> float:
         """The mean over the examples of the loss lines: the training formula without randomness or regularization."""
         inputs = self._checked(arrays, "loss", lengths)

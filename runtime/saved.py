@@ -146,8 +146,9 @@ def require_data_folder(run: RunFolder) -> None:
         raise DiagnosticError(Diagnostic("R601", message, None, help=help))
 
 
-def require_same_classes(before: Preprocessing | None, after: Preprocessing | None) -> None:
-    """Raises R603 where data that is read again no longer has the classes that a run was trained with."""
+def require_same_classes(before: Preprocessing | None, after: Preprocessing | None, otherwise: str) -> None:
+    """Raises R603 where data that is read again no longer has the classes that a run was trained with; the help says
+    what to do `otherwise` than to bring it back."""
     if before is None or after is None:
         return
     for name, entry in after.entries.items():
@@ -160,7 +161,7 @@ def require_same_classes(before: Preprocessing | None, after: Preprocessing | No
         at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
         was, now = (repr(tokens[at]) if at < len(tokens) else "none" for tokens in (old, new))
         message = f"the data has changed since the run began: class {at} of {name} was {was}, and is {now} now"
-        help = "bring the data back as it was, or begin a new run; for new data write --data FILE"
+        help = f"bring the data back as it was, or {otherwise}"
         raise DiagnosticError(Diagnostic("R603", message, None, help=help))
 
 

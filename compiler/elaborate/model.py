@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -239,6 +240,8 @@ def _hyper(body: Body, statement: ast.Hyper, scope: Scope) -> None:
     if not _same_kind(value, default):
         message = f"{name} is {describe(default)} in the file, and {describe(value)} is given"
         raise stop("T402", message, statement.name.span)
+    if any(isinstance(number, float) and not math.isfinite(number) for number in _items(value)):
+        raise stop("T402", f"{name} is {value}, and a hyper is finite", statement.name.span)
     if statement.domain is not None:
         check_domain(statement.domain, name, default, scope, body.evaluate)
     body.e.hypers[name] = HyperDeclaration(name, value, default, statement.domain, statement.span)
@@ -257,6 +260,10 @@ def _given(body: Body, name: str, default: Any, scope: Scope) -> Any:
     if isinstance(value, (list, tuple)):
         return [int(item) if hasattr(item, "__index__") else item for item in value]
     return int(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def _same_kind(a: Any, b: Any) -> bool:

@@ -63,7 +63,7 @@ def _endings(spec: Spec, programs: Programs) -> Words:
     graphs, data = programs.sources, spec.prepared.data
     wanted = ending_words(graphs)
     if data is None or not wanted:
-        return {(name, word): 0 for name, word in wanted if word == END}
+        return Words({(name, word): 0 for name, word in wanted if word == END})
     request = spec.prepared.request
     loaded = load(data, request.folder, spec.inputs, spec.train.seed, "float32", request.limit)
     require_words(graphs, loaded.preprocessing, spec.inputs)

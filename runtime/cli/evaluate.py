@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlc.runtime.cli.options import Common, Whole, verb
-from dlc.runtime.cli.output import print_json, shown_path, table
+from dlc.runtime.cli.output import counted, number, print_json, shown_path, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,7 @@ WIDEST_TEXT = 40
 @click.option("--worst", type=Whole(0), default=5, metavar="N", help="How many of the worst examples.")
 def command(common: Common, run: Path, data: Path | None, split: str | None, worst: int) -> int:
     from dlc.runtime.cli import results
+    from dlc.runtime.memory import memory_told
 
     if data is not None and split is not None:
         raise click.UsageError("--data and --split both say what to evaluate on")
@@ -36,8 +37,9 @@ def command(common: Common, run: Path, data: Path | None, split: str | None, wor
     if data is not None:
         name, examples = str(data), results.from_file(opened, data, True)
     else:
-        name, examples = results.from_split(opened, split)
-    values = opened.model.measure(examples.arrays)
+        name, examples = results.from_split(common, opened, split)
+    with memory_told(examples):
+        values = opened.model.measure(examples.arrays)
     seen = _Seen.of(opened, examples)
     bad = seen.worst(worst)
     if common.json:
@@ -47,7 +49,7 @@ def command(common: Common, run: Path, data: Path | None, split: str | None, wor
             record["confusion"] = {"labels": seen.classes.labels, "counts": seen.counts().tolist()}
         print_json(record)
         return 0
-    print(f"{shown_path(run)}, epoch {opened.epoch}\n{name}: {examples.count:,} examples\n")
+    print(f"{shown_path(run)}, epoch {opened.epoch}\n{name}: {counted(examples.count, 'example')}\n")
     from dlc.runtime.metrics import shown
 
     print(table([(key, shown(value)) for key, value in values.items()], "<>"))
@@ -100,7 +102,7 @@ class _Seen:
         order = (-losses).argsort(kind="stable")[:count].tolist()
         told = [self._classified(i) for i in order] if self.classes is not None else self._told(order)
         return [
-            {"place": self.examples.place(i), **row, "loss": float(losses[i])}
+            {"place": self.examples.place(i), **row, "loss": number(losses[i])}
             for i, row in zip(order, told, strict=True)
         ]
 
@@ -110,7 +112,7 @@ class _Seen:
         scores = self.found[self.classes.output][i]
         chosen = int(scores.argmax())
         name = labels[truth] if truth >= 0 else "?"
-        return {"truth": name, "prediction": labels[chosen], "score": float(scores[chosen])}
+        return {"truth": name, "prediction": labels[chosen], "score": number(scores[chosen])}
 
     def _told(self, rows: list[int]) -> list[dict[str, Any]]:
         """The targets of some examples and what the model says: those that are single numbers, and texts. What a model
@@ -134,7 +136,7 @@ class _Seen:
 def _single(values: list[Any]) -> list[float] | None:
     """Single numbers; None where there are more."""
     alone = all(value.size == 1 for value in values)
-    return [float(value.reshape(-1)[0]) for value in values] if alone else None
+    return [number(value.reshape(-1)[0]) for value in values] if alone else None
 
 
 def confusion_text(labels: tuple[str, ...], counts: NDArray[Any]) -> str:

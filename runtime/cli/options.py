@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -55,12 +56,15 @@ def _assignments(ctx: click.Context, parameter: click.Parameter, given: tuple[st
     return result
 
 
+LARGEST = 2**63 - 1
+
+
 class Whole(click.ParamType):  # type: ignore[type-arg]
     """A whole number of at least `least`."""
 
     name = "whole number"
 
-    def __init__(self, least: int, most: int = 2**63 - 1) -> None:
+    def __init__(self, least: int, most: int = LARGEST) -> None:
         self.least, self.most = least, most
 
     def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -69,7 +73,24 @@ class Whole(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             self.fail(f"{value!r} is not a whole number", parameter, ctx)
         if not self.least <= number <= self.most:
-            self.fail(f"{number} is not between {self.least} and {self.most}", parameter, ctx)
+            open_end = self.most == LARGEST
+            rule = f"less than {self.least}" if open_end and number < self.least else None
+            self.fail(f"{number} is {rule or f'not between {self.least} and {self.most}'}", parameter, ctx)
+        return number
+
+
+class Positive(click.ParamType):  # type: ignore[type-arg]
+    """A finite number above 0."""
+
+    name = "positive number"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", parameter, ctx)
+        if not 0 < number < math.inf:
+            self.fail(f"{value} is not a positive, finite number", parameter, ctx)
         return number
 
 

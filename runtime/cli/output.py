@@ -94,6 +94,22 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
+def number(value: Any) -> float:
+    """A value of any precision with the digits that it has there: 0.195 of float32 is not 0.19499999284744263."""
+    return float(str(value))
+
+
+def say(common: Common, text: str) -> None:
+    """A line of progress."""
+    if not common.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def counted(number: int, one: str) -> str:
+    """`1 example`, `1,000 examples`."""
+    return f"{number:,} {one}{'s' if number != 1 else ''}"
+
+
 def request_of(common: Common, file: Path) -> Request:
     """What the command line asks for. Raises DiagnosticError for an unknown name after `--set`."""
     from dlc.runtime.preparation import Request

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlc.runtime.cli.options import Common, verb
-from dlc.runtime.cli.output import print_json
+from dlc.runtime.cli.output import number, print_json
 
 if TYPE_CHECKING:
     from dlc.runtime.cli.results import Opened
@@ -47,14 +47,15 @@ def command(common: Common, run: Path, data: Path, out: Path | None) -> int:
 def predictions(opened: Opened, examples: Examples) -> tuple[list[str], list[list[Any]]]:
     """The columns of the table and its rows, one an example: for classes the predicted one and a probability each, for
     what was generated its text, for sequences their steps with blanks between them, otherwise the numbers."""
-    from dlc.runtime.cli.results import classes_of, columns_of, outputs, sequences_of, steps_of, texts_of
+    from dlc.runtime.cli.results import classes_of, columns_of, outputs, sequences_of, steps_of
+    from dlc.runtime.texts import generated_texts
 
     model = opened.model
     classes = classes_of(model)
     names: list[str] = []
     columns: list[list[Any]] = []
     for name, array in outputs(model, examples).items():
-        if (texts := texts_of(model, name, array)) is not None:
+        if (texts := generated_texts(model, name, array)) is not None:
             names.append(name)
             columns.append(texts)
             continue
@@ -70,5 +71,5 @@ def predictions(opened: Opened, examples: Examples) -> tuple[list[str], list[lis
             columns.append([classes.labels[i] for i in flat.argmax(axis=1)])
         else:
             names += columns_of(model, name, flat.shape[1])
-        columns += [[float(str(value)) for value in column] for column in flat.T]
+        columns += [[number(value) for value in column] for column in flat.T]
     return names, [list(row) for row in zip(*columns, strict=True)]

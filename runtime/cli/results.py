@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,24 @@ from dlc.compiler.dims import Dim
 from dlc.compiler.program import M
 from dlc.runtime.checkpoint import RunFolder, load_checkpoint, open_run
 from dlc.runtime.cli.options import Common
+from dlc.runtime.cli.output import print_warnings, say
+from dlc.runtime.cli.resuming import require_trained_settings
 from dlc.runtime.data.columns import as_array
 from dlc.runtime.data.dataset import Examples, apply
 from dlc.runtime.data.dimensions import dimension_sizes
+from dlc.runtime.data.fingerprint import changed, fingerprint
 from dlc.runtime.data.layout import LENGTHS
-from dlc.runtime.data.preprocessing import Fitted
 from dlc.runtime.endings import written_by
 from dlc.runtime.engine import rows_of
 from dlc.runtime.errors import told
+from dlc.runtime.memory import memory_told
 from dlc.runtime.metrics import BATCH, classified, target_of
 from dlc.runtime.program import Model
 from dlc.runtime.saved import open_model_of, require_data_folder, require_same_classes
+from dlc.runtime.texts import class_names, generated_texts
 
 Array = NDArray[Any]
+NEW_DATA = "name new data with --data FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,15 @@ class Opened:
 
 
 def opened(common: Common, folder: Path) -> Opened:
-    """The trained model in a run folder. Raises DiagnosticError."""
+    """The trained model in a run folder; `--seed` draws in place of the run's own. Raises DiagnosticError."""
     with told({}):
         run = open_run(folder)
+        require_trained_settings(common, run)
+        if sys.stderr.isatty():
+            say(common, f"compiling {run.settings['model']}")
         model = open_model_of(run, threads=common.threads, dtype=common.dtype)
+        if common.seed is not None:
+            model.engine.seed = common.seed
         return Opened(run, model, load_checkpoint(run.checkpoint, {}, exact=False).progress.epoch)
 
 
@@ -58,14 +69,16 @@ def from_file(opened: Opened, file: Path, with_targets: bool) -> Examples:
         return apply(model.preprocessing, file, model.spec.inputs, with_targets, model.dtype)
 
 
-def from_split(opened: Opened, split: str | None) -> tuple[str, Examples]:
-    """A split of the run's own data: the test split where there is one. Raises DiagnosticError."""
+def from_split(common: Common, opened: Opened, split: str | None) -> tuple[str, Examples]:
+    """A split of the run's own data, the test split where there is one; it is told where the data has changed since.
+    Raises DiagnosticError."""
     with told({}):
         require_data_folder(opened.run)
     kept, data = opened.model.preprocessing, opened.model.load_data()
     opened.model.preprocessing = kept
     with told({}):
-        require_same_classes(kept, data.preprocessing)
+        require_same_classes(kept, data.preprocessing, NEW_DATA)
+    print_warnings(common, changed(opened.run.settings.get("data"), fingerprint(data), NEW_DATA), {})
     splits = data.splits
     chosen = split or next(name for name in ("test", "dev", "train") if name in splits)
     if chosen not in splits:
@@ -81,7 +94,8 @@ def outputs(model: Model, examples: Examples) -> dict[str, Array]:
     wanted = {n: array for n, array in examples.arrays.items() if n not in inputs or inputs[n].role == "input"}
     for start in range(0, examples.count, BATCH):
         batch = rows_of(wanted, model.spec.inputs, slice(start, start + BATCH))
-        parts.append(model.engine.forward(batch))
+        with memory_told(examples):
+            parts.append(model.engine.forward(batch))
     axes = {name: batch_axis(model, name) for name in parts[0]}
     return {
         name: _joined([np.moveaxis(part[name], axis, 0) for part in parts])
@@ -152,36 +166,11 @@ def classes_of(model: Model) -> Classes | None:
     declaration = model.spec.inputs[target]
     count = declaration.classes or 0
     named = model.preprocessing.entries.get(target) if model.preprocessing is not None else None
-    labels = _labels(named, count)
+    labels = class_names(named, count)
     axis = declaration.class_axis or 0
     batch = batch_axis(model, output) or 0
     # With the examples moved to the front, an axis before theirs is one further back.
     return Classes(target, output, tuple(map(str, labels)), axis + 1 if axis < batch else axis)
-
-
-def _labels(named: Fitted | None, count: int) -> Sequence[object]:
-    """What the classes of a target are called: by their labels, or the tokens of a vocabulary."""
-    if named is not None and named.vocabulary is not None:
-        return [*named.vocabulary.tokens, *range(len(named.vocabulary.tokens), count)]
-    return named.classes if named is not None and named.classes is not None else range(count)
-
-
-def texts_of(model: Model, output: str, array: Array) -> list[str] | None:
-    """What a generator wrote, as texts (labels and class numbers with blanks between them); None for another output."""
-    node = model.spec.checked.evaluation.roots[f"output.{output}"]
-    while node.op != "generate" and len(node.inputs) == 1:
-        (node,) = node.inputs
-    written = written_by(node)
-    if written is None:
-        return None
-    rows, until = array.astype(int).tolist(), node.attr("until")
-    entry = model.preprocessing.entries.get(written) if model.preprocessing is not None else None
-    if entry is not None and entry.vocabulary is not None:
-        until = entry.vocabulary.classes.get(until) if isinstance(until, str) else until
-        return [entry.vocabulary.decode(row, until) for row in rows]
-    named = _labels(entry, model.spec.inputs[written].classes or 0)
-    ends = [row.index(until) if until in row else len(row) for row in rows]
-    return [" ".join(str(named[number]) for number in row[:end]) for row, end in zip(rows, ends, strict=True)]
 
 
 def sequences_of(model: Model, output: str, array: Array, lengths: NDArray[np.int64], place: int) -> list[list[str]]:
@@ -204,7 +193,7 @@ def sequences_of(model: Model, output: str, array: Array, lengths: NDArray[np.in
 
 def shown_texts(model: Model, output: str, array: Array, examples: Examples) -> list[str] | None:
     """An output as one text for each example: what was generated, or what a sequence is; None for another output."""
-    texts = texts_of(model, output, array)
+    texts = generated_texts(model, output, array)
     if texts is not None or (steps := steps_of(model, output, examples)) is None:
         return texts
     found = sequences_of(model, output, array, steps[1], steps[0])
@@ -216,7 +205,7 @@ def given_texts(model: Model, name: str, rows: Sequence[Array]) -> list[str] | N
     entry = model.preprocessing.entries.get(name) if model.preprocessing is not None else None
     if entry is None or entry.tokens is None:
         return None
-    flat = [row.reshape(-1).tolist() for row in rows]
+    flat = [list(row.reshape(-1)) for row in rows]  # a float32 as it is: of Python it would have more digits
     if entry.vocabulary is not None:
         return [entry.vocabulary.decode(row) for row in flat]
     named = entry.classes

@@ -1,4 +1,4 @@
-"""What a resumed run refuses, said in the words of the command line: a run goes on as what it is."""
+"""What a run refuses that goes on or is used, in the words of the command line: it stays what it is."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ def require_own_numbers(common: Common, run: RunFolder) -> None:
     if split is not None and split != run.settings["settings"].get("split"):
         message = f"--set split: {shown_path(run.path)} has learned from its own training examples"
         help = "with another split it would be tested on some of them: train anew, without --resume"
+        raise DiagnosticError(Diagnostic("R603", message, None, help=help))
+
+
+def require_trained_settings(common: Common, run: RunFolder) -> None:
+    """A run that is used has the hypers and settings that it was trained with, and is of one model.
+
+    Raises DiagnosticError R603.
+    """
+    model = run.settings["model"]
+    if common.model not in (None, model):
+        message = f"--model {common.model}: {shown_path(run.path)} is a run of {model}"
+        raise DiagnosticError(Diagnostic("R603", message, None))
+    if common.settings:
+        name = next(iter(common.settings))
+        message = f"--set {name}: {shown_path(run.path)} keeps the settings that it was trained with"
+        help = "set it when you train; for other data write --data FILE"
         raise DiagnosticError(Diagnostic("R603", message, None, help=help))
 
 

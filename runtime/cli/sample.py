@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dlc.runtime.cli.options import Common, Whole, verb
+from dlc.runtime.cli.options import Common, Positive, Whole, verb
 from dlc.runtime.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ SHOWN = 5
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--count", type=Whole(1, 10**6), metavar="N", help="How many texts (1; of a run's own data 5).")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="A file with the inputs.")
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), metavar="T", help="Draw: low plays safe.")
-@click.option("--top-k", type=Whole(1), metavar="K", help="Draw from the K most probable words alone.")
+@click.option("--temperature", type=Positive(), metavar="T", help="Draw: low plays safe.")
+@click.option("--top-k", type=Whole(0), metavar="K", help="Draw from the K most probable words; 0: from all.")
 def command(
     common: Common, run: Path, count: int | None, data: Path | None, temperature: float | None, top_k: int | None
 ) -> int:
@@ -33,20 +33,18 @@ def command(
     from dlc.runtime.errors import told
 
     opened = results.opened(common, run)
-    engine = opened.model.engine
-    if common.seed is not None:
-        engine.seed = common.seed
     if temperature is not None or top_k is not None:
-        engine.by = drawing(opened.model, temperature, top_k)
+        opened.model.engine.by = drawing(opened.model, temperature, top_k)
     with told(opened.model.spec.prepared.sources):
-        found = texts(opened, count, data)
+        found = texts(common, opened, count, data)
     if common.json:
         print_json(found)
         return 0
-    for number, record in enumerate(found):
-        if number and any("\n" in text for text in record.values()):
+    several = len(set(opened.model.spec.outputs).intersection(found[0])) > 1
+    for place, record in enumerate(found):
+        if place and (several or any("\n" in text for text in record.values())):
             print()
-        print(" -> ".join(record.values()))
+        print("\n".join(f"{n}: {text}" for n, text in record.items()) if several else " -> ".join(record.values()))
     return 0
 
 
@@ -56,21 +54,22 @@ def drawing(model: Model, temperature: float | None, top_k: int | None) -> Choic
 
     ways = [node.attr("by") for node in model.spec.checked.evaluation.nodes if node.op == "generate"]
     spec = next((by for by in ways if isinstance(by, Sampling)), Sampling())
-    return Sampling(temperature or spec.temperature, top_k or spec.top_k)
+    return Sampling(temperature or spec.temperature, spec.top_k if top_k is None else top_k)
 
 
-def texts(opened: Opened, count: int | None, data: Path | None) -> list[dict[str, str]]:
+def texts(common: Common, opened: Opened, count: int | None, data: Path | None) -> list[dict[str, str]]:
     """For each example its inputs that are texts, and what is written, by name. Raises DiagnosticError."""
     from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
-    from dlc.runtime.cli.results import from_file, from_split, given_texts, outputs, texts_of, written
+    from dlc.runtime.cli.results import from_file, from_split, given_texts, outputs, written
     from dlc.runtime.engine import reads
+    from dlc.runtime.texts import generated_texts
 
     model = opened.model
     wanted = reads(model.main.programs.graphs["forward"])
     inputs = [name for name, declaration in model.spec.inputs.items() if declaration.role == "input" and name in wanted]
     columns: dict[str, list[str]] = {}
-    if inputs:
-        examples = from_file(opened, data, False) if data is not None else from_split(opened, None)[1]
+    if inputs or data is not None:
+        examples = from_file(opened, data, False) if data is not None else from_split(common, opened, None)[1]
         most = count or (examples.count if data is not None else SHOWN)
         examples = examples.chosen(range(min(most, examples.count)))
         for name in inputs:
@@ -79,7 +78,7 @@ def texts(opened: Opened, count: int | None, data: Path | None) -> list[dict[str
         made = outputs(model, examples)
     else:
         made = written(model, count or 1)
-    found = {name: shown for name, array in made.items() if (shown := texts_of(model, name, array)) is not None}
+    found = {name: shown for name, array in made.items() if (shown := generated_texts(model, name, array)) is not None}
     if not found:
         message = f"{model.spec.name} generates nothing: it has no output that is made by generate"
         help = "output s = generate(y, from = y_hat, max = 60); `dlc predict` gives the other outputs"

@@ -18,11 +18,13 @@ from dlc.compiler.diagnostics import DiagnosticError
 from dlc.runtime.assignments import assignments
 from dlc.runtime.cli.options import TARGET, Common, verb
 from dlc.runtime.cli.output import (
+    counted,
     numbers,
     print_json,
     print_mistakes,
     print_warnings,
     request_of,
+    say,
     shown_path,
     spec_of,
 )
@@ -59,6 +61,7 @@ def command(common: Common, file: Path | None, resume: Path | None, out: Path, t
 
 def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     from dlc.runtime.checkpoint import create_run
+    from dlc.runtime.data.fingerprint import fingerprint
     from dlc.runtime.own_data import load_own_data
     from dlc.runtime.saved import record
 
@@ -68,32 +71,36 @@ def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     dtype = common.dtype or "float32"
     data = load_own_data(spec, dtype, seed, common.threads)
     print_warnings(common, data.notes, spec.prepared.sources)
-    _say(common, f"compiling {spec.name}")
+    say(common, f"compiling {spec.name}")
     model = spec.compile(dtype, seed, common.threads, target)
     model.preprocessing = data.preprocessing
-    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, record(model))
+    kept = {**record(model), "data": fingerprint(data)}
+    run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, kept)
     return _run(common, model, data, run)
 
 
 def _resume(common: Common, file: Path | None, folder: Path) -> int:
     from dlc.runtime.checkpoint import LAST, fill_run, open_run
+    from dlc.runtime.data.fingerprint import changed, fingerprint
     from dlc.runtime.saved import open_model_of, require_same_classes
 
     run = open_run(folder)
     require_own_numbers(common, run)
     request = _resumed_request(common, file, run)
-    _say(common, f"compiling {run.settings['model']}")
+    say(common, f"compiling {run.settings['model']}")
     with differences_told(run, request):
         model = open_model_of(run, request=request, threads=common.threads, checkpoint=LAST)
     require_loss(model.spec.checked)
     before, data = model.preprocessing, model.load_data()
-    require_same_classes(before, data.preprocessing)
+    require_same_classes(before, data.preprocessing, "begin a new run")
+    help = "bring it back as it was, or begin a new run: this one would be tested on what it has learned"
+    print_warnings(common, changed(run.settings.get("data"), fingerprint(data), help), {})
     if common.settings and file is None:
         fill_run(run.path, model.spec.prepared.sources, model.spec.checked.file, {**run.settings, **_kept(model, run)})
     run.forget_after(model.progress.epoch)
     epochs = model.spec.train.epochs
     if epochs is not None and model.progress.epoch >= epochs:
-        _say(common, f"nothing is left to do: the run has had {model.progress.epoch} epochs; --set epochs=… goes on")
+        say(common, f"nothing is left to do: the run has had {model.progress.epoch} epochs; --set epochs=… goes on")
     return _run(common, model, data, run)
 
 
@@ -177,6 +184,13 @@ class Recorder:
 
 
 def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
+    from dlc.runtime.memory import memory_told
+
+    with memory_told(*data.splits.values()):
+        return _recorded(common, model, data, run)
+
+
+def _recorded(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
     from dlc.runtime.cli.progress import Display
     from dlc.runtime.train import diverged
 
@@ -205,7 +219,7 @@ def _run(common: Common, model: Model, data: DataSet, run: RunFolder) -> int:
     if history.end == "diverged":
         mistake = diverged(training)
         print_mistakes(common, [mistake], model.spec.prepared.sources)
-        _say(common, f"the run, with its last good parameters: {shown_path(run.path)}")
+        say(common, f"the run, with its last good parameters: {shown_path(run.path)}")
         return 1
     _tell_end(common, model, data, run, history, time.perf_counter() - started)
     return 0
@@ -262,11 +276,13 @@ def _tell_end(common: Common, model: Model, data: DataSet, run: RunFolder, histo
         print(f"stopped early after epoch {history.progress.epoch}", file=sys.stderr)
     rows = [f"run   {shown}"]
     if best.get("dev"):
-        rows.append(f"dev   {numbers(best['dev'])}   (best of {history.progress.epoch} epochs: {best['epoch']})")
+        rows.append(
+            f"dev   {numbers(best['dev'])}   (best of {counted(history.progress.epoch, 'epoch')}: {best['epoch']})"
+        )
     elif best:
         rows.append(f"train {numbers({'loss': best['train']['loss']})}   (epoch {best['epoch']})")
     if test:
-        rows.append(f"test  {numbers(test)}   ({data.splits['test'].count:,} examples)")
+        rows.append(f"test  {numbers(test)}   ({counted(data.splits['test'].count, 'example')})")
     print("\n".join(rows))
 
 
@@ -280,8 +296,3 @@ def _best_record(run: RunFolder, epoch: int) -> dict[str, Any]:
         if record["epoch"] == epoch:
             return record
     return {}
-
-
-def _say(common: Common, text: str) -> None:
-    if not common.quiet:
-        print(text, file=sys.stderr, flush=True)

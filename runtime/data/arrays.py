@@ -122,7 +122,9 @@ def _checked(layout: Layout, array: Array, dtype: str, lengths: Lengths) -> Arra
         message = f"{layout.name} has shape {shape_text(array.shape)}, {layout.text} needs {needs}"
         raise _unfit("V506", layout, message, help)
     if array.size == 0:
-        raise _unfit("V506", layout, f"{layout.name} has shape {shape_text(array.shape)}: there are no examples")
+        examples = layout.batch is None or array.shape[layout.batch_axis(dense)] == 0
+        there = "there are no examples" if examples else "an example has at least one step"
+        raise _unfit("V506", layout, f"{layout.name} has shape {shape_text(array.shape)}: {there}")
     physical = array if layout.batch is None else np.moveaxis(array, layout.batch_axis(dense), 0)
     physical = fill_padding(physical, dense, layout, lengths)
     if labels and not dense:

@@ -7,38 +7,33 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.grammar.span import Span
-from dlc.runtime.data.formats import CsvHeader, unreadable
-from dlc.runtime.data.problems import MISSING_HELP, Problems
+from dlc.runtime.data.formats import CsvHeader, Lines, long_cells, never_closed, unreadable
+from dlc.runtime.data.problems import CELL_HELP, Problems
 
 BLOCK = 1024
 """Rows that are text at one time; more do not fit the cache."""
 
+WIDEST_TEXT = 40
+
 Floats = NDArray[np.float64]
-
-
-class CsvReader(Protocol):
-    """What `csv.reader` gives."""
-
-    line_num: int
-
-    def __iter__(self) -> Iterator[list[str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A column to read: numbers, or the cells' texts. `optional` cells may be empty: NaN."""
+    """A column to read: numbers, or the cells' texts. `optional` cells may be empty: NaN. What helps where one is
+    `missing`."""
 
     name: str
     text: bool
     optional: bool
     span: Span | None
+    missing: str = CELL_HELP
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +53,8 @@ def read_table(path: Path, shown: str, header: CsvHeader, wanted: Sequence[Wante
     """
     reader = _Reader(shown, header, wanted, span)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for lines, rows in reader.blocks(csv.reader(file, delimiter=header.delimiter)):
+        with path.open(encoding="utf-8-sig", newline="") as file, long_cells():
+            for lines, rows in reader.blocks(Lines(file)):
                 reader.take(lines, rows)
     except UnicodeDecodeError as error:
         message = f"{shown} is not a text in UTF-8: {error.reason}"
@@ -83,15 +78,16 @@ class _Reader:
         numbers = {name: np.concatenate(blocks) for name, blocks in self.numbers.items()}
         return Table(np.array(self.lines, dtype=np.int64), numbers, self.texts)
 
-    def blocks(self, reader: CsvReader) -> Iterator[tuple[list[int], list[list[str]]]]:
+    def blocks(self, file: Lines) -> Iterator[tuple[list[int], list[list[str]]]]:
         """The rows below the header with the lines on which they begin; blank lines are left out, ragged rows told."""
         width = len(self.header.names)
         lines: list[int] = []
         rows: list[list[str]] = []
-        for line, row in self._below_header(reader):
+        for line, row in self._below_header(file):
             if len(row) != width:
-                message = f"{self.shown}:{line}: the row has {len(row)} cells, the header {width} names"
-                self.problems.add("V505", message, self.span)
+                cells = f"{len(row)} cell{'s' if len(row) != 1 else ''}"
+                message = f"{self.shown}:{line}: the row has {cells}, the header {width} names"
+                self.problems.add("V505", message, self.span, self._split_help(row))
                 continue
             lines.append(line)
             rows.append(row)
@@ -101,19 +97,30 @@ class _Reader:
         if rows:
             yield lines, rows
 
-    def _below_header(self, reader: CsvReader) -> Iterator[tuple[int, list[str]]]:
+    def _split_help(self, row: Sequence[str]) -> str | None:
+        """Of a row with more cells than names: if a column is texts, a text with a comma in it may be two of them."""
+        place = next((place for column, place in zip(self.wanted, self.positions, strict=True) if column.text), None)
+        if place is None or len(row) <= len(self.header.names):
+            return None
+        sign = {",": "comma", ";": "semicolon"}.get(self.header.delimiter, "tab")
+        text = self.header.delimiter.join(row[place : place + 2])
+        return f'a text with a {sign} in it stands in quotes: "{text[:WIDEST_TEXT]}"'
+
+    def _below_header(self, file: Lines) -> Iterator[tuple[int, list[str]]]:
         """A quoted cell may go over several lines: a row begins on the line after the last one's end."""
+        reader = csv.reader(file, delimiter=self.header.delimiter)
         end, header = 0, True
         try:
             for row in reader:
+                if file.ended:
+                    raise never_closed(f"{self.shown}:{end + 1}", self.span)
                 if row and not header:
                     yield end + 1, row
                 header = header and not row
                 end = reader.line_num
         except csv.Error as error:
             message = f"{self.shown}:{end + 1}: the row cannot be read: {error}"
-            help = "is a quote never closed?" if "field larger" in str(error) else None
-            raise DiagnosticError(Diagnostic("V505", message, self.span, help=help)) from None
+            raise DiagnosticError(Diagnostic("V505", message, self.span)) from None
 
     def take(self, lines: list[int], rows: list[list[str]]) -> None:
         """Parses one block."""
@@ -138,7 +145,7 @@ class _Reader:
         if column.optional and text.lower() in ("", "nan"):
             return
         if not text:
-            self.problems.add("V502", f"{place}: the cell is empty", column.span, MISSING_HELP)
+            self.problems.add("V502", f"{place}: the cell is empty", column.span, column.missing)
         elif _number(text) is not None:
             self.problems.add("V502", f"{place}: {text[:40]} is not a finite number", column.span)
         else:

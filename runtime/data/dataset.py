@@ -192,6 +192,9 @@ def apply(
         message = "the model has no inputs, so no file has anything that it could be asked of"
         raise DiagnosticError(Diagnostic("T402", message, None, help="dlc sample RUN lets it generate"))
     layouts = {name: Layout.of(inputs[name]) for name in wanted}
+    pictures = any(entry.kind in ("image", "label") for entry in preprocessing.entries.values())
+    if path.is_dir() and not pictures:
+        raise DiagnosticError(Diagnostic("T407", f"{shown} is a folder, and the model was trained on a file", None))
     of_texts = any(entry.kind in ("text", "line") for entry in preprocessing.entries.values())
     opening = opened(path, shown, "text" if of_texts else format_of(path), None)
     entries = {name: entry for name, entry in preprocessing.entries.items() if name in layouts}
@@ -202,7 +205,7 @@ def apply(
     if found := counts([opening], origins):
         raise DiagnosticError(*found)
     threads = usable_threads()
-    source = read([opening], origins, threads=threads)
+    source = read([opening], origins, threads=threads, answered=not with_targets)
     problems = Problems()
     rows = np.arange(source.count)
     texts = [origin for origin in origins.values() if origin.tokens is not None]

@@ -15,7 +15,8 @@ import struct
 import zipfile
 import zlib
 from ast import literal_eval
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,8 @@ from dlc.grammar.span import Span
 MAX_HEADER = 1 << 20
 """The bytes that a CSV's first line may have."""
 MAX_ARRAY_HEADER = 1 << 16
+MAX_TEXT = 1 << 30
+"""The bytes that a text may have: its tokens are kept in memory, four bytes or more for each."""
 
 DELIMITERS = (",", ";", "\t")
 
@@ -169,6 +172,42 @@ def unreadable(message: str, span: Span | None, help: str | None = None) -> Diag
     return DiagnosticError(Diagnostic("V504", message, span, help=help))
 
 
+class Lines:
+    """A file's lines for `csv.reader`, which takes the end of the file for the end of a quote: a row that it gives
+    after it has `ended` has a quote that is never closed."""
+
+    def __init__(self, file: Iterable[str]) -> None:
+        self._lines = iter(file)
+        self.ended = False
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._lines)
+        except StopIteration:
+            self.ended = True
+            raise
+
+
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """Lets a cell be as long as a text may be; Python's own limit is 131,072 characters."""
+    before = csv.field_size_limit(MAX_TEXT)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def never_closed(place: str, span: Span | None) -> DiagnosticError:
+    """V505 for a row that goes on to the end of the file."""
+    message = f"{place}: a quote is never closed: the row goes on to the end of the file"
+    help = 'write " behind the cell; a quote inside a cell in quotes is written twice: ""'
+    return DiagnosticError(Diagnostic("V505", message, span, help=help))
+
+
 def csv_header(path: Path, shown: str, span: Span | None) -> CsvHeader:
     """Reads the first line that is not blank, at most a MiB of the file.
 
@@ -188,8 +227,12 @@ def csv_header(path: Path, shown: str, span: Span | None) -> CsvHeader:
         raise unreadable(f"{shown} has no line with column names: its first line is longer than 1 MiB", span)
     unquoted = re.sub(r'"[^"]*"', "", line)
     delimiter = max(DELIMITERS, key=unquoted.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = tuple(name.strip() for name in next(row for row in rows if row))
+    lines = Lines(io.StringIO(text, newline=""))
+    with long_cells():
+        rows = csv.reader(lines, delimiter=delimiter)
+        names = tuple(name.strip() for name in next(row for row in rows if row))
+    if lines.ended:
+        raise never_closed(f"{shown}:{text[: text.index(line)].count(chr(10)) + 1}", span)
     require_distinct(names, shown, span)
     return CsvHeader(names, delimiter)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.grammar.span import Span
 from dlc.runtime.data.layout import Layout
 from dlc.runtime.data.problems import MISSING_HELP, Problems
@@ -103,8 +104,19 @@ def _report(
     else:
         labels = {label for label in map(_label, all_cells) if label is not None}
         known = f"0..{count - 1}" if classes is None else listed(classes)
-        help = f"the data has {len(labels)} classes ({listed(labels)}), {layout.text} has {count}" if labels else None
+        help = _unknown_help(label, labels, classes, layout)
         problems.add("V503", f"{where}: {label!r} is not among the classes {known} of {layout.text}", span, help)
+
+
+def _unknown_help(label: Label, labels: set[Label], classes: tuple[Label, ...] | None, layout: Layout) -> str:
+    """Whether the data has too many classes, or others than the model knows."""
+    count = layout.declaration.classes or 0
+    if len(labels) > count:
+        return f"the data has {len(labels)} classes ({listed(labels)}), {layout.text} has {count}"
+    if classes is None:
+        return f"class numbers are 0..{count - 1}"
+    near = did_you_mean(str(label), list(map(str, classes)))
+    return f"did you mean {near!r}?" if near else f"the model was trained without {listed(labels.difference(classes))}"
 
 
 def _numeric(labels: Collection[Label]) -> bool:

@@ -13,6 +13,8 @@ from dlc.grammar.span import Span
 
 MAX_SHOWN = 10
 MISSING_HELP = "an input or target declared `optional` may have missing values"
+FILL_IN = "fill it in, or leave the row out"
+CELL_HELP = f"{FILL_IN}; {MISSING_HELP}"
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from dlc.runtime.data.image_store import LazyImages, most_bytes
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.parquetfile import read_columns
 from dlc.runtime.data.pixels import Bytes, check_header, formed_array, pixels_of
+from dlc.runtime.data.problems import CELL_HELP, FILL_IN
 from dlc.runtime.data.text_origins import time_axis, window_step
 from dlc.runtime.data.textfile import read_text
 from dlc.runtime.data.tokens import Texts, stream, tokenized, windows
@@ -65,14 +66,21 @@ class Rows:
 
 
 def read(
-    files: Sequence[Opened], origins: Mapping[str, Origin], fold: str | None = None, threads: int | None = None
+    files: Sequence[Opened],
+    origins: Mapping[str, Origin],
+    fold: str | None = None,
+    threads: int | None = None,
+    *,
+    answered: bool = False,
 ) -> Rows:
     """All examples of the files; `fold` is a further column (or array) of texts. Images are decoded by `threads`.
+
+    Where each line of a text is `answered`, a blank one between others is an example too, an empty one.
 
     Raises V501, V502, V504, V505, V506 and V507 (images), V512.
     """
     decoders = threads or usable_threads()
-    parts = [_part(file, origins, fold) for file in files]
+    parts = [_part(file, origins, fold, answered) for file in files]
     values = {name: _joined([part.values[name] for part in parts], decoders) for name in origins}
     lines = [part.lines for part in parts if part.lines is not None]
     starts = np.cumsum([0, *(part.count for part in parts)])
@@ -100,7 +108,7 @@ class _Part:
     lengths: Lengths = field(default_factory=dict)
 
 
-def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> _Part:
+def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None, answered: bool) -> _Part:
     match file.format:
         case "csv":
             return _read_csv(file, origins, fold)
@@ -111,7 +119,7 @@ def _part(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> _Par
         case "idx":
             return _read_idx(file, origins)
         case "text":
-            return _read_text(file, origins)
+            return _read_text(file, origins, answered)
     return _read_images(file, origins)
 
 
@@ -137,9 +145,10 @@ def _read_csv(file: Opened, origins: Mapping[str, Origin], fold: str | None) -> 
         for column in origin.columns:
             before = wanted.get((column, origin.texts))
             optional = origin.layout.declaration.optional and (before is None or before.optional)
-            wanted[column, origin.texts] = Wanted(column, origin.texts, optional, origin.span)
+            missing = CELL_HELP if origin.tokens is None else FILL_IN
+            wanted[column, origin.texts] = Wanted(column, origin.texts, optional, origin.span, missing)
     if fold is not None:
-        wanted.setdefault((fold, True), Wanted(fold, True, False, file.span))
+        wanted.setdefault((fold, True), Wanted(fold, True, False, file.span, FILL_IN))
     assert isinstance(file.header, CsvHeader)
     table = read_table(file.path, file.shown, file.header, list(wanted.values()), file.span)
     values: dict[str, Values] = {}
@@ -166,22 +175,24 @@ def _read_parquet(file: Opened, origins: Mapping[str, Origin], fold: str | None)
     return _Part(values, count, None, columns[fold].tolist() if fold is not None else ())
 
 
-def _read_text(file: Opened, origins: Mapping[str, Origin]) -> _Part:
-    """The lines of a text that are not blank, or windows of all of it. Raises V504 where it is too short for one."""
+def _read_text(file: Opened, origins: Mapping[str, Origin], answered: bool) -> _Part:
+    """The lines of a text that are not blank (`answered`: all up to the last such one), or windows of all of it. Raises
+    V504 where it is too short for one."""
     text = read_text(file.path, file.shown, file.span)
     tokens = {name: origin.tokens for name, origin in origins.items() if origin.tokens is not None}
     values: dict[str, Values] = {}
     if any(origin.kind == "line" for origin in origins.values()):
-        lines = [(number, stripped) for number, line in enumerate(text.split("\n"), 1) if (stripped := line.strip())]
+        found = enumerate(text.rstrip().split("\n"), 1)
+        lines = [(number, line.strip()) for number, line in found if answered or line.strip()]
         values |= {name: tokenized([line for _, line in lines], own) for name, own in tokens.items()}
         return _Part(values, len(lines), np.array([number for number, _ in lines], np.int64))
-    found = stream(text, next(iter(tokens.values())))
+    whole = stream(text, next(iter(tokens.values())))
     short = all(time_axis(origin.layout).symbol is not None for origin in origins.values())
-    made, begins = windows(found, tokens, window_step(origins), short=short)
+    made, begins = windows(whole, tokens, window_step(origins), short=short)
     if not len(begins):
         reach = max(own.ahead + (own.window or 1) for own in tokens.values())
         unit = next(iter(tokens.values())).unit
-        message = f"{file.shown} is too short: it has {len(found.codes)} {unit}, and one example takes {reach}"
+        message = f"{file.shown} is too short: it has {len(whole.codes)} {unit}, and one example takes {reach}"
         raise unreadable(message, file.span)
     return _Part(values | made, len(begins), begins)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from dlc.runtime.data.labels import encode, find_classes
 from dlc.runtime.data.layout import LENGTHS, Layout
 from dlc.runtime.data.origins import Origin
 from dlc.runtime.data.preprocessing import Fitted
-from dlc.runtime.data.problems import Problems
+from dlc.runtime.data.problems import FILL_IN, Problems
 from dlc.runtime.data.reading import Rows
 from dlc.runtime.data.sequences import Sequences
 from dlc.runtime.data.splits import Indices
@@ -72,7 +73,9 @@ def _shared(members: Sequence[Origin], source: Rows, train: Indices, notes: list
     limit = most_classes(members)
     made = vocabulary(tokens.unit, list(used), counts, limit, lower=tokens.lower, end=end, pad=pad)
     notes += _notes(made, used, members[0])
-    return made
+    count = max(origin.layout.declaration.classes or 0 for origin in members)
+    unknown = any(n and (name == UNKNOWN or name not in made.classes) for name, n in used.items())
+    return replace(made, count=count, unknown=unknown)
 
 
 def _notes(made: Vocabulary, used: Mapping[str, int], origin: Origin) -> list[Diagnostic]:
@@ -207,7 +210,7 @@ class _Made:
         """The steps of each example; too many, too few and none are told."""
         counts, most = self.texts.counts, self.time.most
         for row in np.flatnonzero(counts == 0).tolist():
-            self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, "leave such rows out")
+            self.problems.add("V502", f"{self.place(row)}: the text is empty", self.origin.span, FILL_IN)
         if most is not None:
             self._tell_lengths(counts > most, f"write {self.tokens.unit}(cut = {most}): the rest is left out")
         if self.time.symbol is None and not self.tokens.pad:

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from dlc.compiler.diagnostics import DiagnosticError
 from dlc.grammar.span import Span
-from dlc.runtime.data.formats import TextHeader, unreadable
+from dlc.runtime.data.formats import MAX_TEXT, TextHeader, unreadable
 
 MAX_HEADER = 1 << 20
 """The bytes that a check reads."""
-MAX_TEXT = 1 << 30
-"""The bytes that a text may have: its tokens are kept in memory, four bytes or more for each."""
 
 
 def text_header(path: Path, shown: str, span: Span | None) -> TextHeader:

@@ -27,16 +27,30 @@ _NO_BLANK_BEHIND = re.compile(r"(?<=[(\[{“]) ")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Class k is `tokens[k]`, a character or a word; `lower`: texts are written in lower case before."""
+    """Class k is `tokens[k]`, a character or a word; `lower`: texts are written in lower case before.
+
+    The model may have more classes than there are tokens, `count` in all (0: not known). `unknown`: some token of the
+    training texts may have none of its own.
+    """
 
     unit: Unit
     tokens: tuple[str, ...]
     lower: bool = False
+    count: int = 0
+    unknown: bool = True
 
     @cached_property
     def classes(self) -> Mapping[str, int]:
         """The class of each token."""
         return {token: number for number, token in enumerate(self.tokens)}
+
+    @property
+    def never(self) -> tuple[range, ...]:
+        """The classes that no training text has, in runs: `<UNK>` where all tokens have classes of their own, and those
+        that are left over."""
+        unknown = self.classes.get(UNKNOWN)
+        unseen = range(0) if self.unknown or unknown is None else range(unknown, unknown + 1)
+        return tuple(run for run in (unseen, range(len(self.tokens), self.count)) if run)
 
     def class_of(self, token: str) -> int | None:
         """The class of a token, that of `<UNK>` for one without its own; None where there is none for it."""
@@ -51,14 +65,16 @@ class Vocabulary:
                 raise ValueError(f"{token!r} is not in the vocabulary")
         return [number for number in found if number is not None]
 
-    def decode(self, classes: Iterable[int], until: int | None = None) -> str:
-        """The text of class numbers, up to `<EOS>` or another class `until`; words with blanks between them, and none
-        before a comma."""
-        ends = {self.classes.get(END), until}
+    def decode(self, classes: Iterable[int], until: int | str | None = None) -> str:
+        """The text of class numbers, up to `<EOS>` or another class (or its token) `until`; words with blanks between
+        them, and none before a comma. Raises ValueError for a number that is no class."""
+        ends = {self.classes.get(END), self.classes.get(until) if isinstance(until, str) else until}
         found: list[str] = []
         for number in map(int, classes):
             if number in ends:
                 break
+            if number < 0 or (self.count and number >= self.count):
+                raise ValueError(f"{number} is no class: they are 0 to {max(self.count, len(self.tokens)) - 1}")
             # A model may have more classes than there are tokens.
             token = self.tokens[number] if number < len(self.tokens) else UNKNOWN
             if token != PADDING:
@@ -73,12 +89,19 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """A value that `json.dumps` writes."""
-        return {"unit": self.unit, "tokens": list(self.tokens), "lower": self.lower}
+        return {
+            "unit": self.unit,
+            "tokens": list(self.tokens),
+            "lower": self.lower,
+            "count": self.count,
+            "unknown": self.unknown,
+        }
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Vocabulary:
         """The inverse of `to_json`. Raises KeyError or TypeError for a record of another form."""
-        return Vocabulary(record["unit"], tuple(record["tokens"]), record["lower"])
+        more = (record.get("count", 0), record.get("unknown", True))
+        return Vocabulary(record["unit"], tuple(record["tokens"]), record["lower"], *more)
 
 
 def vocabulary(

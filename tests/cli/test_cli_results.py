@@ -116,3 +116,21 @@ def test_regression_is_predicted_by_the_column_it_learned(dlc: Shell) -> None:
     values = [float(line) for line in dlc("predict", done.json["run"], "--data", "new.csv").out.splitlines()[1:]]
     assert np.allclose(values, [1, 31], atol=1e-2)
     assert "Y_hat" in dlc("evaluate", done.json["run"]).out
+
+
+def test_a_run_keeps_what_it_was_trained_with(trained: tuple[Shell, str]) -> None:
+    dlc, run = trained
+    for verb in (["evaluate", run], ["predict", run, "--data", "new.csv"], ["sample", run]):
+        done = dlc(*verb, "--set", "batch=3")
+        assert done.code == 1
+        assert f"error[R603]: --set batch: {run} keeps the settings that it was trained with" in done.err
+        assert f"error[R603]: --set foo: {run} keeps" in dlc(*verb, "--set", "foo=3").err
+        assert f"error[R603]: --model Other: {run} is a run of " in dlc(*verb, "--model", "Other").err
+
+
+def test_worst_scores_have_the_digits_of_their_precision(trained: tuple[Shell, str]) -> None:
+    """A float32 as Python's float has digits behind the ninth that nobody computed."""
+    dlc, run = trained
+    scores = [row["score"] for row in dlc("evaluate", run, "--format", "json").json["worst"]]
+    assert scores == [float(str(np.float32(score))) for score in scores]
+    assert any(score != float(np.float32(score)) for score in scores)

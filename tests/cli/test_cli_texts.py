@@ -77,6 +77,25 @@ train:
 TAGS_CSV = "text,tags\nTom met Ann,NAME O NAME\nshe met Tom,O O NAME\nhi,O\n"
 
 
+WAVE = """\
+model Wave():
+    dim T
+    input  x : (1, m, T)
+    target y : (1, m, T)
+    y_hat = x -> RNN(2) -> Dense(1)
+    loss   squared_error(y_hat, y)
+    output y_hat
+
+data:
+    source = csv("wave.csv")
+    x      = column(x) -> numbers
+    y      = column(y) -> numbers
+
+train:
+    epochs = 1
+"""
+
+
 @pytest.fixture(scope="module")
 def dates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
     """A folder, and in it a run of two epochs."""
@@ -92,7 +111,7 @@ def test_what_is_written_is_printed_as_text(dates: tuple[Shell, str]) -> None:
     """From a table and from the lines of a text alike."""
     dlc, run = dates
     dlc.write("new.csv", "human\n3 May\n21 Mar\n")
-    dlc.write("new.txt", "3 May\n\n21 Mar\n")
+    dlc.write("new.txt", "3 May\n21 Mar\n\n")
     done = dlc("predict", run, "--data", "new.csv")
     head, *rows = csv.reader(io.StringIO(done.out))
     assert head == ["iso"]
@@ -115,12 +134,30 @@ def test_a_text_that_changed_has_other_classes(dates: tuple[Shell, str]) -> None
     message = r"error\[R603\]: the data has changed since the run began: class \d+ of x was '\w', and is '[nov]' now"
     dlc.write("dates.csv", DATES_CSV.replace("May", "Nov"))
     try:
-        for verb in (("evaluate", run), ("train", "dates.dl", "--resume", run)):
+        for verb, otherwise in (
+            (("evaluate", run), "name new data with --data FILE"),
+            (("train", "dates.dl", "--resume", run), "begin a new run"),
+        ):
             refused = dlc(*verb)
             assert refused.code == 1
             assert re.search(message, refused.err), refused.err
+            assert f"help: bring the data back as it was, or {otherwise}\n" in refused.err
     finally:
         dlc.write("dates.csv", DATES_CSV)
+
+
+def test_answers_stand_in_line_with_the_rows(dates: tuple[Shell, str]) -> None:
+    dlc, run = dates
+    dlc.write("gap.txt", "3 May\n\n21 Mar\n")
+    refused = dlc("predict", run, "--data", "gap.txt")
+    assert refused.code == 1
+    assert "error[V502]: gap.txt:2: the text is empty" in refused.err
+    assert "help: fill it in, or leave the row out\n" in refused.err
+
+
+def test_a_folder_is_no_text(dates: tuple[Shell, str]) -> None:
+    dlc, run = dates
+    assert "error[T407]: . is a folder, and the model" in dlc("predict", run, "--data", ".").err
 
 
 def test_mistakes(dates: tuple[Shell, str]) -> None:
@@ -178,6 +215,14 @@ def test_tags_stand_beside_each_other(dlc: Shell) -> None:
     measured = dlc("evaluate", trained.run, "--data", "tags.csv")
     assert measured.code == 0
     assert "tags.csv: 3 examples" in measured.out
+
+
+def test_numbers_are_shown_as_they_stand_in_the_file(dlc: Shell) -> None:
+    dlc.write("wave.dl", WAVE)
+    dlc.write("wave.csv", "x,y\n1 2,0.195 -0.567\n2 3 4,0.1 0.2 0.3\n")
+    run = dlc("train", "wave.dl", "--target", "reference", "-q").run
+    worst = dlc("evaluate", run, "--format", "json").json["worst"]
+    assert {row["y"] for row in worst} == {"0.195 -0.567", "0.1 0.2 0.3"}
 
 
 def test_labels_that_are_written(dlc: Shell) -> None:

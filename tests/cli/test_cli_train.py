@@ -243,3 +243,45 @@ def test_imports_are_kept_with_the_run(dlc: Shell) -> None:
     assert predicted.code == 0, predicted.err
     assert predicted.out.splitlines()[0] == "Y_hat"
     assert len(predicted.out.splitlines()) == 21
+
+
+SLOPE = """\
+model Slope():
+    input  x : (1, m)
+    target y : (1, m)
+    y_hat = x -> Dense(1)
+    loss   squared_error(y_hat, y)
+    output y_hat
+
+data:
+    source = csv("slope.csv")
+    x      = column(x)
+    y      = column(y)
+    split  = 0.75, 0.25
+
+train:
+    epochs = 1
+"""
+
+
+def test_data_that_changed_is_noticed(dlc: Shell) -> None:
+    rows = [f"{i},{3 * i % 7}" for i in range(8)]
+    dlc.write("slope.dl", SLOPE)
+    dlc.write("slope.csv", "\n".join(["x,y", *rows]))
+    first = dlc("train", "slope.dl", "--target", "reference", "-q")
+    assert "(2 examples)" in first.out
+    run = first.run
+    again = ("train", "--resume", run)
+    assert "warning" not in dlc(*again).err + dlc("evaluate", run, "--dtype", "float64").err
+    told = "warning[R616]: the data has changed since the run began: "
+    dlc.write("slope.csv", "\n".join(["x,y", *rows[:4]]))
+    fewer = "the train split had 6 examples, and has 3 now; the test split had 2 examples, and has 1 now"
+    for verb in (again, ("evaluate", run)):
+        done = dlc(*verb)
+        assert done.code == 0
+        assert told + fewer in done.err
+        assert "1 example" in done.out
+        assert "1 examples" not in done.out
+    dlc.write("slope.csv", "\n".join(["x,y", *(row + ".5" for row in rows)]))
+    others = [f"the {split} split has other examples, or in another order" for split in ("train", "test")]
+    assert told + "; ".join(others) in dlc(*again).err

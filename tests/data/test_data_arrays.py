@@ -7,6 +7,7 @@ import pytest
 from data_project import declare
 
 from dlc.compiler.diagnostics import DiagnosticError
+from dlc.compiler.dims import Symbol
 from dlc.compiler.program import M
 from dlc.runtime.data.arrays import check_arrays
 
@@ -20,6 +21,13 @@ def refused(given, inputs=INPUTS, need_targets=False, **options):
     with pytest.raises(DiagnosticError) as caught:
         check_arrays(inputs, given, need_targets, **options)
     return [(d.code, d.message, d.help) for d in caught.value.diagnostics]
+
+
+def test_an_array_without_examples_or_without_steps():
+    inputs = {"x": declare("x", 1, M, Symbol("T", "runtime"))}
+    for shape, what in (((1, 0, 4), "there are no examples"), ((1, 3, 0), "an example has at least one step")):
+        ((_, message, _),) = refused({"x": np.zeros(shape)}, inputs)
+        assert message == f"x has shape {shape}: {what}"
 
 
 def test_examples_come_first():
@@ -104,7 +112,7 @@ def test_missing_values_of_optional_names():
             (
                 "V503",
                 "Y[1]: 4 is not among the classes 0..3 of Y : (4, m) one_hot",
-                "the data has 2 classes (0, 4), Y : (4, m) one_hot has 4",
+                "class numbers are 0..3",
             ),
         ),
         (
@@ -112,7 +120,7 @@ def test_missing_values_of_optional_names():
             (
                 "V503",
                 "Y[0]: -1 is not among the classes 0..3 of Y : (4, m) one_hot",
-                "the data has 2 classes (-1, 1), Y : (4, m) one_hot has 4",
+                "class numbers are 0..3",
             ),
         ),
         (

@@ -16,7 +16,7 @@ import dlc
 from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.program import M
 from dlc.runtime import feeding
-from dlc.runtime.data import image_store, pictures
+from dlc.runtime.data import fingerprint, image_store, pictures
 from dlc.runtime.data.dataset import apply
 from dlc.runtime.data.image_store import LazyImages
 from dlc.runtime.data.pictures import Pictures
@@ -86,6 +86,17 @@ def test_later_is_as_now(cats, monkeypatch, lines, size, threads):
     rows = np.array([3, 0, 2])
     np.testing.assert_array_equal(column[rows], expected["test", "X"][rows])
     assert (column.shape, column.ndim, len(column)) == ((7, 5, 4, 3), 4, 7)
+
+
+@pytest.mark.parametrize("most", [1 << 24, 300])
+def test_a_fingerprint_does_not_depend_on_where_images_are_kept(cats, monkeypatch, most):
+    monkeypatch.setattr(fingerprint, "MOST_VALUES", most)
+    made = cats()
+    kept = fingerprint.fingerprint(made.load())
+    monkeypatch.setattr(image_store, "MOST_MEMORY", 59)
+    assert fingerprint.fingerprint(made.load()) == kept
+    write(made.folder, {f"cats/{kind}/{i:02}.png": pixels(5, 4, 3) for i, kind in enumerate(("cat", "dog") * 15)})
+    assert all(kept[split] != record for split, record in fingerprint.fingerprint(made.load()).items())
 
 
 def test_separate_folders(project, small_memory):

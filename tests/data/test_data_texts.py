@@ -12,11 +12,14 @@ from dlc.compiler.diagnostics import DiagnosticError
 from dlc.compiler.dims import Dim, Symbol
 from dlc.compiler.program import M
 from dlc.compiler.settings import Tokens
+from dlc.runtime import memory
 from dlc.runtime.data.dataset import apply
+from dlc.runtime.data.fingerprint import fingerprint
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.data.preprocessing import Preprocessing
 from dlc.runtime.data.tokens import pieces
 from dlc.runtime.data.vocabulary import Vocabulary
+from dlc.runtime.memory import memory_told
 
 T = Symbol("T", "runtime")
 TOO_MANY = "the vocabulary of y has 2 classes, and <UNK>, <PAD> leave none for words"
@@ -569,6 +572,67 @@ def test_a_character_between_windows_has_no_class(texts):
 def test_too_short(texts):
     made = texts(WHOLE + "chars", [target(9, 7)], "abc")
     assert mistakes(made.refused()) == [("V504", "t.txt is too short: it has 3 chars, and one example takes 7")]
+
+
+def test_a_cell_is_as_long_as_a_text_may_be(project):
+    """Python's own limit is 131,072 characters."""
+    long = "ab " * 50_000
+    made = project('source = csv("a.csv")\nx = column(s) -> words', [index("x", 9, T)], a=f'n,s\n1,"{long}"\n2,ab\n')
+    assert made.load().splits["train"].lengths["T"].tolist() == [50_000, 1]
+
+
+@pytest.mark.parametrize(
+    ("row", "message", "help"),
+    [
+        (
+            "1,a, b",
+            "a.csv:2: the row has 3 cells, the header 2 names",
+            'a text with a comma in it stands in quotes: "a, b"',
+        ),
+        ("1,", "a.csv:2: column s: the cell is empty", "fill it in, or leave the row out"),
+    ],
+)
+def test_what_helps_with_a_row_of_texts(project, row, message, help):
+    lines = 'source = csv("a.csv")\nx = column(s) -> words'
+    (found,) = project(lines, [index("x", 9, T)], a=f"n,s\n{row}\n2,ab\n").refused()
+    assert (found.message, found.help) == (message, help)
+
+
+def test_a_label_that_the_model_was_trained_without(project):
+    lines = 'source = csv("a.csv")\ny = column(mood)'
+    made = project(lines, [declare("y", 2, M, one_hot=True)], a="mood\nsad\nangry\nsad\n")
+    fitted = made.load().preprocessing
+    for label, help in (("happy", "the model was trained without happy"), ("angri", "did you mean 'angry'?")):
+        (made.folder / "new.csv").write_text(f"mood\nsad\n{label}\n")
+        with pytest.raises(DiagnosticError) as caught:
+            apply(fitted, made.folder / "new.csv", made.inputs, True)
+        (found,) = caught.value.diagnostics
+        assert found.message.endswith(
+            f"new.csv:3: column mood: {label!r} is not among the classes angry, sad of y : (2, m) one_hot"
+        )
+        assert found.help == help
+
+
+def test_a_fingerprint_is_that_of_the_splits(texts):
+    """Windows of one text share its characters, and yet only the split that one of them stands in has changed."""
+    lines = WHOLE + "chars(window = 4, step = 2)\nsplit = 0.6, 0.2, 0.2"
+    whole = "abcd" * 10
+    first, second, third = (
+        fingerprint(texts(lines, [target(9, T)], text).load()) for text in (whole, whole, whole[:-1] + "a")
+    )
+    assert first == second
+    assert [split for split in first if first[split] != third[split]] == ["test"]
+
+
+def test_the_longest_text_is_named_where_memory_ends(texts, monkeypatch):
+    part = texts(LINE + "chars", [target(9, T)], "ab\nabcdef\nabc\n").load().splits["train"]
+    with pytest.raises(MemoryError), memory_told(part):
+        raise MemoryError  # of a few short texts: it is not their length
+    monkeypatch.setattr(memory, "LONG", 5)
+    with pytest.raises(DiagnosticError) as caught, memory_told(part):
+        raise MemoryError
+    (found,) = caught.value.diagnostics
+    assert found.message == "there is not enough memory: the longest example has 7 steps, t.txt:2"
 
 
 def test_an_end_on_one_side_only(project):

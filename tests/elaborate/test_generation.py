@@ -139,7 +139,9 @@ REFUSED = [
     ("greedy", "beam(width = 0)", "N214", "a beam is a whole number of candidates wide, not 0"),
     ("greedy", "beam(depth = 3)", "N203", "beam has no setting depth"),
     ("greedy", "sample(top_k = 1.5)", "N214", "`top_k` is a whole number of classes, 0 for all, not 1.5"),
-    ("greedy", "sample(temperature = 0)", "N214", "a temperature is positive, and this is 0"),
+    ("greedy", "sample(temperature = 0)", "N214", "a temperature is positive and finite, and this is 0"),
+    ("greedy", "sample(temperature = 1e300 * 1e300)", "N214", "a temperature is positive and finite, and this is inf"),
+    ("greedy", "greedy(width = 3)", "N214", "greedy(width = 3) is no way to choose words"),
     ("softmax(U @ a<t>)", "softmax(U @ a<t>, over = m)", "P302", "this mixes examples"),
 ]
 

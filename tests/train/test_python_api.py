@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,16 @@ def test_a_wrong_spec_raises_its_diagnostics(tmp_path: Path) -> None:
 def test_hypers_that_do_not_exist(tmp_path: Path) -> None:
     with pytest.raises(dlc.SpecError, match=r"no hyper called k"):
         spec(tmp_path, k=3)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_hypers_are_finite(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "net.dl"
+    path.write_text(
+        "model Net(rate = 0.1):\n    input X : (2, m)\n    output Y = X\ntrain:\n    optimizer = Adam(lr = rate)\n"
+    )
+    with pytest.raises(dlc.SpecError, match=f"rate is {value}, and a hyper is finite"):
+        dlc.load(path, rate=value)
 
 
 def test_parameters_are_ordered_writable_and_in_the_declared_shape(tmp_path: Path) -> None:

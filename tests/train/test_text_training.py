@@ -263,6 +263,38 @@ def test_what_is_written_ends_with_the_word(names: Any) -> None:
         assert text == {"<EOS>": "", "a": "a" * 12}[word]
 
 
+@pytest.mark.parametrize("by", ["greedy", "sample(temperature = 0.3)", "beam(width = 2)"])
+@pytest.mark.parametrize("target", ["reference", "native"])
+def test_what_no_training_text_has_is_not_written(names: Any, by: str, target: Target) -> None:
+    """`<UNK>` is far more likely than all else, and so is the last class, which no letter has; with classes for five
+    letters only, the texts do have `<UNK>`."""
+    for text, unknown in ((NET, False), (NET.replace("V = 24", "V = 7"), True)):
+        model = names(by, text=text, target=target)
+        model.fit(epochs=1)
+        known = model.preprocessing.vocabularies["y"]
+        for array in model.params.values():
+            array[...] = 0
+        model.params["dense[1].b"][[known.classes["<UNK>"], -1]] = 50
+        words = set(model.forward()["s"][0].astype(int).tolist())
+        assert (known.classes["<UNK>"] in words) == unknown
+        assert max(words) < len(known.tokens)
+
+
+def test_a_text_ends_before_the_word_that_ends_it(names: Any) -> None:
+    """The places behind it hold that word too, whichever it is."""
+    model = names(text=NET.replace('"<EOS>"', '"a"'))
+    model.fit(epochs=1)
+    words = model.preprocessing.vocabularies["y"].encode("naaaaaaaaaaa")
+    assert model.texts("s", np.array([words, words[::-1]])) == ["n", ""]
+    assert model.preprocessing.vocabularies["y"].decode(words, until="a") == "n"
+    with pytest.raises(ValueError, match="no output that is generated"):
+        model.texts("y_hat", np.array([words]))
+    for number in (-1, 24):
+        with pytest.raises(ValueError, match=f"{number} is no class: they are 0 to 23"):
+            model.preprocessing.vocabularies["y"].decode([number])
+    assert model.preprocessing.vocabularies["y"].decode([23]) == "<UNK>"
+
+
 def test_a_saved_model_writes_the_same(names: Any, tmp_path: Path) -> None:
     model = names("beam(width = 2, alpha = 0.7)")
     model.fit()

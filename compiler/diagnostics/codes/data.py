@@ -228,6 +228,18 @@ CODES = (
         form="command",
     ),
     entry(
+        "R616",
+        "the data of a run has changed",
+        """
+        A run keeps a fingerprint of its splits: how many examples each has, and a digest of them. The files that the
+        spec names give others now. With other examples the splits are drawn anew, so that the run would be tested on
+        some that it has learned from. Train on the new data from the beginning, or measure it on a file of its own.
+        """,
+        "dlc train --resume runs/digits-20260115-101500        # digits.csv has grown since",
+        "dlc train digits.dl",
+        form="command",
+    ),
+    entry(
         "R604",
         "the training diverged",
         """

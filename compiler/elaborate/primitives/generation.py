@@ -6,6 +6,7 @@ else is computed once. The proof that no step reads its own word or a later one 
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from dlc.compiler.dims import Axis, Dim, TensorType, Truth, equal, same_sizes
@@ -229,7 +230,7 @@ def _choice(e: Context, site: Site) -> Choice:
     """`greedy`, `sample(temperature = …)` or `beam(width = …, alpha = …)`."""
     expr = site.exprs.get("by")
     match expr:
-        case None | ast.Name(id="greedy"):
+        case None | ast.Name(id="greedy") | ast.Call(function=ast.Name(id="greedy"), arguments=()):
             return Greedy()
         case ast.Name(id="sample"):
             return Sampling()
@@ -237,9 +238,9 @@ def _choice(e: Context, site: Site) -> Choice:
             return Beam()
         case ast.Call(function=ast.Name(id="sample")):
             temperature, top_k = _settings(site, expr, {"temperature": 1.0, "top_k": 0.0})
-            if temperature <= 0:
-                raise stop("N214", f"a temperature is positive, and this is {temperature:g}", expr.span)
-            if top_k < 0 or top_k % 1:
+            if not 0 < temperature < inf:
+                raise stop("N214", f"a temperature is positive and finite, and this is {temperature:g}", expr.span)
+            if not 0 <= top_k < inf or top_k % 1:
                 raise stop("N214", f"`top_k` is a whole number of classes, 0 for all, not {top_k:g}", expr.span)
             return Sampling(temperature, int(top_k))
         case ast.Call(function=ast.Name(id="beam")):

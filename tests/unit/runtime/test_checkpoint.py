@@ -146,6 +146,13 @@ def test_no_path_leads_out_of_a_run(tmp_path: Path, entry: str) -> None:
     assert code_of(error) == "R601"
 
 
+@pytest.mark.parametrize("data", [3, {"train": 3}, {"train": {"examples": "many"}}])
+def test_a_record_of_the_data_of_another_form_is_told(tmp_path: Path, data: object) -> None:
+    run = create_run(tmp_path / "runs", "net", {"net.dl": "text"}, "net.dl", {**SETTINGS, "data": data})
+    with pytest.raises(DiagnosticError, match="no record of splits"):
+        open_run(run.path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "99"}', "null"])
 def test_settings_of_another_form_are_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "settings.json").write_text(text)
