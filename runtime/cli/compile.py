@@ -58,7 +58,7 @@ def _endings(spec: Spec, programs: Programs) -> Words:
     not."""
     from dlc.runtime.data.dataset import load
     from dlc.runtime.data.tokens import END
-    from dlc.runtime.endings import ending_words, known_words, require_words
+    from dlc.runtime.endings import Words, ending_words, known_words, require_words
 
     graphs, data = programs.sources, spec.prepared.data
     wanted = ending_words(graphs)
