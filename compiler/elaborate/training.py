@@ -89,8 +89,7 @@ def training_programs(
         if any(root.startswith("loss.") for root in checked.training.roots):
             rule = read_optimizer(checked, optimizer)
             update, slots = _update(checked, rule, clip)
-            _penalized(checked, regularize)
-            sources += [checked.training, checked.deterministic, update]
+            sources += [checked.training, checked.deterministic, update, _penalty(checked, regularize)]
             results |= _results(checked, update)
             ways["backward"] = lambda: run(
                 gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts
@@ -115,11 +114,12 @@ def _counted(checked: CheckedModel, optimizer: ast.Expr | None) -> Iterator[None
         raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
 
 
-def _penalized(checked: CheckedModel, regularize: Sequence[ast.Expr]) -> None:
-    """Raises `DiagnosticError` where a regularizer is at fault."""
+def _penalty(checked: CheckedModel, regularize: Sequence[ast.Expr]) -> Graph:
+    """What regularization adds to the cost. Raises `DiagnosticError` where a regularizer is at fault."""
     b = Builder(checked.facts)
     weights = {n: _leaf(b, p) for n, p in checked.parameters.items() if p.weight and not p.frozen}
-    regularization(checked, b, regularize, weights)
+    total, _ = regularization(checked, b, regularize, weights)
+    return Graph.of({} if total is None else {"penalty": total})
 
 
 def _results(checked: CheckedModel, update: Graph) -> dict[str, TensorType]:
