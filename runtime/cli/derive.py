@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dlc.compiler.derive import derivation, render_derivation
+from dlc.compiler.derivation import derivation, render_derivation
 from dlc.runtime.cli.options import Common, verb
 from dlc.runtime.cli.output import print_json, spec_of
 from dlc.runtime.preparation import require_loss

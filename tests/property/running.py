@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.derive import render_derivation
+from dlc.compiler.derivation import render_derivation
 from dlc.compiler.diagnostics import DiagnosticError, json_text, render_all
 from dlc.compiler.dims import Dim, Symbol
 from dlc.compiler.driver import CheckResult, Programs, check

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlc.compiler.derive import render_derivation
+from dlc.compiler.derivation import render_derivation
 from dlc.compiler.driver import CheckResult, check
 from dlc.grammar.canonical import formatted
 

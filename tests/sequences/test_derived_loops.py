@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.compiler.derive import DerivedLine, derivation
+from dlc.compiler.derivation import DerivedLine, derivation
 
 RNN = """
 model Wave(n_a = 4):

@@ -5,28 +5,23 @@ sum over t, and a sequence that it collects an equation of its own:
 
     da<t>  = W_ya.T @ dy_hat<t> + W_aa.T @ (da<t+1> * (1 - a<t+1>^2))
     dW_aa  = 1/m * sum(da<t> * (1 - a<t>^2) @ a<t-1>.T, over = t)
-
-Every example counts as long as the axis: what keeps the places past an example's end out is no part of a lecture.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dlc.compiler.autodiff import cotangent_name
-from dlc.compiler.dims import ONE, Axis, TensorType
-from dlc.compiler.ir import Builder, Graph, Node, rebuild, topological
+from dlc.compiler.derivation.unpadded import SILENT
+from dlc.compiler.dims import Axis, TensorType
+from dlc.compiler.ir import Builder, Node, topological
 from dlc.compiler.ops import OPS
 from dlc.compiler.ops.loop import Step
 from dlc.compiler.passes.opened import in_order
 
-SILENT = ("rename", "drop", "expand", "broadcast", "permute", "real")
-"""What an equation does not show."""
 SHORT = (*SILENT, "transpose", "held", "neg")
 """What is written out however often it is used."""
-COMPARES = ("le", "lt", "ge", "gt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,72 +32,9 @@ class Equation:
     node: Node
 
 
-# --- without padding ---------------------------------------------------------------------------------------------
-
-
-def without_padding(graph: Graph, around: Mapping[str, Node] | None = None) -> Graph:
-    """The graph for examples that are all as long as their axes. `around` has the values that a body's leaves hold."""
-    steps: dict[Step, Step] = {}
-    known = _Leaves(around or {})
-
-    def rule(b: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-        if node.op == "select" and known.tell_padding(node.inputs[0]):
-            return b.add("broadcast", inputs[1], axes=node.type.axes) if inputs[1].type.rank else inputs[1]
-        if node.op == "and":
-            kept = [inputs[i] for i in (0, 1) if not known.tell_padding(node.inputs[i])]
-            return kept[0] if len(kept) == 1 and kept[0].type == node.type else None
-        if node.op == "sum" and known.tell_padding(node.inputs[0]):
-            counted = math.prod((node.inputs[0].type.sizes[axis] for axis in node.attr("axes")), start=ONE)
-            return b.add("broadcast", b.size(counted), axes=node.type.axes)
-        step = node.attr("step")
-        if node.op != "scan" or not isinstance(step, Step):
-            return None
-        if step not in steps:
-            inner = {name: known.outermost(value) for name, value in step.operands(node.inputs).items()}
-            steps[step] = step.with_graph(without_padding(step.graph, inner))
-        attrs = tuple((name, steps[step] if name == "step" else value) for name, value in node.attrs)
-        return b.typed(node.op, inputs, attrs, node.type, node.span)
-
-    return rebuild(graph, rule)
-
-
-class _Leaves:
-    """What values are computed from. `around` has what a body's leaves hold."""
-
-    def __init__(self, around: Mapping[str, Node]) -> None:
-        self.around = around
-        self.found: dict[Node, frozenset[str]] = {}
-
-    def outermost(self, node: Node) -> Node:
-        return self.around.get(str(node.attr("name")), node) if node.op == "held" else node
-
-    def tell_padding(self, node: Node) -> bool:
-        """Whether a value tells which places count: it compares places with lengths, and nothing else."""
-        while (node := self.outermost(node)).op in SILENT:
-            node = node.inputs[0]
-        if node.op not in COMPARES:
-            return False
-        places, ends = sorted(map(self.of, node.inputs), key=lambda leaves: "position" not in leaves)
-        return places == {"position"} and "length" in ends and ends <= {"length", "size", "constant"}
-
-    def of(self, node: Node) -> frozenset[str]:
-        """The ops of the leaves of a value."""
-        for value in in_order(node, self.found, self._parts):
-            parts = (self.found[each] for each in self._parts(value))
-            self.found[value] = frozenset().union(*parts) or frozenset({value.op})
-        return self.found[node]
-
-    def _parts(self, node: Node) -> tuple[Node, ...]:
-        outer = self.outermost(node)
-        return (outer,) if outer is not node else () if node.op == "position" else node.inputs
-
-
-# --- equations ---------------------------------------------------------------------------------------------------
-
-
 class Loops:
     """Writes the loops of a derivation as equations. `forward` are the named values of the forward pass, by node;
-    `cotangents` the names of the others."""
+    `cotangents` the names of the others. `extra` are sequences that a loop reads and nobody named."""
 
     def __init__(self, forward: Mapping[Node, str], cotangents: Mapping[Node, str]) -> None:
         self.forward, self.cotangents = forward, cotangents
@@ -207,7 +139,9 @@ NOW = Place()
 
 @dataclass
 class _Loop:
-    """One scan. `ahead` is the way from a step to the one that computed what it is given."""
+    """One scan. `ahead` is the way from a step to the one that computed what it is given, `ends` the first step that it
+    takes and the last. `named` are the values that are written as `name<t>`, `defined` those that have a line, and
+    `collected` says what the sequences that it gives are called."""
 
     loops: Loops
     scan: Node
@@ -221,6 +155,7 @@ class _Loop:
         ends = ("1", str(self.scan.attr("axis").size))
         self.ends = ends[::-1] if self.scan.attr("reverse") else ends
         self.users = self.step.graph.users()
+        self.backward = self._backward()
         self.named = self._named()
 
     # --- what has a name ---------------------------------------------------------------------------------------
@@ -237,29 +172,35 @@ class _Loop:
             if node.op != "held" and node not in found and name not in outside and (name not in cotangents or often):
                 found[node] = name
         self.defined = {name: node for node, name in found.items() if name in cotangents}
-        backward = self._backward()
-        for node in self.step.graph.nodes:
-            shared = len({user for user in self.users[node] if user.op not in SILENT}) > 1
-            if (
-                shared
-                and node in backward
-                and node not in found
-                and node.op not in (*SILENT, "transpose", "held", "neg")
-            ):
-                found[node] = self.loops.fresh()
-                self.defined[found[node]] = node
+        self._name_shared(found)
         called = {node: name for name, node in names.items() if name in cotangents}
-        for take, root in self.step.graph.roots.items():
-            if take.startswith("out.") and root in backward:
-                if root not in found:
-                    found[root] = self._outside(take) or called.get(root) or self.loops.fresh()
-                    self.defined[found[root]] = root
-                self.collected[take] = found[root].removesuffix("<t>")
+        self._name_collected(called, found)
         for leaf in self._first_given():
             self._name(leaf, called, found)
         while (circle := self._circle(found)) is not None:
             self._name(circle, called, found)
         return found
+
+    def _name_shared(self, found: dict[Node, str]) -> None:
+        """What belongs to the backward pass and is used more than once."""
+        for node in self.step.graph.nodes:
+            shared = len({user for user in self.users[node] if user.op not in SILENT}) > 1
+            if shared and node in self.backward and node not in found and node.op not in SHORT:
+                self._name(node, {}, found)
+
+    def _name_collected(self, called: Mapping[Node, str], found: dict[Node, str]) -> None:
+        """What is collected: it is read outside."""
+        for take, root in self.step.graph.roots.items():
+            if take.startswith("out.") and root in self.backward:
+                if root not in found:
+                    outside = self._outside(take)
+                    self._name(root, called if outside is None else {root: outside}, found)
+                self.collected[take] = found[root].removesuffix("<t>")
+
+    def _name(self, node: Node, called: Mapping[Node, str], found: dict[Node, str]) -> None:
+        """Gives a value the name that it is called by, or a new one, and a line."""
+        found[node] = called.get(node) or self.loops.fresh()
+        self.defined[found[node]] = node
 
     def _outside(self, take: str) -> str | None:
         """What the whole sequence of a collected value is called outside."""
@@ -268,10 +209,6 @@ class _Loop:
             if node.op == "scan" and node.attr("take") == take and _together(node) == mine:
                 return name
         return None
-
-    def _name(self, leaf: Node, called: Mapping[Node, str], found: dict[Node, str]) -> None:
-        found[leaf] = called.get(leaf) or self.loops.fresh()
-        self.defined[found[leaf]] = leaf
 
     def _first_given(self) -> list[Node]:
         """The carries that begin with something, as the gradient of what stands behind a loop."""
@@ -328,9 +265,8 @@ class _Loop:
     def spelled(self, node: Node, place: Place = NOW) -> Node:
         """A value of a step written out."""
         if node.op == "one_hot" and node.inputs[0].op == "held":
-            return self.loops.leaf(
-                at(self.loops.sequence(self.given[str(node.inputs[0].attr("name"))]), place), node.type
-            )
+            words = self.loops.sequence(self.given[str(node.inputs[0].attr("name"))])
+            return self.loops.leaf(at(words, place), node.type)
         if node.op != "held":
             return self.loops.b.again(node, tuple(self.value(value, place) for value in node.inputs))
         name = str(node.attr("name"))
@@ -420,4 +356,4 @@ def _before(node: Node) -> str | None:
     return str(number) if node.op == "scan" and kind == "before" else None
 
 
-__all__ = ["Equation", "Loops", "without_padding"]
+__all__ = ["Equation", "Loops"]

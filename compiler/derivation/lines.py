@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.autodiff import cotangent_name
-from dlc.compiler.derive_loops import Loops, without_padding
+from dlc.compiler.derivation.loops import Loops
+from dlc.compiler.derivation.unpadded import without_padding
 from dlc.compiler.elaborate.training import gradient_graph
 from dlc.compiler.equations import LatexPrinter, Printer, latex_name
 from dlc.compiler.ir import Graph, Node
