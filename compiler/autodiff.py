@@ -55,6 +55,12 @@ def differentiate(b: Builder, results: Sequence[tuple[Node, Node]], wrt: Sequenc
     return cotangents
 
 
+def cotangent_name(name: str) -> str:
+    """`dZ[2]` for `Z[2]`, `dense[1].dW` for `dense[1].W`."""
+    path, dot, last = name.rpartition(".")
+    return f"{path}{dot}d{last}"
+
+
 def depending(order: Iterable[Node], wrt: Sequence[Node]) -> set[Node]:
     """The nodes whose value depends on one of `wrt`."""
     found = set(wrt)

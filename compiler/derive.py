@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.elaborate.training import cotangent_name, gradient_graph
+from dlc.compiler.autodiff import cotangent_name
+from dlc.compiler.derive_loops import Loops, without_padding
+from dlc.compiler.elaborate.training import gradient_graph
 from dlc.compiler.equations import LatexPrinter, Printer, latex_name
 from dlc.compiler.ir import Graph, Node
 from dlc.compiler.passes import AFTER_GRADIENTS, run
@@ -28,21 +30,33 @@ class DerivedLine:
 def derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, latex: bool = False) -> list[DerivedLine]:
     """The lines of the backward pass, from the last layer to the first. A value is written out where it is used once
     and named where it is used again; parameters come right after the cotangent that they are made of."""
-    full = run(gradient_graph(checked, regularize, keep_names=True), AFTER_GRADIENTS, facts=checked.facts)
+    whole = without_padding(gradient_graph(checked, regularize, keep_names=True))
+    full = run(whole, AFTER_GRADIENTS, facts=checked.facts)
     prefix = "regularized." if regularize else "gradient."
     parameters = {root.removeprefix(prefix): node for root, node in full.roots.items() if root.startswith(prefix)}
     graph = Graph.of({cotangent_name(name): node for name, node in parameters.items()}, full.names)
     cotangents = _shared_cotangents(graph, full, set(parameters.values()))
     forward = {node: name for node, name in full.name_of().items() if _forward_of(name, full) is None}
-    names = forward | cotangents
-    printer = (LatexPrinter if latex else Printer)(names)
+    loops = Loops(forward, cotangents)
+    printer = (LatexPrinter if latex else Printer)({})
     shapes = {line.name: line.written for line in checked.lines if line.written and "." not in line.name}
     lines = []
+
+    def line(name: str, node: Node, shape: str) -> None:
+        lines.append(DerivedLine(latex_name(name) if latex else name, printer.text(node, root=True), shape))
+
     for node, name in _ordered(graph, cotangents, parameters):
-        shape = shapes.get(_forward_of(name, full) or "") or str(node.type)
-        shown = latex_name(name) if latex else name
-        lines.append(DerivedLine(shown, printer.text(node, root=True), shape))
+        written = loops.spelled(node)
+        for equation in loops.behind([node]):
+            line(equation.name, equation.node, shapes.get(_first(equation.name)) or str(equation.node.type))
+        if name not in {each.name.removesuffix("<t>") for each in lines}:
+            line(name, written, shapes.get(_forward_of(name, full) or "") or str(node.type))
     return lines
+
+
+def _first(name: str) -> str:
+    """Where a spec says the shape of what is called `da<t>`: at `a<0>`."""
+    return f"{name.removeprefix('d').partition('<')[0]}<0>"
 
 
 def render_derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, latex: bool = False) -> str:

@@ -81,6 +81,8 @@ class Printer:
             return self.transposed(self.text(x[0], ATOM)), ATOM
         if node.op == "select":
             return self._select(node)
+        if node.op == "slice":
+            return f"{self.text(x[0], ATOM)}[{_places(node)}]", ATOM
         if node.op in _INFIX:
             return self._infix(node)
         if node.op in _REDUCTIONS:
@@ -165,7 +167,7 @@ class LatexPrinter(Printer):
         return rf"{{{text}}}^{{{inner}}}" if "^" not in text else rf"\left({text}\right)^{{{inner}}}"
 
     def transposed(self, text: str) -> str:
-        if re.search(r"\^\{\[[^\]]*\]\}$", text):
+        if re.search(r"\^\{(\[[^\]]*\])?(\\langle [^}]*\\rangle)?\}$", text):
             return text[:-1] + r"\,T}"
         return f"{text}^{{T}}"
 
@@ -184,13 +186,16 @@ class LatexPrinter(Printer):
 
 
 def latex_name(name: str) -> str:
-    """`dZ[2]` as the course writes it, `dZ^{[2]}`; `A_hat` as `\\hat{A}`."""
-    match = re.fullmatch(r"(.*?)((?:\[[^\]]*\])*)", name)
+    """`dZ[2]` as the course writes it, `dZ^{[2]}`; `a<t-1>` as `a^{\\langle t-1\\rangle}`, `A_hat` as `\\hat{A}`."""
+    match = re.fullmatch(r"(.*?)((?:\[[^\]]*\])*)((?:<[^>]*>)?)", name)
     assert match is not None
-    base, index = match.groups()
+    base, index, step = match.groups()
+    index += rf"\langle {step[1:-1]}\rangle" if step else ""
     if base.endswith("_hat"):
         d, base = ("d", base[1:-4]) if base.startswith("d") and len(base) > 5 else ("", base[:-4])
         base = rf"{d}\hat{{{base}}}"
+    elif re.fullmatch(r"delta_\d+", base):
+        base = rf"\delta_{{{base[6:]}}}"
     elif "." in base or "_" in base or len(base) > 3:
         base = rf"\mathrm{{{base.replace('_', chr(92) + '_')}}}"
     return f"{base}^{{{index}}}" if index else base
@@ -218,6 +223,13 @@ def _sliding(node: Node) -> list[str]:
     over = ", ".join(_axis_text(node, axis) for axis in node.attr("axes"))
     window = _short([str(size) for size in node.attr("window")])
     return [f"over = ({over})" if "," in over else f"over = {over}", f"window = {window}", *shown]
+
+
+def _places(node: Node) -> str:
+    """What a slice takes: `1..3`, or `:, 1..3` of the second axis; places count from 1."""
+    first, last = node.attr("start") + 1, node.attr("start") + node.attr("size")
+    axes = [":"] * int(node.attr("axis"))
+    return ", ".join([*axes, f"{first}..{last}" if first != last else f"{first}"])
 
 
 def _short(values: list[str]) -> str:

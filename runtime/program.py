@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
+from dlc.compiler.diagnostics import Diagnostic
 from dlc.compiler.diagnostics.suggest import did_you_mean
 from dlc.compiler.driver import Programs
 from dlc.compiler.program import CheckedModel, InputDeclaration
@@ -26,14 +26,13 @@ from dlc.grammar.format import unparse
 from dlc.runtime.data.arrays import check_arrays
 from dlc.runtime.data.columns import Columns
 from dlc.runtime.data.dataset import DataSet
-from dlc.runtime.data.dataset import load as load_data
-from dlc.runtime.data.dimensions import check_requirements
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.data.preprocessing import Preprocessing
-from dlc.runtime.endings import known_words, require_words
+from dlc.runtime.endings import known_words
 from dlc.runtime.engine import Arrays, Engine, Target, build, programs_of, reads
 from dlc.runtime.errors import DataError, SpecError, told
 from dlc.runtime.metrics import measure
+from dlc.runtime.own_data import load_own_data
 from dlc.runtime.preparation import Request, prepare, require_loss
 from dlc.runtime.spec import PathLike, Spec
 from dlc.runtime.threads import usable_threads
@@ -256,18 +255,7 @@ class Model:
 
     def load_data(self) -> DataSet:
         """The spec's own data, split and preprocessed; what was fitted is kept with the model."""
-        request, data = self.spec.prepared.request, self.spec.prepared.data
-        with told(self._sources):
-            if data is None:
-                message = f"{self.spec.name} has no data: block"
-                help = "add one, or give the arrays in Python: model.fit(X=…, Y=…)"
-                raise DiagnosticError(Diagnostic("T409", message, None, help=help))
-            loaded = load_data(
-                data, request.folder, self.spec.inputs, self.seed, self.dtype, request.limit, self.threads
-            )
-            require_words(self.main.programs.sources, loaded.preprocessing, self.spec.inputs)
-            for part in loaded.splits.values():
-                check_requirements(self.spec.checked.requirements, part.arrays, self.spec.inputs)
+        loaded = load_own_data(self.spec, self.dtype, self.seed, self.threads)
         self.preprocessing = loaded.preprocessing
         return loaded
 

@@ -445,6 +445,13 @@ class KernelWriter:
         assert given.layout is not None
         assert made.layout is not None
         from_row, to_row = given.layout.row_length, made.layout.row_length
+        if not (isinstance(from_row, int) and isinstance(to_row, int)):
+            element = self.body.at(given, f"j * {factor_text(from_row)} + i")
+            turned = [f"{self.body.at(made, f'i * {factor_text(to_row)} + j')} = {element}"]
+            return [
+                *self.block(),
+                *self.over_block([f"for j in range({count_text(given.layout.rows)}):", *indented(turned)]),
+            ]
         name = f"move_{from_row}_{to_row}"
         self.panels[name] = f"{name} = transpose({self.target.dtype!r}, source_row={from_row}, target_row={to_row})"
         item = self.target.item

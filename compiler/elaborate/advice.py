@@ -4,11 +4,12 @@ loss that does not belong to its activation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Edit
 from dlc.compiler.dims import Dim
+from dlc.compiler.elaborate.probabilities import no_probability
 from dlc.compiler.elaborate.report import Findings
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import fill, written
@@ -26,8 +27,9 @@ class Advice:
     fix: tuple[Edit, ...] = ()
 
 
-def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
-    """Advice for `W @ A` whose inner sizes differ: the columns of W must equal the rows of A."""
+def for_product(operands: Sequence[Tensor], scope: Scope, recurs: bool) -> Advice:
+    """Advice for `W @ A` whose inner sizes differ: the columns of W must equal the rows of A. `recurs`: A is a<t-1>, in
+    the line that defines a<t>."""
     left, right = operands
     turned = right.declared
     if turned is not None and left.type.rank == right.type.rank == 2 and left.type.sizes[1] == right.type.sizes[1]:
@@ -39,8 +41,11 @@ def for_product(operands: Sequence[Tensor], scope: Scope) -> Advice:
         return Advice()
     wanted, (first, last) = right.type.axes[0].size, left.type.sizes
     if first == wanted and last != wanted:
-        return _transposed(declared, scope)
-    return _respelled(declared, 1, wanted, left.type.sizes, scope)
+        if not left.type.axes[1].one:
+            return _transposed(declared, scope)
+        return _square(declared, right) if recurs else _one_row(declared)
+    advice = _respelled(declared, 1, wanted, left.type.sizes, scope)
+    return replace(advice, fix=()) if recurs and left.type.axes[0].one else advice  # its one row would broadcast
 
 
 def _examples_in_rows(declared: Declared, scope: Scope) -> Advice:
@@ -78,6 +83,26 @@ def _respelled(declared: Declared, axis: int, wanted: Dim, sizes: Sequence[Dim],
         _law(declared, axis, spelled, [wanted if i == axis else size for i, size in enumerate(sizes)], scope),
         f"write {spelled[0]} in place of {unparse(item)} at {place.line}:{place.column}",
         (Edit(place, spelled[0]),),
+    )
+
+
+def _square(declared: Declared, before: Tensor) -> Advice:
+    """`W_aa : (n_a, 1)` before a<t-1>: what it gives is part of a<t>, which has the shape of a<t-1>."""
+    row, place = declared.items[0], declared.span
+    size, shape = before.type.axes[0].size, f"({unparse(row)}, {unparse(row)})"
+    return Advice(
+        f"a step has the shape of the step before, {before.type}: {declared.name} : ({size}, {size})",
+        f"write {shape} at {place.line}:{place.column}",
+        (Edit(place, shape),),
+    )
+
+
+def _one_row(declared: Declared) -> Advice:
+    """`W : (n, 1)` before A : (n, m). The 1 would broadcast as rows, so that nothing proves the swap to be meant."""
+    a, b = map(unparse, declared.items)
+    place = declared.span
+    return Advice(
+        help=f"for one row write ({b}, {a}) at {place.line}:{place.column}, else as many rows as it has units"
     )
 
 
@@ -182,6 +207,14 @@ def multiples(a: int, b: int) -> str:
     return f"{f'{near} and ' if near else ''}{below + b} can be divided by {b}"
 
 
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Of a model, the names of its targets, and of the parameters that are not learned."""
+
+    targets: frozenset[str]
+    frozen: frozenset[str]
+
+
 CROSSED = {
     "binary_cross_entropy": ("softmax", "cross_entropy", "gives one distribution over the classes"),
     "cross_entropy": ("sigmoid", "binary_cross_entropy", "gives a yes or no for each feature"),
@@ -189,15 +222,31 @@ CROSSED = {
 """The activation that does not belong before a loss, the loss that does, and why."""
 
 
+FORGOTTEN = {"binary_cross_entropy": "sigmoid", "cross_entropy": "softmax"}
+"""The activation that belongs before a loss."""
+
+
 def crossed_loss(
-    findings: Findings, name: str, prediction: Any, target: Any, targets: Container[str], shown: str, place: Span
+    findings: Findings, name: str, prediction: Any, target: Any, declared: Declarations, shown: str, place: Span
 ) -> None:
-    """Warns of a softmax output under binary cross-entropy, of a sigmoid output under cross-entropy, and of a target
-    in the prediction's place."""
+    """Warns of a softmax output under binary cross-entropy, of a sigmoid output under cross-entropy, of one that is
+    neither, and of a target in the prediction's place."""
     activation, better, reason = CROSSED[name]
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
-        _turned_round(findings, name, (prediction, target), targets, place)
-    if not isinstance(prediction, Tensor) or _activation(prediction.node) != activation:
+        _turned_round(findings, name, (prediction, target), declared.targets, place)
+    if not isinstance(prediction, Tensor):
+        return
+    wrong = no_probability(prediction.node, declared.frozen)
+    if wrong is not None:
+        forgotten = FORGOTTEN[name]
+        findings.warn(
+            "P313",
+            f"{shown} {wrong}, and {name} takes the logarithm of probabilities",
+            place,
+            rule=f"{forgotten} makes probabilities of numbers",
+            help=f"end the last layer in {forgotten}: Dense(n, {forgotten}), or {forgotten}({shown}) here",
+        )
+    if _activation(prediction.node) != activation:
         return
     findings.warn(
         "P306",

@@ -51,9 +51,15 @@ def inner_names(statement: ast.If | ast.When | ast.For) -> Iterator[str]:
     for part in inner:
         match part:
             case ast.Declaration(targets=targets) | ast.Equation(targets=targets) | ast.Draw(targets=targets):
-                bases = (target.base if isinstance(target, ast.Index) else target for target in targets)
-                yield from (base.id for base in bases if isinstance(base, ast.Name))
+                yield from (name for target in targets if (name := _base(target)) is not None)
             case ast.Broken(names=names):
                 yield from (name.id for name in names)
             case ast.If() | ast.When() | ast.For():
                 yield from inner_names(part)
+
+
+def _base(target: ast.Expr) -> str | None:
+    """`a` of a[l], a<t> and a[l]<t>."""
+    while isinstance(target, ast.Index | ast.TimeIndex):
+        target = target.base
+    return target.id if isinstance(target, ast.Name) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.compiler.diagnostics import Edit
-from dlc.compiler.elaborate.advice import CROSSED, crossed_loss
+from dlc.compiler.elaborate.advice import CROSSED, Declarations, crossed_loss
 from dlc.compiler.elaborate.axis_names import renamed_back
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.habits import for_argument, misplaced
@@ -286,8 +286,10 @@ def call_function(
     if name in CROSSED and definition.span.file.startswith(LIBRARY):
         first = names[0]
         shown = written(exprs[first], scope) if first in exprs else "this"
-        targets = {name for name, declaration in e.inputs.items() if declaration.role == "target"}
-        crossed_loss(e.findings, name, given[first], given.get(names[-1]), targets, shown, expr.span)
+        targets = frozenset(name for name, declaration in e.inputs.items() if declaration.role == "target")
+        declared = Declarations(targets, e.settled_parameters)
+        if isinstance(given[first], Tensor) and e.says(name, given[first].node):
+            crossed_loss(e.findings, name, given[first], given.get(names[-1]), declared, shown, expr.span)
     return run_function(e, callee, given, exprs, expr.span, evaluate)
 
 
@@ -303,8 +305,12 @@ def run_function(
     if definition.kind != "function":
         inner.names.update(e.ambient)
     with inside(e, definition, span, exprs):
-        for parameter in definition.parameters:
-            bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
+        try:
+            for parameter in definition.parameters:
+                bind_parameter(e, definition, parameter, given, exprs, inner, span, evaluate)
+        except Stop as failure:
+            _said_of(e, given, failure)
+            raise
         if definition.value is not None:
             found = [evaluate(e, definition.value, inner)]
         else:
@@ -313,6 +319,13 @@ def run_function(
             found = run_body(e, definition.body or (), inner, evaluate)
         bound = ((given.get(p.name.id), inner.names.get(p.name.id)) for p in definition.parameters)
         return _outputs(definition, renamed_back(e, found, bound))
+
+
+def _said_of(e: Context, given: Mapping[str, Any], failure: Stop) -> None:
+    """Raises `Poisoned` where it was said already that the shapes of these values differ: by the loss, of a metric."""
+    values = (value.node for value in given.values() if isinstance(value, Tensor))
+    if failure.diagnostic.code == "D109" and not e.says("D109", *values):
+        raise Poisoned from None
 
 
 def _outputs(definition: ast.Definition, outputs: list[Any]) -> Any:

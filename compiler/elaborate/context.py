@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.advice import for_elementwise, for_product
 from dlc.compiler.elaborate.habits import for_times
 from dlc.compiler.elaborate.obligations import Ledger, Required
 from dlc.compiler.elaborate.padding import Padded, both, folds_examples, hidden, is_padded, seen
+from dlc.compiler.elaborate.recurrences import for_step
 from dlc.compiler.elaborate.report import Findings, Poisoned, Stop, stop
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.text import written
@@ -64,7 +65,7 @@ class Context:
     checked for all sizes; `at` is the statement being executed, `several` the value whose outputs all get names.
     `path` is the place of the layer whose text is executed, and `settled` are the places known to be frozen: layers
     there go by their `otherwise`, as in evaluation. `freed` makes spatial sizes unknown (`spatial.py`), `turned` is the
-    `if` whose other branch is taken (`choices.py`).
+    `if` whose other branch is taken (`choices.py`). `said` is what was said of values already.
     """
 
     _mode: str
@@ -107,6 +108,7 @@ class Context:
     steps: int = 0
     path: str = ""
     settled: tuple[str, ...] = ()
+    said: set[tuple[str, frozenset[Node]]] = field(default_factory=set)
     divided: set[str] = field(default_factory=set)
     changed: set[Node] = field(default_factory=set)
     random: bool = False
@@ -130,6 +132,18 @@ class Context:
     def follows_training(self) -> bool:
         """Which side of a `when` counts here: a part that is frozen is a fixed function, the one that predicts."""
         return not self.evaluation and not any(covers(place, self.path) for place in self.settled)
+
+    def says(self, what: str, *values: Node) -> bool:
+        """Whether something is said of some values for the first time: what is wrong with a prediction, its loss tells,
+        and no metric tells it again."""
+        known = (what, frozenset(values)) in self.said
+        self.said.add((what, frozenset(values)))
+        return not known
+
+    @property
+    def settled_parameters(self) -> frozenset[str]:
+        """The parameters that are not learned, as far as they are declared."""
+        return frozenset(name for name, pending in self.parameters.items() if pending.frozen)
 
     def in_mode(self, mode: str) -> Context:
         """The same program in another mode, in which no update counts."""
@@ -223,12 +237,17 @@ class Context:
         diagnostic = replace(problem.diagnostic, related=tuple(dict.fromkeys(related)))
         if error.code in ("D101", "D102") and len(operands) == 2:
             product = error.code == "D101"
-            advice = for_product(operands, scope) if product else for_elementwise(operands, error.operands, scope)
+            recurs = any(frame.recurs(operands[1].node, self.at) for frame in self.scans)
+            advice = (
+                for_product(operands, scope, recurs) if product else for_elementwise(operands, error.operands, scope)
+            )
             diagnostic = replace(
                 diagnostic, rule=advice.rule or diagnostic.rule, help=advice.help or diagnostic.help, fix=advice.fix
             )
         if times and (meant := for_times(operands, texts)) is not None:
             diagnostic = replace(diagnostic, rule=problem.diagnostic.rule, help=meant, fix=())
+        if self.scans and (meant := for_step(self.scans, error, operands, exprs, scope)) is not None:
+            diagnostic = replace(diagnostic, help=meant, fix=())
         return Stop(diagnostic)
 
     def _of_target(self, error: ShapeError, operands: Sequence[Tensor]) -> ShapeError:

@@ -135,9 +135,10 @@ def unknown_name(e: Context, expr: ast.Name, scope: Scope) -> Exception:
             related=[("defined in this branch", local)],
             help=f"define {expr.id} in both branches, with the same shape",
         )
-    step = next((level.steps[expr.id] for level in scope.chain() if expr.id in level.steps), None)
-    if step is not None:
-        place, t = step
+    home = next((level for level in scope.chain() if expr.id in level.steps), None)
+    if home is not None:
+        place, t = home.steps[expr.id]
+        home.names[expr.id] = Poison()  # said once
         return stop(
             "N201",
             f"{expr.id} is local to a step of the scan over {t}, so it is not known here",
@@ -202,7 +203,8 @@ def _index(e: Context, expr: ast.Index, scope: Scope) -> Any:
     try:
         indices = tuple(to_int(evaluate(e, index, scope), index.span, "an index") for index in expr.indices)
     except Stop as failure:
-        if e.scans and failure.diagnostic.code == "N208":
+        of_tensor = isinstance(expr.base, ast.Name) and isinstance(scope.find(expr.base.id), Tensor)
+        if (e.scans or of_tensor) and failure.diagnostic.code == "N208":
             meant = f"{unparse(expr.base)}<{unparse(expr.indices[0])}>".replace(" ", "")
             advice = f"a step in time stands between < and >: {meant}"
             raise Stop(replace(failure.diagnostic, help=advice)) from None

@@ -208,6 +208,7 @@ def for_times(operands: Sequence[Tensor], texts: Sequence[str]) -> str | None:
     return None
 
 
+BELOW = " is used before it is defined"
 FARTHEST = 300
 """So many statements below a mistake are read for the name that is missing: a file full of mistakes stays quick."""
 
@@ -229,7 +230,7 @@ def defined_below(failure: Stop, levels: Sequence[tuple[Sequence[ast.Statement],
                     replace(
                         diagnostic,
                         code="N209",
-                        message=f"{name} is used before it is defined",
+                        message=f"{name}{BELOW}",
                         related=(Related("defined below", place),),
                         rule="lines are read from top to bottom",
                         help=f"move line {place.line} above this one",
@@ -259,6 +260,8 @@ def _place(statement: ast.Statement, name: str, scope: Scope) -> Span | None:
                 plain = isinstance(target, ast.Name) and target.id == name
                 if plain or (name[-1:] in "]>" and written(target, scope) == name):
                     return target.span
+        case ast.DimDecl(names=names):
+            return next((target.span for target in names if target.id == name), None)
         case ast.Hyper(name=target) | ast.Output(name=ast.Name() as target) if target.id == name:
             return target.span
     return None

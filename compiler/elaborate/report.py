@@ -108,9 +108,16 @@ class Findings:
         """Keeps a finding, told where the user can act: a mistake inside the library is shown at its use."""
         diagnostic = self.at_use(diagnostic)
         key = (diagnostic.code, diagnostic.span)
-        if key not in self._told:
-            self._told.add(key)
-            self.found.append(diagnostic)
+        if key in self._told or self._refused(diagnostic):
+            return
+        self._told.add(key)
+        if diagnostic.severity == "error":  # what is refused is not warned of as well
+            self.found = [d for d in self.found if (d.code, d.severity) != (diagnostic.code, "warning")]
+        self.found.append(diagnostic)
+
+    def _refused(self, diagnostic: Diagnostic) -> bool:
+        errors = (d.code for d in self.found if d.severity == "error")
+        return diagnostic.severity == "warning" and diagnostic.code in errors
 
     def told(self, code: str, span: Span) -> bool:
         """Whether this mistake was met before, in another round of a loop or another program."""

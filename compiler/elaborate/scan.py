@@ -218,7 +218,8 @@ def _cut_out(e: Context, frame: Frame, roots: dict[str, Node]) -> tuple[Step, tu
         elif node in needed:
             new[node] = held(node, f"constant.{len(constants)}")
             constants.append(node)
-    graph = Graph.of({name: new[node] for name, node in roots.items()})
+    called = {name: new[node] for name, node in frame.names.items() if frame.depends(node) and node in new}
+    graph = Graph.of({name: new[node] for name, node in roots.items()}, called)
     starts = tuple(carry.start.node for carry in frame.carries.values())
     read = tuple(frame.leaves[node][0] for node in sequences)
     axes = tuple(frame.leaves[node][1] for node in sequences)

@@ -409,6 +409,10 @@ class _PatternFailure:
             advice = (
                 f"the examples stand in columns: declare {declared.name} : ({b}, {a}), or write {declared.name}.T here"
             )
+        own, other = self.tensor.type, before
+        if other.rank == own.rank + 1 and other.sizes[:-1] == own.sizes and other.axes[-1].name is not None:
+            last = other.axes[-1].name
+            advice = f"the prediction is made at every step: a<{last}> is the last step alone of a sequence a"
         return Stop(
             replace(
                 error.diagnostic,

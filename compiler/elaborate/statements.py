@@ -17,6 +17,7 @@ from dlc.compiler.elaborate.declarations import layer_input, parameter
 from dlc.compiler.elaborate.habits import defined_below, drawn_parameter
 from dlc.compiler.elaborate.places import place_name
 from dlc.compiler.elaborate.primitives import index_range
+from dlc.compiler.elaborate.recurrences import for_size, meant_scan, unknown_size
 from dlc.compiler.elaborate.report import Poisoned, Stop, stop, too_large
 from dlc.compiler.elaborate.scan import scan, scanned_names, stands_in_step
 from dlc.compiler.elaborate.scope import Scope
@@ -70,7 +71,11 @@ class Body:
                 if isinstance(failure, RecursionError):
                     failure = stop("D118", "this is nested too deep", statement.span)
                 if isinstance(failure, Stop):
-                    self.e.report(defined_below(failure, self.levels, scope))
+                    failure = defined_below(failure, self.levels, scope)
+                    if scope.kind == "model" and (size := unknown_size(failure, statement)) is not None:
+                        failure = for_size(failure, size, scope)
+                        scope.names[size] = Poison()
+                    self.e.report(failure)
                 for frame in self.e.scans:
                     frame.failed = True
                 self.poison(statement, scope)
@@ -181,8 +186,9 @@ class Body:
         if isinstance(value, Instance):
             called = scope.in_round(name) if isinstance(target, ast.Name) else name
             place_instance(value, called, scope, named=True)
-        if isinstance(value, Tensor) and scope.kind in ("model", "layer") and not self.e.scans:
-            self.e.names.setdefault(scope.qualified(name), value.node)
+        if isinstance(value, Tensor) and scope.kind in ("model", "layer"):
+            names = self.e.scans[-1].names if self.e.scans else self.e.names
+            names.setdefault(scope.qualified(name), value.node)
 
     def poison(self, statement: ast.Statement, scope: Scope) -> None:
         targets: tuple[ast.Expr, ...] = ()
@@ -391,7 +397,11 @@ class Body:
 
     def loop(self, statement: ast.For, scope: Scope) -> None:
         """`for` is unrolled; a name without index is local to its round."""
-        items = index_range(self.evaluate(statement.iterable, scope), statement.iterable.span)
+        try:
+            iterable = self.evaluate(statement.iterable, scope)
+        except Stop as failure:
+            raise meant_scan(failure, statement) from None
+        items = index_range(iterable, statement.iterable.span)
         rounds = (items.stop - items.start) * items.step if isinstance(items, range) else len(items)
         self.e.rounds += max(0, rounds)
         if self.e.rounds > MOST_ROUNDS:

@@ -50,7 +50,8 @@ class Frame:
 
     `leaves` are the slices of sequences: for a leaf the sequence and its axis. `now` holds the step's results so far by
     the text before `<t>`, `carries` what it read of the step before. `written` are the names whose steps its lines
-    define. `failed`: a line of the step is wrong, so that what is missing is no mistake of its own.
+    define. `names` are the spec's own names of the step's values, for `derive`. `failed`: a line of the step is wrong,
+    so that what is missing is no mistake of its own.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Frame:
     carries: dict[str, Carry] = field(default_factory=dict)
     now: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Span] = field(default_factory=dict)
+    names: dict[str, Node] = field(default_factory=dict)
     failed: bool = False
     _inside: dict[Node, bool] = field(default_factory=dict)
 
@@ -98,6 +100,21 @@ class Frame:
     def within(self, e: Context, type: TensorType) -> Node:
         """Which examples have not ended at this step, in the place of the examples of a type. Raises `ShapeError`."""
         return e.b.add("le", self.step(e), lengths_along(e.b, e.padded, type, self.axis.size))
+
+    def goes_through(self, whole: Tensor) -> bool:
+        """Whether a value is a sequence whose steps these are."""
+        found = whole.type.axes_named(self.axis.name) if self.axis.name is not None else ()
+        return bool(found) and not self.depends(whole.node)
+
+    def carried(self, node: Node) -> str | None:
+        """The a of which a value is a<t-1>."""
+        return next((key for key, carry in self.carries.items() if carry.leaf is node), None)
+
+    def recurs(self, node: Node, at: Span | None) -> bool:
+        """Whether a value is a<t-1>, and the line at a place defines a<t>."""
+        key = self.carried(node)
+        place = self.written.get(key.partition("[")[0]) if key is not None else None
+        return place is not None and at is not None and at.contains(place)
 
     def depends(self, node: Node) -> bool:
         """Whether a value changes from step to step."""

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from dlc.compiler.autodiff import differentiate
+from dlc.compiler.autodiff import cotangent_name, differentiate
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
 from dlc.compiler.dims import Dim, DimTooLarge, TensorType, scalar
 from dlc.compiler.elaborate.evaluation import Evaluation, evaluation_programs
@@ -89,8 +89,7 @@ def training_programs(
         if any(root.startswith("loss.") for root in checked.training.roots):
             rule = read_optimizer(checked, optimizer)
             update, slots = _update(checked, rule, clip)
-            _penalized(checked, regularize)
-            sources += [checked.training, checked.deterministic, update]
+            sources += [checked.training, checked.deterministic, update, _penalty(checked, regularize)]
             results |= _results(checked, update)
             ways["backward"] = lambda: run(
                 gradient_graph(checked, regularize), (*AFTER_GRADIENTS, *BEFORE_CODE), facts=checked.facts
@@ -115,11 +114,12 @@ def _counted(checked: CheckedModel, optimizer: ast.Expr | None) -> Iterator[None
         raise DiagnosticError(Diagnostic("D118", message, optimizer.span if optimizer is not None else None)) from None
 
 
-def _penalized(checked: CheckedModel, regularize: Sequence[ast.Expr]) -> None:
-    """Raises `DiagnosticError` where a regularizer is at fault."""
+def _penalty(checked: CheckedModel, regularize: Sequence[ast.Expr]) -> Graph:
+    """What regularization adds to the cost. Raises `DiagnosticError` where a regularizer is at fault."""
     b = Builder(checked.facts)
     weights = {n: _leaf(b, p) for n, p in checked.parameters.items() if p.weight and not p.frozen}
-    regularization(checked, b, regularize, weights)
+    total, _ = regularization(checked, b, regularize, weights)
+    return Graph.of({} if total is None else {"penalty": total})
 
 
 def _results(checked: CheckedModel, update: Graph) -> dict[str, TensorType]:
@@ -168,12 +168,6 @@ def gradient_graph(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *
     if keep_names:
         roots |= {root: node for root, node in got.graph.roots.items() if root.startswith("keep.")}
     return Graph.of(roots, got.names)
-
-
-def cotangent_name(name: str) -> str:
-    """`dZ[2]` for `Z[2]`, `dense[1].dW` for `dense[1].W`."""
-    path, dot, last = name.rpartition(".")
-    return f"{path}{dot}d{last}"
 
 
 def _differentiated(checked: CheckedModel, program: Graph, regularize: Sequence[ast.Expr]) -> _Gradients:

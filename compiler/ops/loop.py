@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dlc.compiler.dims import ZERO, Axis, Dim, Facts, TensorType, Truth, demand, same_sizes, tensor
@@ -237,17 +238,18 @@ def _alike(size: Dim, type: TensorType) -> Iterator[int]:
 
 class Parts(NamedTuple):
     """A scan before its leaves are numbered: the roots of its step, and what each leaf is given; a sequence with its
-    scanned axis. The root `carry.<i>` is the new value of the carry that comes i-th."""
+    scanned axis. The root `carry.<i>` is the new value of the carry that comes i-th. `names` are the spec's own."""
 
     roots: Mapping[str, Node]
     sequences: Mapping[Node, tuple[Node, int]]
     carries: Mapping[Node, Node]
     constants: Mapping[Node, Node]
+    names: Mapping[str, Node] = MappingProxyType({})
 
 
 def closed(b: Builder, parts: Parts, axis: Axis, reverse: bool) -> Callable[[str], Node]:
     """The scan, as a function from `take` to the node. Sequences and constants that no root reads are left out."""
-    graph = Graph.of(parts.roots)
+    graph = Graph.of(parts.roots, parts.names)
     read = set(graph.nodes)
     sequences = {leaf: given for leaf, given in parts.sequences.items() if leaf in read}
     constants = {leaf: given for leaf, given in parts.constants.items() if leaf in read}
@@ -269,7 +271,7 @@ def closed(b: Builder, parts: Parts, axis: Axis, reverse: bool) -> Callable[[str
 def _pullback(b: Builder, results: Sequence[tuple[Node, Node]], wanted: Collection[Node]) -> list[Node | None]:
     """The cotangents of a scan's operands. The forward step's leaves keep their names in the backward step until all is
     written; the cotangents that it is given are called `ct.…`, those that it carries `total.…`."""
-    from dlc.compiler.autodiff import differentiate
+    from dlc.compiler.autodiff import cotangent_name, differentiate
 
     forward = results[0][0]
     step: Step = forward.attr("step")
@@ -288,6 +290,9 @@ def _pullback(b: Builder, results: Sequence[tuple[Node, Node]], wanted: Collecti
     }
     seeds += [(roots[name], ct) for name, ct in incoming.items()]
     found = differentiate(w.inner, seeds, [leaf for name, leaf in leaves.items() if name in between])
+    for name, node in step.graph.names.items():
+        ct = found.get(node)
+        w.names |= {name: node} if ct is None else {name: node, cotangent_name(name): ct}
     takes: dict[str, str] = {}
     for name in between:
         ct = found.get(leaves[name]) if name in leaves else None
@@ -363,6 +368,7 @@ class _Writer:
         self.constants: dict[Node, Node] = {}
         self.carries: dict[Node, Node] = {}
         self.roots: dict[str, Node] = {}
+        self.names: dict[str, Node] = {}
 
     def give(self, leaf: Node, value: Node, axis: int | None) -> None:
         """Binds a leaf to slices of a value, or (without an axis) to the value."""
@@ -401,7 +407,11 @@ class _Writer:
 
     def finish(self, axis: Axis, reverse: bool) -> Callable[[str], Node]:
         """The scan, as a function from `take` to the node."""
-        return closed(self.b, Parts(self.roots, self.sequences, self.carries, self.constants), axis, reverse)
+        alive = set(topological(self.roots.values()))
+        # A cotangent of places that count is masked behind what it is multiplied with: its name stays with the product.
+        names = {n: v.inputs[1] if v.op == "select" and v not in alive else v for n, v in self.names.items()}
+        parts = Parts(self.roots, self.sequences, self.carries, self.constants, names)
+        return closed(self.b, parts, axis, reverse)
 
     def _leaf(self, name: str, type: TensorType) -> Node:
         return self.inner.typed("held", (), (("name", name),), type, self.b.span)

@@ -47,6 +47,7 @@ class Opened:
     carries: list[Node]
     given: dict[Node, Node]
     scanned: dict[Node, int]
+    names: dict[str, Node]
     _reads: dict[Node, Reads] = field(default_factory=dict)
 
     @staticmethod
@@ -80,14 +81,15 @@ class Opened:
                 if at is not None:
                     scanned[leaf] = at
         roots = {name: new[node] for name, node in step.graph.roots.items()}
+        names = {name: new[node] for name, node in step.graph.names.items()}
         time, reverse = scan.attr("axis"), scan.attr("reverse")
-        return Opened(scan, new, b, time, reverse, inner, roots, [*carries.values()], given, scanned)
+        return Opened(scan, new, b, time, reverse, inner, roots, [*carries.values()], given, scanned, names)
 
     # --- what is in it -----------------------------------------------------------------------------------------
 
     @property
     def graph(self) -> Graph:
-        return Graph.of(self.roots)
+        return Graph.of(self.roots, self.names)
 
     def root(self, carry: Node) -> str:
         """What the new value of a carry is called."""
@@ -150,7 +152,7 @@ class Opened:
     def substitute(self, made: Mapping[Node, Node]) -> None:
         """Puts other values in the place of some."""
         graph = substituted(self.graph, made, self.inner)
-        self.roots = dict(graph.roots)
+        self.roots, self.names = dict(graph.roots), dict(graph.names)
 
     def close(self, takes: Iterable[str]) -> Take:
         """The scan again, for these results, by the names that they have here."""
@@ -168,6 +170,7 @@ class Opened:
             {leaf: (self.given[leaf], at) for leaf, at in self.scanned.items()},
             {leaf: self.given[leaf] for leaf in kept},
             constants,
+            self.names,
         )
         take = closed(self.outer, parts, self.axis, self.reverse)
 

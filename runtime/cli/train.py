@@ -62,15 +62,18 @@ def command(common: Common, file: Path | None, resume: Path | None, out: Path, t
 def _train(common: Common, file: Path, out: Path, target: Target) -> int:
     from dlc.runtime.checkpoint import create_run
     from dlc.runtime.data.fingerprint import fingerprint
+    from dlc.runtime.own_data import load_own_data
     from dlc.runtime.saved import record
 
     spec = spec_of(common, file, headers=True)
     require_loss(spec.checked)
     seed = spec.train.seed if common.seed is None else common.seed
-    say(common, f"compiling {spec.name}")
-    model = spec.compile(common.dtype or "float32", seed, common.threads, target)
-    data = model.load_data()
+    dtype = common.dtype or "float32"
+    data = load_own_data(spec, dtype, seed, common.threads)
     print_warnings(common, data.notes, spec.prepared.sources)
+    say(common, f"compiling {spec.name}")
+    model = spec.compile(dtype, seed, common.threads, target)
+    model.preprocessing = data.preprocessing
     kept = {**record(model), "data": fingerprint(data)}
     run = create_run(out, file.stem, spec.prepared.sources, spec.checked.file, kept)
     return _run(common, model, data, run)

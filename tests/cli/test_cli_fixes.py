@@ -57,6 +57,49 @@ def test_a_product_is_mended(dlc: Shell) -> None:
     assert "param W[1] : (n[1], n[0]) ~ he" in path.read_text()
 
 
+RECURRENCE = """\
+model Net(n_a = 4):
+    dim T
+    input x : (2, m, T)
+    param W_aa : (n_a, 1) ~ he
+    param W_ax : (n_a, 2) ~ he
+    a<0> : (n_a, m) = 0
+    scan t in 1..T:
+        a<t> = tanh(W_aa @ a<t-1> + W_ax @ x<t>)
+    output a
+"""
+
+
+def test_a_recurrence_is_mended_without_broadcasting(dlc: Shell) -> None:
+    path = dlc.write("net.dl", RECURRENCE)
+    assert dlc("check", "--fix", "net.dl").code == 0
+    assert path.read_text() == RECURRENCE.replace("W_aa : (n_a, 1)", "W_aa : (n_a, n_a)")
+
+
+def test_a_written_one_is_not_swapped_where_it_would_broadcast(dlc: Shell) -> None:
+    """Beside W_ax @ x<t> of 4 rows a single row would be proved, and mean another network."""
+    once = RECURRENCE.replace("W_aa @ a<t-1>", "W_aa @ (2 * a<t-1>)")
+    path = dlc.write("net.dl", once)
+    done = dlc("check", "--fix", "net.dl")
+    assert (done.code, path.read_text()) == (1, once)
+    assert "for one row write (1, n_a) at 4:18" in done.out
+
+
+def test_a_single_row_is_not_widened_in_a_recurrence(dlc: Shell) -> None:
+    once = RECURRENCE.replace("W_aa : (n_a, 1)", "W_aa : (1, 1)")
+    path = dlc.write("net.dl", once)
+    assert dlc("check", "--fix", "net.dl").code == 1
+    assert path.read_text() == once
+
+
+def test_what_is_swapped_in_a_recurrence_is_turned(dlc: Shell) -> None:
+    """Two products in the line of a step: the first has sizes of its own, and neither is 1."""
+    once = RECURRENCE.replace("param W_aa : (n_a, 1) ~ he", "param V : (n_a, 3) ~ he\n    param W_aa : (n_a, 3) ~ he")
+    path = dlc.write("net.dl", once.replace("W_aa @ a<t-1>", "V @ (W_aa @ a<t-1>)"))
+    assert dlc("check", "--fix", "net.dl").code == 0
+    assert "param W_aa : (3, n_a) ~ he" in path.read_text()
+
+
 def test_a_fix_that_makes_more_errors_is_taken_back(dlc: Shell) -> None:
     """Behind the syntax error stand two lines that use what it defines, and do so wrongly."""
     text = "model Net:\n    input X : (4, m)\n    Z = X**1\n    output A = Z @ Z\n"

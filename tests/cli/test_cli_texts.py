@@ -187,6 +187,18 @@ def test_the_class_of_the_last_word_comes_from_the_data(dates: tuple[Shell, str]
     assert 'error[V513]: until = "5" needs a vocabulary' in opening["word"]
 
 
+def test_the_data_is_read_before_anything_is_compiled(dlc: Shell) -> None:
+    """A word that no text has, and tags that are not as many as the words: told at once."""
+    dlc.write("dates.csv", DATES_CSV)
+    dlc.write("tags.csv", TAGS_CSV.replace("NAME O NAME", "NAME O"))
+    files = {"V513": DATES.replace('"<EOS>"', '"%"'), "V509": TAGS}
+    for code, text in files.items():
+        refused = dlc("train", dlc.write(f"{code}.dl", text), "--target", "reference")
+        assert refused.code == 1
+        assert f"error[{code}]" in refused.err
+        assert "compiling" not in refused.out + refused.err
+
+
 def test_tags_stand_beside_each_other(dlc: Shell) -> None:
     dlc.write("tags.dl", TAGS)
     dlc.write("tags.csv", TAGS_CSV)

@@ -49,6 +49,18 @@ model Net(n = 3):
     loss   squared_error(a<T>, y)
     output a
 """,
+    "attention to a constant": """
+model Net(n = 3):
+    dim T
+    input  K : (n, T)
+    input  x : (n, m)
+    target y : (n, m)
+    param W : (n, n) ~ normal(0, 1)
+    a = softmax(einsum(W @ K, x, (n, k), (n, m) -> (k, m)), over = k)
+    y_hat = einsum(K, a, (n, k), (k, m) -> (n, m))
+    loss   squared_error(y_hat, y)
+    output y_hat
+""",
     "a loop in a loop goes on from it": """
 model Net(n = 3):
     dim S

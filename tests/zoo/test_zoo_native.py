@@ -14,13 +14,12 @@ from test_zoo_runs import CASES, inputs, loaded
 CLOSE = 1e-9
 SPREAD = {
     "convolution/lenet5",
-    "convolution/mobilenet_v2",
     "convolution/conv3d",
     "detection/localization",
     "faces/triplet",
 }
-"""Plain convolutions and pooling; depthwise ones, batch norm and residual sums; three axes; choices; one network
-applied three times."""
+"""Plain convolutions and pooling; three axes; choices; one network applied three times. Depthwise convolutions and
+normalizations are in `tests/codegen/test_feature_maps.py`."""
 
 
 def same(found: Any, wanted: Any, title: str) -> None:

@@ -326,6 +326,33 @@ CODES = (
         severity="warning",
     ),
     entry(
+        "P313",
+        "a softmax or a sigmoid is missing",
+        """
+        The cross-entropies take the logarithm of probabilities, and `generate` chooses words by them. A layer without
+        an activation may give any number, and of a negative one there is no logarithm: training would end at once in
+        values that are no numbers. softmax makes one distribution over the classes, sigmoid a yes or no for each
+        feature. A loss is warned of, `generate` refused.
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (3, m) one_hot
+            Y_hat = X -> Dense(3)
+            loss cross_entropy(Y_hat, Y)
+            output Y_hat
+        """,
+        """
+        model Net:
+            input X : (4, m)
+            target Y : (3, m) one_hot
+            Y_hat = X -> Dense(3, softmax)
+            loss cross_entropy(Y_hat, Y)
+            output Y_hat
+        """,
+        severity="warning",
+    ),
+    entry(
         "U901",
         "not supported yet",
         """

@@ -15,7 +15,8 @@ from dlc.compiler.elaborate.causal import reads_ahead
 from dlc.compiler.elaborate.context import Context
 from dlc.compiler.elaborate.evaluation import folds_examples
 from dlc.compiler.elaborate.primitives.registry import PRIMITIVES, REQUIRED, Signature, Site
-from dlc.compiler.elaborate.report import Stop, stop
+from dlc.compiler.elaborate.probabilities import no_probability
+from dlc.compiler.elaborate.report import Poisoned, Stop, stop
 from dlc.compiler.elaborate.text import written
 from dlc.compiler.elaborate.values import Tensor, describe
 from dlc.compiler.ir import Builder, Graph, Node, topological
@@ -48,6 +49,7 @@ def _generate(e: Context, site: Site) -> Any:
             label=str(prediction.type),
             rule="y_hat : (V, m, T) has a probability for each class at each step",
         )
+    _probabilities(e, site, prediction.node, words)
     _causal(e, site, prediction.node, words, steps.size)
     name, longest = _draw_name(e, words), _longest(e, site, steps.size)
     step, constants = _cut_out(e, site, prediction.node, words, steps.size, longest, name)
@@ -116,9 +118,25 @@ def _causal(e: Context, site: Site, prediction: Node, words: Node, steps: Dim) -
         place,
         related=[(f"{y} is generated from {y_hat} here", site.span)] if place != site.span else [],
         rule=f"{y_hat}<t> depends on {y}<1>, …, {y}<t-1> alone",
-        help=f"write {y}<t-1> for {y}<t> in a scan, and shift({y}) elsewhere; attention needs a causal mask, "
-        "`S if position(S, over = k) <= position(S, over = q) else -1e9`",
+        help=f"write {y}<t-1> for {y}<t> in a scan, and shift({y}) elsewhere; attention takes `causal = true`, "
+        "or by hand the mask `S if position(S, over = k) <= position(S, over = q) else -1e9`",
     )
+
+
+def _probabilities(e: Context, site: Site, prediction: Node, words: Node) -> None:
+    """Words are drawn by their probabilities, so what is plainly none is refused."""
+    wrong = no_probability(prediction, e.settled_parameters)
+    if wrong is not None and not e.says("P313", prediction):
+        raise Poisoned
+    if wrong is not None:
+        y_hat = written(site.exprs["from"], site.scope) if "from" in site.exprs else "the prediction"
+        raise stop(
+            "P313",
+            f"{y_hat} {wrong}, and the words of {_name(words)} are chosen by probabilities",
+            site.place("from"),
+            rule="softmax makes probabilities of numbers",
+            help=f"end the last layer in softmax: {y_hat} = … -> Dense(V, softmax)",
+        )
 
 
 def _draw_name(e: Context, words: Node) -> str:
