@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
 
 from dlc.compiler.diagnostics import Diagnostic, DiagnosticError, Related
 from dlc.compiler.ir import Builder, Graph, Node, rebuild
@@ -19,10 +18,12 @@ from dlc.runtime.data.tokens import END
 @dataclass(frozen=True, slots=True)
 class Words:
     """What vocabularies say: `ends` has the class number of a word by the input or target that is written and the word;
-    `never` has, by the former, the classes that it is never written with, as no training text has them, in runs."""
+    `never` has, by the former, the classes that it is never written with, as no training text has them, in runs; and
+    `begins` the classes that every text begins with."""
 
     ends: Mapping[tuple[str, str], int] = field(default_factory=dict)
     never: Mapping[str, tuple[range, ...]] = field(default_factory=dict)
+    begins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def written_by(node: Node) -> str | None:
@@ -72,8 +73,8 @@ def require_words(
 
 
 def with_classes(graph: Graph, words: Words) -> Graph:
-    """The program with class numbers for the words that end its generators, and with probability 0 for the classes that
-    are never written. Raises V513 for a word that is not known."""
+    """The program with class numbers for the words that end its generators, with probability 0 for the classes that are
+    never written, and 1 for those that a text begins with. Raises V513 for a word that is not known."""
     ending = ending_words([graph])
     for (name, word), node in ending.items():
         if (name, word) not in words.ends:
@@ -88,29 +89,39 @@ def with_classes(graph: Graph, words: Words) -> Graph:
             return None
         if isinstance(until := attrs["until"], str):
             attrs["until"] = words.ends[name, until]
-        if never := words.never.get(name):
+        never, begin = words.never.get(name, ()), words.begins.get(name, ())
+        if never or begin:
             step = attrs["step"]
             assert isinstance(step, Prefix)
-            attrs["step"] = bodies[step] = bodies.get(step) or step.with_graph(_without(step.graph, never))
+            attrs["step"] = bodies[step] = bodies.get(step) or step.with_graph(_decided(step.graph, never, begin))
         return b.typed(node.op, inputs, tuple(sorted(attrs.items())), node.type, node.span)
 
-    return rebuild(graph, rule) if ending or words.never else graph
+    return rebuild(graph, rule) if ending or words.never or words.begins else graph
 
 
-def _without(graph: Graph, never: Sequence[range]) -> Graph:
-    """What predicts words, with the probability 0 for some classes."""
+def _decided(graph: Graph, never: Sequence[range], begin: Sequence[int]) -> Graph:
+    """What predicts words, with the probability 0 for some classes at every step, and 1 for one at each of the first
+    steps. A step's probabilities still depend on its own prediction alone."""
     b = Builder()
     adopted = rebuild(graph, lambda *_: None, b)
     prediction = adopted.roots["prediction"]
+
+    def wide(value: Node) -> Node:
+        return b.add("broadcast", value, axes=prediction.type.axes)
+
+    def held(op: str, number: Node, bound: int) -> Node:
+        return wide(b.add(op, number, b.add("broadcast", b.constant(bound), axes=number.type.axes)))
+
     number = b.add("position", prediction, axis=0)  # of class k it is k + 1
-
-    def held(op: str, bound: int) -> Node:
-        return b.add(op, number, b.add("broadcast", b.constant(bound), axes=number.type.axes))
-
-    written = [b.add("or", held("le", run.start), held("gt", run.stop)) for run in never]
-    keep = b.add("broadcast", reduce(partial(b.add, "and"), written), axes=prediction.type.axes)
-    zero = b.add("broadcast", b.constant(0.0), axes=prediction.type.axes)
-    return Graph.of({**adopted.roots, "prediction": b.add("select", keep, prediction, zero)}, adopted.names)
+    decided, zero, one = prediction, wide(b.constant(0.0)), wide(b.constant(1.0))
+    for run in never:
+        outside = b.add("or", held("le", number, run.start), held("gt", number, run.stop))
+        decided = b.add("select", outside, decided, zero)
+    step = b.add("position", prediction, axis=2)
+    for place, word in enumerate(begin, 1):
+        certain = b.add("select", held("eq", number, word + 1), one, zero)
+        decided = b.add("select", held("eq", step, place), certain, decided)
+    return Graph.of({**adopted.roots, "prediction": decided}, adopted.names)
 
 
 def chosen_by(graph: Graph, by: Choice | None) -> Graph:

@@ -26,8 +26,15 @@ SHOWN = 5
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="A file with the inputs.")
 @click.option("--temperature", type=Positive(), metavar="T", help="Draw: low plays safe.")
 @click.option("--top-k", type=Whole(0), metavar="K", help="Draw from the K most probable words; 0: from all.")
+@click.option("--start", metavar="TEXT", help="What each text begins with.")
 def command(
-    common: Common, run: Path, count: int | None, data: Path | None, temperature: float | None, top_k: int | None
+    common: Common,
+    run: Path,
+    count: int | None,
+    data: Path | None,
+    temperature: float | None,
+    top_k: int | None,
+    start: str | None,
 ) -> int:
     from dlc.runtime.cli import results
     from dlc.runtime.errors import told
@@ -36,7 +43,7 @@ def command(
     if temperature is not None or top_k is not None:
         opened.model.engine.by = drawing(opened.model, temperature, top_k)
     with told(opened.model.spec.prepared.sources):
-        found = texts(common, opened, count, data)
+        found = texts(common, opened, count, data, start or "")
     if common.json:
         print_json(found)
         return 0
@@ -57,17 +64,19 @@ def drawing(model: Model, temperature: float | None, top_k: int | None) -> Choic
     return Sampling(temperature or spec.temperature, spec.top_k if top_k is None else top_k)
 
 
-def texts(common: Common, opened: Opened, count: int | None, data: Path | None) -> list[dict[str, str]]:
-    """For each example its inputs that are texts, and what is written, by name. Raises DiagnosticError."""
+def texts(common: Common, opened: Opened, count: int | None, data: Path | None, start: str) -> list[dict[str, str]]:
+    """For each example its inputs that are texts, and what is written, by name; it begins with `start`. Raises
+    DiagnosticError, and click.UsageError for a beginning that cannot be."""
     from dlc.compiler.diagnostics import Diagnostic, DiagnosticError
     from dlc.runtime.cli.results import from_file, from_split, given_texts, outputs, written
     from dlc.runtime.engine import reads
-    from dlc.runtime.texts import generated_texts
+    from dlc.runtime.texts import begun, generated_texts
 
     model = opened.model
     wanted = reads(model.main.programs.graphs["forward"])
     inputs = [name for name, declaration in model.spec.inputs.items() if declaration.role == "input" and name in wanted]
     columns: dict[str, list[str]] = {}
+    examples = None
     if inputs or data is not None:
         examples = from_file(opened, data, False) if data is not None else from_split(common, opened, None)[1]
         most = count or (examples.count if data is not None else SHOWN)
@@ -75,9 +84,12 @@ def texts(common: Common, opened: Opened, count: int | None, data: Path | None) 
         for name in inputs:
             if (shown := given_texts(model, name, unpadded(model, name, examples))) is not None:
                 columns[name] = shown
-        made = outputs(model, examples)
-    else:
-        made = written(model, count or 1)
+    if start:
+        try:
+            model.engine.words = begun(model, start)
+        except ValueError as error:
+            raise click.UsageError(f"--start {start!r}: {error}") from None
+    made = outputs(model, examples) if examples is not None else written(model, count or 1)
     found = {name: shown for name, array in made.items() if (shown := generated_texts(model, name, array)) is not None}
     if not found:
         message = f"{model.spec.name} generates nothing: it has no output that is made by generate"

@@ -112,6 +112,21 @@ def test_numbers_that_nothing_can_be_drawn_with(names: tuple[Shell, str], flag: 
     assert told in done.err
 
 
+def test_texts_begin_as_asked_for(names: tuple[Shell, str]) -> None:
+    shell, run = names
+    lines = shell("sample", run, "--start", "hal", "--count", "12").out.splitlines()
+    assert len(set(lines)) > 1
+    assert all(re.fullmatch("hal[anihl]{0,9}", line) for line in lines)
+    for start, told in {
+        "anz": "'z' is not in the vocabulary of y",
+        "<EOS>": "'<' is not in the vocabulary of y",
+        "annaannaanna": "it has 12 chars, and a text of y at most 12",
+    }.items():
+        done = shell("sample", run, "--start", start)
+        assert (done.code, done.out) == (2, "")
+        assert told in done.err
+
+
 def test_a_file_for_a_model_without_inputs(names: tuple[Shell, str]) -> None:
     shell, run = names
     done = shell("sample", run, "--data", "names.csv")

@@ -15,6 +15,7 @@ from dlc.runtime.buckets import POOL, bucketed
 from dlc.runtime.data.layout import LENGTHS
 from dlc.runtime.engine import Target, rows_of
 from dlc.runtime.metrics import example_losses, measure
+from dlc.runtime.texts import begun
 from dlc.runtime.train import Nobody, Training, example_order
 
 NAMES = """
@@ -278,6 +279,38 @@ def test_what_no_training_text_has_is_not_written(names: Any, by: str, target: T
         words = set(model.forward()["s"][0].astype(int).tolist())
         assert (known.classes["<UNK>"] in words) == unknown
         assert max(words) < len(known.tokens)
+
+
+@pytest.mark.parametrize("by", ["greedy", "sample(temperature = 2)", "beam(width = 2)"])
+@pytest.mark.parametrize("target", ["reference", "native"])
+def test_a_text_goes_on_as_it_would_have(names: Any, by: str, target: Target) -> None:
+    """Behind more of what was written there is the same; not of a beam, where the beginning was not the best one."""
+    model = names(by, target=target)
+    model.load_data()
+    random = np.random.default_rng(3)
+    for array in model.params.values():
+        array[...] = 2 * random.standard_normal(array.shape)
+    model.params["dense[1].b"][0] = -50  # <EOS>
+    found = set()
+    for begin in ("zo", "a"):
+        model.engine.words = begun(model, begin)
+        (whole,) = model.texts("s", model.forward()["s"])
+        assert len(whole) == 12
+        assert whole.startswith(begin)
+        found.add(whole[2:])
+        if not by.startswith("beam"):
+            model.engine.words = begun(model, whole[:6])
+            assert model.texts("s", model.forward()["s"]) == [whole]
+    assert len(found) == 2
+
+
+def test_beginnings_that_cannot_be(names: Any) -> None:
+    model = names(text=NET.replace('"<EOS>"', '"a"'))
+    with pytest.raises(ValueError, match="no vocabulary"):
+        begun(model, "a")
+    model.load_data()
+    with pytest.raises(ValueError, match="'a' ends a text of y"):
+        begun(model, "zoa")
 
 
 def test_a_text_ends_before_the_word_that_ends_it(names: Any) -> None:
