@@ -84,7 +84,7 @@ class NumpyArithmetic:
         return np.where(x < self.float(bound), self.float(bound), x)
 
 
-PIECE = 1 << 14
+AT_ONCE = 1 << 14
 """So many elements are computed at a time: the formulas' many intermediate values stay in the second cache, which makes
 them ten times as fast."""
 
@@ -112,7 +112,7 @@ def _in_pieces(function: Callable[[Array], Array], indices: Array) -> Array:
     given = np.asarray(indices)
     flat = given.reshape(-1)
     with np.errstate(all="ignore"):
-        pieces = [function(flat[start : start + PIECE]) for start in range(0, max(len(flat), 1), PIECE)]
+        pieces = [function(flat[start : start + AT_ONCE]) for start in range(0, max(len(flat), 1), AT_ONCE)]
     return np.concatenate(pieces).reshape(given.shape)
 
 
