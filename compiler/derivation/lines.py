@@ -31,8 +31,8 @@ class DerivedLine:
 def derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, latex: bool = False) -> list[DerivedLine]:
     """The lines of the backward pass, from the last layer to the first. A value is written out where it is used once
     and named where it is used again; parameters come right after the cotangent that they are made of."""
-    whole = without_padding(gradient_graph(checked, regularize, keep_names=True))
-    full = run(whole, AFTER_GRADIENTS, facts=checked.facts)
+    padded = gradient_graph(checked, regularize, keep_names=True)
+    full = run(without_padding(padded), AFTER_GRADIENTS, facts=checked.facts)
     prefix = "regularized." if regularize else "gradient."
     parameters = {root.removeprefix(prefix): node for root, node in full.roots.items() if root.startswith(prefix)}
     graph = Graph.of({cotangent_name(name): node for name, node in parameters.items()}, full.names)
@@ -41,6 +41,8 @@ def derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, la
     loops = Loops(forward, cotangents)
     printer = (LatexPrinter if latex else Printer)({})
     shapes = {line.name: line.written for line in checked.lines if line.written and "." not in line.name}
+    steps = {cotangent_name(name.removesuffix("<0>")): shape for name, shape in shapes.items() if name.endswith("<0>")}
+    collected: set[str] = set()
     lines = []
 
     def line(name: str, node: Node, shape: str) -> None:
@@ -49,15 +51,12 @@ def derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, la
     for node, name in _ordered(graph, cotangents, parameters):
         written = loops.spelled(node)
         for equation in loops.behind([node]):
-            line(equation.name, equation.node, shapes.get(_first(equation.name)) or str(equation.node.type))
-        if name not in {each.name.removesuffix("<t>") for each in lines}:
+            sequence = equation.name.partition("<")[0]
+            collected.add(sequence)
+            line(equation.name, equation.node, steps.get(sequence) or str(equation.node.type))
+        if name not in collected:
             line(name, written, shapes.get(_forward_of(name, full) or "") or str(node.type))
     return lines
-
-
-def _first(name: str) -> str:
-    """Where a spec says the shape of what is called `da<t>`: at `a<0>`."""
-    return f"{name.removeprefix('d').partition('<')[0]}<0>"
 
 
 def render_derivation(checked: CheckedModel, regularize: Sequence[ast.Expr] = (), *, latex: bool = False) -> str:

@@ -16,9 +16,8 @@ from dlc.compiler.autodiff import cotangent_name
 from dlc.compiler.derivation.unpadded import SILENT
 from dlc.compiler.dims import Axis, TensorType
 from dlc.compiler.ir import Builder, Node, topological
-from dlc.compiler.ops import OPS
 from dlc.compiler.ops.loop import Step
-from dlc.compiler.passes.opened import in_order
+from dlc.compiler.passes.opened import in_order, together
 
 SHORT = (*SILENT, "transpose", "held", "neg")
 """What is written out however often it is used."""
@@ -44,7 +43,7 @@ class Loops:
         self.extra: dict[Node, str] = {}
         self.told: set[Node] = set()
         self.ahead = set(topological(forward))
-        self.run_ahead = {_together(node) for node in self.ahead if node.op == "scan"}
+        self.run_ahead = {together(node) for node in self.ahead if node.op == "scan"}
         self._loops: dict[Hashable, _Loop] = {}
         self._count = 0
 
@@ -65,7 +64,7 @@ class Loops:
         return () if node in self.forward or node in self.cotangents or node.op == "scan" else node.inputs
 
     def loop(self, scan: Node) -> _Loop:
-        key = _together(scan)
+        key = together(scan)
         if key not in self._loops:
             self._loops[key] = _Loop(self, scan)
             self.equations[key] = self._loops[key].equations()
@@ -94,7 +93,7 @@ class Loops:
         """Whether a value belongs to the backward pass."""
         while node.op in SILENT:
             node = node.inputs[0]
-        ahead = node in self.ahead or (node.op == "scan" and _together(node) in self.run_ahead)
+        ahead = node in self.ahead or (node.op == "scan" and together(node) in self.run_ahead)
         return bool(node.inputs) and node.op != "position" and not ahead
 
     def behind(self, nodes: Iterable[Node]) -> list[Equation]:
@@ -105,12 +104,8 @@ class Loops:
                 self.told.add(value)
                 found.append(Equation(self.extra[value], self.spelled(value)))
             if value.op == "scan":
-                found += self.equations.pop(_together(value), [])
+                found += self.equations.pop(together(value), [])
         return found
-
-
-def _together(scan: Node) -> Hashable:
-    return OPS[scan.op].together(scan)
 
 
 def at(name: str, place: Place | str) -> str:
@@ -204,9 +199,9 @@ class _Loop:
 
     def _outside(self, take: str) -> str | None:
         """What the whole sequence of a collected value is called outside."""
-        mine = _together(self.scan)
+        mine = together(self.scan)
         for node, name in self.loops.cotangents.items():
-            if node.op == "scan" and node.attr("take") == take and _together(node) == mine:
+            if node.op == "scan" and node.attr("take") == take and together(node) == mine:
                 return name
         return None
 
@@ -294,7 +289,7 @@ class _Loop:
     def _before_name(self, scan: Node, number: str) -> str:
         """How a loop's own text calls what it carries."""
         for node, name in self.loops.forward.items():
-            if node.op == "scan" and _together(node) == _together(scan) and node.attr("take") == f"carry.{number}":
+            if node.op == "scan" and together(node) == together(scan) and node.attr("take") == f"carry.{number}":
                 return name
         root = scan.attr("step").graph.roots[f"carry.{number}"]
         return next((name for name, node in scan.attr("step").graph.names.items() if node is root), f"s_{number}")

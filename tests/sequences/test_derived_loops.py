@@ -166,3 +166,11 @@ def test_no_loop_is_left(path: str) -> None:
     named = set(re.findall(r"\bdelta_\d+", shown))
     defined = set(re.findall(r"^delta_\d+", shown, re.MULTILINE))
     assert named == defined
+
+
+@pytest.mark.parametrize("latex", [False, True])
+def test_no_line_says_that_a_value_is_itself(latex: bool) -> None:
+    """What a loop collects has its line in the loop, and none beside it."""
+    file = Path(dlc.__file__).parent / "specs" / "sequences" / "deep_rnn.dl"
+    lines = derivation(dlc.load(file).checked, latex=latex)
+    assert not [line for line in lines if line.name == line.expression]
